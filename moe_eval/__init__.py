@@ -1,0 +1,1 @@
+"""The evaluation harness: tasks, data sources, backends, runs, scores and tables."""

@@ -1,0 +1,88 @@
+"""The interface of everything that answers questions, and the values that go in and out."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from moe_eval.images import ImageRef
+
+__all__ = ["Answer", "Backend", "ModelInfo", "Request", "Response", "Unanswered"]
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What answers, as run records and tables name it.
+
+    Args:
+        name: as given on the command line.
+        family: such as `moe_llava`; tasks may treat pictures differently for some families.
+        llm: the language model inside, for tables.
+        image_size: side of the square picture that the vision tower sees, in pixels.
+        params_total, params_activated: of the whole model, tower and projector included.
+        weights_fingerprint: SHA-256 over configuration and weight files.
+        random_weights: the model was never trained; its scores mean nothing but that the machinery works.
+        published_as: the model's name in `results/published.json`.
+        backend: how it is run, such as `generate`.
+        dtype: of weights and activations while answering.
+        router_noise_seed: seed of the noise that picks second experts; None when routing is deterministic.
+    """
+
+    name: str
+    family: str
+    weights_fingerprint: str
+    backend: str
+    dtype: str
+    llm: str | None = None
+    image_size: int | None = None
+    params_total: int | None = None
+    params_activated: int | None = None
+    random_weights: bool = False
+    published_as: str | None = None
+    router_noise_seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question as a backend gets it; image line and chat template are the backend's business."""
+
+    id: str
+    images: tuple[ImageRef, ...]
+    text: str
+    max_new_tokens: int
+    pad_images: bool = True
+
+
+@dataclass(frozen=True)
+class Response:
+    """One answer: its text without special tokens and surrounding blanks, and how many tokens were generated."""
+
+    id: str
+    text: str
+    tokens: int
+    finish_reason: Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Unanswered:
+    """A question that could not be asked, because one of its pictures cannot be opened."""
+
+    id: str
+    reason: str
+
+
+Answer = Response | Unanswered
+
+
+class Backend(Protocol):
+    """Something that answers questions."""
+
+    def describe(self) -> ModelInfo:
+        """What answers; cheap: weights are not loaded for it."""
+        ...
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
+        """One answer per request, in any order, each as soon as it is there.
+
+        Questions about one picture should be neighbours in `requests`; backends make use of that.
+        """
+        ...

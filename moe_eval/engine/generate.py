@@ -1,0 +1,136 @@
+"""The plain backend: batches of prompts through `model.generate`, for any image-text-to-text model of transformers."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from moe_eval.engine.backend import Answer, ModelInfo, Request, Response, Unanswered
+from moe_eval.engine.models import ModelSource
+from moe_eval.engine.prefetch import open_images
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["GenerateBackend"]
+
+Batch = list[tuple[Request, "list[Image]"]]
+
+
+class GenerateBackend:
+    """Greedy answers in left-padded batches.
+
+    The model is loaded when the first question comes, so that a finished run costs no loading.
+
+    Args:
+        source: where the model is and how to load it.
+        batch_size: prompts per call of `generate`.
+    """
+
+    def __init__(self, source: ModelSource, batch_size: int = 16):
+        self._source = source
+        self._batch_size = batch_size
+
+    def describe(self) -> ModelInfo:
+        return self._source.describe(backend="generate")
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
+        """Answers batch by batch, in the order of the requests but for unreadable pictures, which come first."""
+        loaded = None
+        batch: Batch = []
+        for item in open_images(requests, ahead=4 * self._batch_size):
+            if isinstance(item, Unanswered):
+                yield item
+                continue
+            loaded = loaded or self._source.load()
+            if batch and (len(batch) == self._batch_size or not _fit_together(batch[0][0], item[0])):
+                yield from _answer(*loaded, batch)
+                batch = []
+            batch.append(item)
+        if batch and loaded:
+            yield from _answer(*loaded, batch)
+
+
+def _fit_together(one: Request, other: Request) -> bool:
+    return (one.max_new_tokens, one.pad_images) == (other.max_new_tokens, other.pad_images)
+
+
+def _answer(model: Any, processor: Any, batch: Batch) -> list[Response]:
+    import torch
+
+    requests = [request for request, _ in batch]
+    inputs = _encode(processor, batch).to(model.device, dtype=model.dtype)
+    tokenizer = processor.tokenizer
+    with torch.inference_mode():
+        sequences = model.generate(
+            **inputs,
+            max_new_tokens=requests[0].max_new_tokens,
+            do_sample=False,
+            num_beams=1,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            pad_token_id=_pad_token_id(model, tokenizer),
+        )
+    stops = _stop_ids(model, tokenizer)
+    answers = sequences[:, inputs["input_ids"].shape[1] :].tolist()  # [batch, new tokens]
+    return [
+        _response(request.id, ids, stops, tokenizer) for request, ids in zip(requests, answers, strict=True)
+    ]
+
+
+def _encode(processor: Any, batch: Batch) -> Any:
+    """Model inputs of a batch: rendered by the chat template, pictures first, padded on the left."""
+    prompts = [
+        processor.apply_chat_template(
+            [
+                {
+                    "role": "user",
+                    "content": [{"type": "image"}] * len(images) + [{"type": "text", "text": request.text}],
+                }
+            ],
+            add_generation_prompt=True,
+            tokenize=False,
+        )
+        for request, images in batch
+    ]
+    options = {}
+    if _pads_on_request(processor):
+        options["do_pad"] = batch[0][0].pad_images
+    pictures = [images for _, images in batch]
+    return processor(
+        text=prompts,
+        images=pictures if any(pictures) else None,
+        padding=True,
+        padding_side="left",
+        return_tensors="pt",
+        **options,
+    )
+
+
+def _pads_on_request(processor: Any) -> bool:
+    """Only LLaVA's way of preparing pictures knows padding to a square; other models have their own."""
+    from moellava import MoELlavaProcessor
+
+    return isinstance(processor, MoELlavaProcessor)
+
+
+def _response(request_id: str, ids: list[int], stops: set[int], tokenizer: Any) -> Response:
+    end = next((position for position, token in enumerate(ids) if token in stops), None)
+    kept = ids if end is None else ids[: end + 1]
+    return Response(
+        id=request_id,
+        text=tokenizer.decode(kept, skip_special_tokens=True).strip(),
+        tokens=len(kept),
+        finish_reason="length" if end is None else "stop",
+    )
+
+
+def _stop_ids(model: Any, tokenizer: Any) -> set[int]:
+    eos = model.generation_config.eos_token_id
+    eos = tokenizer.eos_token_id if eos is None else eos
+    return set(eos) if isinstance(eos, (list, tuple)) else {eos}
+
+
+def _pad_token_id(model: Any, tokenizer: Any) -> int:
+    """Any id does: padding comes after the end of an answer and is cut off."""
+    known = (model.generation_config.pad_token_id, tokenizer.pad_token_id, min(_stop_ids(model, tokenizer)))
+    return next(token for token in known if token is not None)

@@ -1,0 +1,181 @@
+"""From a name on the command line to a model folder, its description, and the loaded model.
+
+Names: an entry of the zoo (`moe-eval list models`), a folder, or `hf:ORGANISATION/NAME[@REVISION]` for any
+image-text-to-text model of the hub.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from moe_eval.engine.backend import ModelInfo
+from moe_eval.errors import UserError, unknown
+
+__all__ = ["ModelSource"]
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model that can be described without loading it, and loaded.
+
+    Args:
+        name: zoo name, folder, or `hf:ORGANISATION/NAME[@REVISION]`.
+        dtype: `auto` is the stored type on a GPU and float32 on a CPU.
+        device: such as `cuda:1` or `cpu`; `auto` is the first GPU if there is one.
+        router_noise_seed: draw the noise that picks second experts as the original does, from this seed.
+
+    Raises:
+        UserError: for a name, dtype or device that does not exist, a download that fails, a folder without a model.
+    """
+
+    name: str
+    dtype: str = "auto"
+    device: str = "auto"
+    router_noise_seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise unknown("dtype", self.dtype, DTYPES)
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the model is, downloaded and converted if need be."""
+        if self.name.startswith("hf:"):
+            return _download(self.name.removeprefix("hf:"))
+        if Path(self.name).is_dir():
+            return Path(self.name)
+        from moellava import zoo
+
+        if self.name not in zoo.names():
+            raise unknown("model", self.name, zoo.names(), "a folder or hf:ORGANISATION/NAME is taken, too")
+        return zoo.resolve(self.name)
+
+    @cached_property
+    def config(self) -> Any:
+        from transformers import AutoConfig
+
+        import moellava  # noqa: F401  (registers its models with the Auto classes)
+
+        try:
+            return AutoConfig.from_pretrained(self.folder)
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"model {self.name}: {_one_line(error)}") from error
+
+    @property
+    def torch_device(self) -> Any:
+        import torch
+
+        name = self.device if self.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            return torch.empty(0, device=name).device
+        except (RuntimeError, AssertionError) as error:
+            raise UserError(f"device {name!r} cannot be used: {_one_line(error)}") from error
+
+    @property
+    def torch_dtype(self) -> Any:
+        import torch
+
+        if self.dtype != "auto":
+            return getattr(torch, self.dtype)
+        stored = self.config.dtype or self.config.get_text_config().dtype
+        return torch.float32 if self.torch_device.type == "cpu" or stored is None else stored
+
+    def describe(self, backend: str) -> ModelInfo:
+        """Facts for run records and tables, from the configuration and the files alone."""
+        config, entry = self.config, _zoo_entry(self.name)
+        total, activated = _parameters(config)
+        return ModelInfo(
+            name=self.name,
+            family=config.model_type,
+            weights_fingerprint=_fingerprint(self.folder),
+            backend=backend,
+            dtype=str(self.torch_dtype).removeprefix("torch."),
+            llm=getattr(entry, "llm", None) or config.get_text_config().model_type,
+            image_size=getattr(getattr(config, "vision_config", None), "image_size", None),
+            params_total=total,
+            params_activated=activated,
+            random_weights=bool(
+                getattr(config, "random_weights", False) or getattr(entry, "random_weights", False)
+            ),
+            published_as=getattr(entry, "published_as", None),
+            router_noise_seed=self.router_noise_seed,
+        )
+
+    def load(self) -> tuple[Any, Any]:
+        """The model, in evaluation mode on its device, and its processor.
+
+        Raises:
+            UserError: when a weight is missing, unknown or of the wrong shape, or a file is damaged.
+        """
+        from safetensors import SafetensorError
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+
+        config = self.config
+        try:
+            processor = AutoProcessor.from_pretrained(self.folder)
+            model, report = AutoModelForImageTextToText.from_pretrained(
+                self.folder, config=config, dtype=self.torch_dtype, output_loading_info=True
+            )
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+            raise UserError(f"model {self.name} ({self.folder}): {_one_line(error)}") from error
+        for problem, keys in report.items():
+            if keys:
+                raise UserError(
+                    f"model {self.name} ({self.folder}): {len(keys)} {problem.replace('_', ' ')}, such as "
+                    f"{min(map(str, keys))}; the checkpoint and its config.json do not belong together"
+                )
+        if self.router_noise_seed is not None:
+            from moellava import enable_router_noise
+
+            enable_router_noise(model, self.router_noise_seed)
+        return model.to(self.torch_device).eval(), processor
+
+
+def _download(reference: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    repository, _, revision = reference.partition("@")
+    try:
+        return Path(snapshot_download(repository, revision=revision or None))
+    except HFValidationError as error:
+        raise UserError(f"model hf:{reference}: {_one_line(error)}") from error
+    except HfHubHTTPError as error:
+        raise UserError(
+            f"model hf:{reference}: the hub answers {error.response.status_code}; check the name and your access to it"
+        ) from error
+    except OSError as error:
+        raise UserError(
+            f"model hf:{reference}: not in the cache and the hub cannot be reached ({_one_line(error)})"
+        ) from error
+
+
+def _zoo_entry(name: str) -> Any:
+    from moellava import zoo
+
+    return zoo.find(name) if name in zoo.names() else None
+
+
+def _parameters(config: Any) -> tuple[int, int]:
+    """All parameters, and those that one token passes through: a sparse layer uses `top_k` of its experts."""
+    from moellava.accounting import count_parameters
+
+    counts = count_parameters(config)
+    return counts.total, counts.activated
+
+
+def _fingerprint(folder: Path) -> str:
+    """SHA-256 over names and contents of the configuration and the weight files."""
+    digest = hashlib.sha256()
+    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin"), folder / "config.json"]):
+        with path.open("rb") as stream:
+            digest.update(path.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,128 @@
+"""The answers of a run on disk: append-only JSON lines that survive kill -9 and a full disk.
+
+A line is one `write`, so a process that dies leaves at most one torn line, at the end; it is dropped when the journal
+is opened again and its question is asked again. Lines are forced to disk (`fsync`) at least once a second and
+at the end, so a power cut loses a second.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+
+from moe_eval.engine.backend import Response
+from moe_eval.errors import UserError
+from moe_eval.jsonl import read_jsonl
+
+__all__ = ["Journal", "read_responses"]
+
+FSYNC_SECONDS = 1.0
+
+
+class Journal:
+    """The `responses.jsonl` of a run, open for appending.
+
+    Args:
+        path: created if missing; an unfinished last line is removed.
+
+    Attributes:
+        responses: what was answered before, by id.
+
+    Raises:
+        UserError: when a line that is not the last one is broken, or an id occurs twice.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        _drop_torn_line(path)
+        self.responses = {response.id: response for response in read_responses(path)} if path.exists() else {}
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._size = os.fstat(self._descriptor).st_size
+        self._synced = time.monotonic()
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        os.fsync(self._descriptor)
+        os.close(self._descriptor)
+
+    def append(self, response: Response) -> None:
+        """Write one answer.
+
+        Raises:
+            UserError: when the disk is full; what was written before is kept whole.
+        """
+        record = {
+            "id": response.id,
+            "response": response.text,
+            "tokens": response.tokens,
+            "finish_reason": response.finish_reason,
+        }
+        line = json.dumps(record).encode() + b"\n"
+        try:
+            _write_all(self._descriptor, line)
+            if time.monotonic() - self._synced > FSYNC_SECONDS:
+                os.fsync(self._descriptor)
+                self._synced = time.monotonic()
+        except OSError as error:
+            os.ftruncate(self._descriptor, self._size)
+            raise UserError(
+                f"{self.path}: cannot write ({error.strerror}); the {len(self.responses)} answers in it are safe: "
+                "free some space and start the same command again"
+            ) from error
+        self._size += len(line)
+        self.responses[response.id] = response
+
+
+def read_responses(path: Path) -> list[Response]:
+    """All answers in a journal.
+
+    Raises:
+        UserError: naming the line that is broken, lacks a field or repeats an id.
+    """
+    responses: dict[str, Response] = {}
+    for number, record in read_jsonl(path):
+        try:
+            response = Response(
+                id=str(record["id"]),
+                text=str(record["response"]),
+                tokens=int(record["tokens"]),
+                finish_reason=record["finish_reason"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{path} line {number}: not an answer of ours: id, response, tokens, finish_reason are needed"
+            ) from error
+        if response.id in responses:
+            raise UserError(
+                f"{path} line {number}: id {response.id} occurs twice; remove one of the two lines"
+            )
+        responses[response.id] = response
+    return list(responses.values())
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Cut the file after its last newline: whatever follows was being written when its process died."""
+    if not path.exists():
+        return
+    with path.open("r+b") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        end = size
+        while end > 0:
+            start = max(0, end - 65536)
+            stream.seek(start)
+            newline = stream.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end < size:
+            stream.truncate(end)

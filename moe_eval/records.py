@@ -1,0 +1,177 @@
+"""What a run leaves on disk: `run.json` (how answers were made) and `scores.json` (what they are worth).
+
+The JSON Schemas in `moe_eval/schemas/` are generated from these models: `python -m moe_eval.records` writes them.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from moe_eval.atomic import write_atomically
+from moe_eval.engine.backend import ModelInfo
+from moe_eval.errors import UserError
+from moe_eval.task import Dataset
+
+__all__ = [
+    "DataRecord",
+    "GenerationRecord",
+    "HeadlineRecord",
+    "PromptRecord",
+    "RunRecord",
+    "ScoresRecord",
+    "SessionRecord",
+    "read_record",
+    "write_record",
+    "write_schemas",
+]
+
+SCHEMA_FOLDER = Path(__file__).parent / "schemas"
+
+
+class Record(BaseModel):
+    """Strict: an unknown field is an error, so that a typing mistake in a file does not pass silently."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataRecord(Record):
+    """Which samples were asked."""
+
+    source: str = Field(description="the --data string, revision included")
+    version: str = Field(description="which edition of the data it is, for people")
+    fingerprint: str = Field(description="SHA-256 over ids, questions, gold and picture names")
+    samples: int
+    official: bool = Field(description="exactly the samples that the published numbers are about")
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "DataRecord":
+        return cls(
+            source=dataset.source,
+            version=dataset.version,
+            fingerprint=dataset.fingerprint,
+            samples=len(dataset.samples),
+            official=dataset.official,
+        )
+
+
+class PromptRecord(Record):
+    """The user turns, without image line and chat template."""
+
+    fingerprint: str = Field(description="SHA-256 over all prompts in the order of the data")
+    example: str
+
+
+class GenerationRecord(Record):
+    """What decides an answer beside model and prompt."""
+
+    do_sample: Literal[False] = False
+    num_beams: Literal[1] = 1
+    max_new_tokens: int
+    pad_images: bool
+
+
+class SessionRecord(Record):
+    """One process that worked on the run; a resumed run has several."""
+
+    started: str = Field(description="UTC, ISO 8601")
+    answered: int | None = Field(default=None, description="null while it runs, and for ever if it was killed")
+    seconds: float | None = None
+    command: list[str]
+    git_commit: str | None
+    versions: dict[str, str]
+    hardware: dict[str, str | int]
+
+
+class RunRecord(Record):
+    """`run.json`."""
+
+    schema_version: Literal[1] = 1
+    task: str
+    protocol: str
+    model: ModelInfo
+    data: DataRecord
+    prompt: PromptRecord
+    generation: GenerationRecord
+    sessions: list[SessionRecord] = []
+
+    def differences(self, other: "RunRecord") -> list[str]:
+        """What decides the answers and is not the same in both records, as `name: ours → theirs`."""
+        mine, theirs = _settings(self), _settings(other)
+        return [f"{name}: {mine[name]} → {theirs[name]}" for name in mine if mine[name] != theirs[name]]
+
+
+class HeadlineRecord(Record):
+    name: str
+    value: float
+
+
+class ScoresRecord(Record):
+    """`scores.json`."""
+
+    schema_version: Literal[1] = 1
+    task: str
+    protocol: str
+    data: DataRecord
+    headline: HeadlineRecord
+    metrics: dict[str, Any] = Field(description="the breakdown; its shape is the task's")
+    missing: list[str] = Field(default=[], description="ids of samples that were not answered and are left out")
+    samples: list[dict[str, float | int | str]] = Field(
+        description="per sample: id, group, and the task's scores"
+    )
+
+
+def _settings(record: RunRecord) -> dict[str, Any]:
+    return {
+        "task": record.task,
+        "protocol": record.protocol,
+        **{
+            f"model.{name}": value
+            for name, value in asdict(record.model).items()
+            if name in _DECISIVE_OF_MODEL
+        },
+        "data": f"{record.data.source} ({record.data.samples} samples, {record.data.fingerprint[:15]})",
+        "prompts": record.prompt.fingerprint[:15],
+        **{f"generation.{name}": value for name, value in record.generation.model_dump().items()},
+    }
+
+
+_DECISIVE_OF_MODEL = ("name", "weights_fingerprint", "backend", "dtype", "router_noise_seed")
+
+AnyRecord = TypeVar("AnyRecord", RunRecord, ScoresRecord)
+
+
+def read_record(kind: type[AnyRecord], path: Path) -> AnyRecord:
+    """A record from its file.
+
+    Raises:
+        UserError: when the file is missing, is not JSON, or does not have the fields of this schema version.
+    """
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the file"
+        raise UserError(
+            f"{path}: {field}: {first['msg']}; was it edited, or written by another version?"
+        ) from error
+
+
+def write_record(record: RunRecord | ScoresRecord, path: Path) -> None:
+    """Write a record so that a reader sees the old file or the new one, never a half."""
+    write_atomically(path, record.model_dump_json(indent=1) + "\n")
+
+
+def write_schemas(folder: Path = SCHEMA_FOLDER) -> None:
+    """Write the JSON Schema of both records."""
+    for name, kind in (("run", RunRecord), ("scores", ScoresRecord)):
+        schema = json.dumps(kind.model_json_schema(), indent=1)
+        (folder / f"{name}.schema.json").write_text(schema + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_schemas()

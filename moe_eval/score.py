@@ -1,0 +1,52 @@
+"""From answers to scores: joined by id, scored by the task, pure."""
+
+from collections.abc import Mapping, Sequence
+
+from moe_eval.errors import UserError
+from moe_eval.records import DataRecord, HeadlineRecord, ScoresRecord
+from moe_eval.task import Dataset, Task
+
+__all__ = ["score_answers"]
+
+
+def score_answers(
+    task: Task,
+    protocol_name: str,
+    dataset: Dataset,
+    answers: Mapping[str, str],
+    missing: Sequence[str] = (),
+) -> ScoresRecord:
+    """Scores of the answers to a data set.
+
+    Args:
+        answers: answer text by sample id; every sample has one, except those in `missing`.
+        missing: ids of samples that may lack an answer; they are left out and listed in the result.
+
+    Raises:
+        UserError: when a sample has no answer and is not in `missing`, or nothing is left to score.
+    """
+    protocol = task.protocol(protocol_name)
+    absent = [sample.id for sample in dataset.samples if sample.id not in answers]
+    unexpected = sorted(set(absent) - set(missing))
+    if unexpected:
+        raise UserError(
+            f"{task.name}: {len(unexpected)} of {len(dataset.samples)} questions have no answer, such as "
+            f"{unexpected[0]}; answer them, or use --allow-missing to leave them out"
+        )
+    answered = [sample for sample in dataset.samples if sample.id in answers]
+    if not answered:
+        raise UserError(f"{task.name}: not one of the {len(dataset.samples)} questions has an answer")
+    scores = [protocol.score(sample, answers[sample.id]) for sample in answered]
+    result = protocol.aggregate(scores)
+    return ScoresRecord(
+        task=task.name,
+        protocol=protocol_name,
+        data=DataRecord.of(dataset),
+        headline=HeadlineRecord(name=protocol.headline, value=result.headline),
+        metrics=dict(result.metrics),
+        missing=absent,
+        samples=[
+            {"id": sample.id, "group": sample.group, **values}
+            for sample, values in zip(answered, scores, strict=True)
+        ],
+    )

@@ -1,0 +1,44 @@
+"""Files of a data set on the Hugging Face hub, at a pinned revision, through the ordinary download cache."""
+
+from pathlib import Path
+
+from moe_eval.errors import UserError
+
+__all__ = ["download_dataset"]
+
+
+def download_dataset(repository: str, revision: str, pattern: str) -> list[Path]:
+    """Local paths of the files that match `pattern`, downloaded if the cache lacks them.
+
+    `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_OFFLINE` and the token are huggingface_hub's own business.
+
+    Raises:
+        UserError: when the hub cannot be reached, or has no such data set, revision or file.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    where = f"{repository} at {revision[:12]}"
+    try:
+        folder = snapshot_download(
+            repository, repo_type="dataset", revision=revision, allow_patterns=[pattern]
+        )
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        raise UserError(
+            f"data set {where}: the hub answers {status}; check the name, the revision and your access to it"
+        ) from error
+    except OSError as error:  # no network, offline mode, incomplete cache
+        raise UserError(
+            f"data set {where}: not in the cache and the hub cannot be reached; connect once, set HF_ENDPOINT "
+            f"to a mirror, or use another --data ({_first_line(error)})"
+        ) from error
+    files = sorted(Path(folder).glob(pattern))
+    if not files:
+        raise UserError(f"data set {where} has no files {pattern}; was another revision meant?")
+    return files
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

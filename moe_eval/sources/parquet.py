@@ -1,0 +1,83 @@
+"""Parquet files with a picture column, read so that pictures stay on disk until they are opened."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from moe_eval.errors import UnreadableImageError, UserError
+from moe_eval.images import EncodedImage
+
+if TYPE_CHECKING:
+    from pyarrow import ChunkedArray
+
+__all__ = ["ParquetRow", "read_parquet"]
+
+
+@dataclass(frozen=True)
+class ParquetRow:
+    """One row: its light columns, and where its heavy ones are."""
+
+    values: dict[str, Any]
+    path: Path
+    row_group: int
+    row: int
+
+    def picture(self, column: str, name: str) -> EncodedImage:
+        """The picture in `column` (the `datasets` layout: a struct with `bytes`), read when opened."""
+
+        def read() -> bytes:
+            cell = _row_group_column(self.path, self.row_group, column)[self.row].as_py()
+            if not isinstance(cell, dict) or not cell.get("bytes"):
+                raise UnreadableImageError(name, f"row {self.row} of {self.path.name} has no bytes in {column!r}")
+            return cell["bytes"]
+
+        return EncodedImage(name, read)
+
+
+def read_parquet(
+    paths: Sequence[Path], columns: Sequence[str], heavy: Sequence[str] = ()
+) -> Iterator[ParquetRow]:
+    """All rows of the files in order, with the light `columns`; `heavy` columns must exist but are not read.
+
+    Raises:
+        UserError: for a file that is no Parquet file, or lacks a column.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    for path in paths:
+        try:
+            file = parquet.ParquetFile(path)
+        except (OSError, pa.ArrowException) as error:
+            raise UserError(
+                f"{path}: not a complete Parquet file ({error}); delete it and try again"
+            ) from error
+        missing = sorted({*columns, *heavy} - set(file.schema_arrow.names))
+        if missing:
+            raise UserError(
+                f"{path}: no column {', '.join(missing)} (it has {', '.join(file.schema_arrow.names)}); "
+                "is it another revision of the data?"
+            )
+        for group in range(file.num_row_groups):
+            rows = file.read_row_group(group, columns=list(columns)).to_pylist()
+            for index, values in enumerate(rows):
+                yield ParquetRow(values, path, group, index)
+
+
+_lock = Lock()
+
+
+def _row_group_column(path: Path, group: int, column: str) -> "ChunkedArray":
+    """One column of one row group; the last few stay in memory, because neighbours are asked for next."""
+    with _lock:  # readers are threads: without it, each of them would read the same row group
+        return _cached_column(path, group, column)
+
+
+@lru_cache(maxsize=4)
+def _cached_column(path: Path, group: int, column: str) -> "ChunkedArray":
+    from pyarrow import parquet
+
+    return parquet.ParquetFile(path).read_row_group(group, columns=[column])[column]

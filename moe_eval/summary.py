@@ -1,0 +1,42 @@
+"""Scores as text for a terminal: the headline, then every part of the breakdown as a small table."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tabulate import tabulate
+
+from moe_eval.records import ScoresRecord
+
+__all__ = ["summarise"]
+
+
+def summarise(scores: ScoresRecord) -> str:
+    """Headline, data and breakdown of one scored task."""
+    asked = scores.data.samples
+    lines = [
+        f"{scores.task}: {scores.headline.name} {scores.headline.value:.2f}",
+        f"{asked - len(scores.missing):,} of {asked:,} questions, protocol {scores.protocol}",
+        f"data: {scores.data.version}",
+    ]
+    if not scores.data.official:
+        lines.append("not the data that published numbers are about")
+    if scores.missing:
+        lines.append(f"{len(scores.missing):,} questions without an answer are left out, such as {scores.missing[0]}")
+    blocks = [_breakdown(name, value) for name, value in scores.metrics.items()]
+    return "\n\n".join(["\n".join(lines), *blocks])
+
+
+def _breakdown(name: str, value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return f"{name}: {_number(value)}"
+    nested = [entry for entry in value.values() if isinstance(entry, Mapping)]
+    if not nested:
+        return tabulate([(key, _number(entry)) for key, entry in value.items()], headers=[name, ""])
+    columns = list(nested[0])
+    rows = [[key, *(_number(entry[column]) for column in columns)] for key, entry in value.items()]
+    headers = [name, *(column.replace("_", " ") for column in columns)]
+    return tabulate(rows, headers=headers, disable_numparse=True, colalign=["left", *["right"] * len(columns)])
+
+
+def _number(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,85 @@
+"""The rows of a comparison table, before anything is formatted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Column", "Layout", "Row", "best_rows"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of numbers, and where they are found.
+
+    Args:
+        title: its heading, under `group`.
+        published: (benchmark, split, metric) in `results/published.json`.
+        measured: (task, path into its `scores.json`), such as ("pope", ("headline", "value")).
+        higher_is_better: whether the best value is marked; False for what is neither good nor bad.
+    """
+
+    title: str
+    group: str
+    published: tuple[str, str, str]
+    measured: tuple[str, tuple[str, ...]]
+    higher_is_better: bool = True
+
+    @property
+    def name(self) -> str:
+        return f"{self.group} {self.title}".strip()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A kind of table: which numbers it shows."""
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model in one kind of circumstances.
+
+    Args:
+        params_total, params_activated: numbers of parameters.
+        image_size: side of the picture in pixels.
+        values: by column name; absent where there is no number.
+        origin: who vouches for the numbers.
+        remark: what must stand beside `origin`, such as "random weights".
+        data: rows with the same `data` were asked the same questions and can be compared.
+        notes: what a reader must know of the row.
+        value_notes: what a reader must know of one value, by column name.
+    """
+
+    model: str
+    llm: str | None
+    params_total: float | None
+    params_activated: float | None
+    image_size: int | None
+    values: Mapping[str, float]
+    origin: Literal["measured", "published"]
+    data: str
+    remark: str = ""
+    notes: tuple[str, ...] = ()
+    value_notes: Mapping[str, str] | None = None
+
+
+def best_rows(rows: Sequence[Row], column: Column) -> set[int]:
+    """Indices of the rows with the best value of a column among comparable rows.
+
+    Rows that stand alone, with no other to be compared with, are not marked.
+    """
+    if not column.higher_is_better:
+        return set()
+    best: set[int] = set()
+    for data in {row.data for row in rows}:
+        values = {
+            index: row.values[column.name]
+            for index, row in enumerate(rows)
+            if row.data == data and column.name in row.values
+        }
+        if len(values) > 1:
+            best |= {index for index, value in values.items() if value == max(values.values())}
+    return best

@@ -1,0 +1,205 @@
+"""What a benchmark is: samples, prompts, scores. Tasks know this module and nothing else of the harness's engine.
+
+A task answers four questions: which samples there are (`sources`), what the model is asked
+(`TaskProtocol.prompt`), what an answer is worth (`TaskProtocol.score`) and what all of them are worth together
+(`TaskProtocol.aggregate`). The last two are pure. Importing this module imports no torch, no numpy, no Pillow.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from moe_eval.errors import UserError, unknown
+from moe_eval.images import ImageRef
+
+__all__ = [
+    "Card",
+    "Dataset",
+    "DatasetLoader",
+    "Result",
+    "Sample",
+    "SampleScore",
+    "Task",
+    "TaskProtocol",
+    "question_id",
+]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One question.
+
+    Args:
+        id: unique in its data set; answers are joined by it, never by position.
+        question: the text as the data has it, without prompt suffix.
+        images: the pictures that the question is about, in order.
+        gold: the reference answer(s), as the task's scorer wants them; None where they are hidden.
+        group: what the questions about one picture share: the unit of clustered intervals and of prefix sharing.
+        meta: whatever else scoring or the breakdown needs, such as `category`.
+    """
+
+    id: str
+    question: str
+    images: tuple[ImageRef, ...]
+    gold: Any
+    group: str
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+SampleScore = Mapping[str, float | int | str]
+"""What one answer is worth, in plain numbers and strings: all that `aggregate` needs, so that results can be
+aggregated again (for intervals, for comparisons) from a stored file alone."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The scores of a whole data set, in the units that papers print: the one number, and the breakdown behind it."""
+
+    headline: float
+    metrics: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TaskProtocol:
+    """One way to ask and score a task, such as LLaVA's.
+
+    Args:
+        headline: name of the headline number, with its scale.
+        prompt: the text of the user turn: the question and its suffix, without image line and chat template.
+        score: worth of one answer; total on strings.
+        aggregate: worth of all answers; does not depend on their order.
+    """
+
+    headline: str
+    prompt: Callable[[Sample], str]
+    score: Callable[[Sample, str], SampleScore]
+    aggregate: Callable[[Sequence[SampleScore]], Result]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The samples of a task from one source.
+
+    Args:
+        source: the string that names it on the command line, revision included where there is one.
+        version: which edition of the data it is, for people.
+        samples: all of them, in the order of the data; each is light, pictures open lazily.
+        official: whether these are exactly the samples that the published numbers are about.
+        has_images: False for a source that only scores stored answers.
+    """
+
+    source: str
+    version: str
+    samples: Sequence[Sample]
+    official: bool
+    has_images: bool = True
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over ids, questions, gold and picture names; pixels are not read."""
+        digest = hashlib.sha256()
+        for sample in self.samples:
+            row = [sample.id, sample.question, [image.name for image in sample.images], sample.gold]
+            digest.update(json.dumps(row, ensure_ascii=True, sort_keys=True).encode() + b"\n")
+        return f"sha256:{digest.hexdigest()}"
+
+    def first(self, limit: int) -> "Dataset":
+        """At most `limit` samples: whole groups in their order, cut inside a group only if none fits whole.
+
+        Groups stay whole because some scores are defined on groups (MME pairs, MMBench rotations) and because
+        every POPE picture carries all three categories.
+        """
+        if limit >= len(self.samples):
+            return self
+        groups: dict[str, list[Sample]] = {}
+        for sample in self.samples:
+            groups.setdefault(sample.group, []).append(sample)
+        kept: set[str] = set()
+        for members in groups.values():
+            if len(kept) + len(members) > limit:
+                break
+            kept.update(sample.id for sample in members)
+        kept = kept or {sample.id for sample in next(iter(groups.values()))[:limit]}
+        samples = [sample for sample in self.samples if sample.id in kept]
+        version = f"{self.version}, first {len(samples):,} of {len(self.samples):,}"
+        return replace(self, samples=samples, version=version, official=False)
+
+
+DatasetLoader = Callable[[str], Dataset]
+"""From what follows the source's name on the command line (`DIR` of `llava:DIR`, or "") to the data."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a reader must know before trusting a number of this task."""
+
+    measures: str
+    size: str
+    licence: str
+    citation: str
+    pitfalls: tuple[str, ...] = ()
+
+
+def question_id(answer: Mapping[str, Any]) -> str:
+    """The sample that a line of a LLaVA answers file belongs to, where `question_id` alone says it."""
+    return str(answer["question_id"])
+
+
+@dataclass(frozen=True)
+class Task:
+    """A benchmark.
+
+    Args:
+        name: its name on the command line and in paths.
+        title: its name in tables.
+        card: facts for `moe-eval list tasks --long`.
+        max_new_tokens: length limit of an answer in the original evaluation.
+        protocols: ways to ask and score by name; the first is the default.
+        sources: loaders by source name; the first is what `score` takes when nothing else is said.
+        unpadded_families: model families whose original evaluation feeds this task's pictures without padding
+            them to squares first.
+        answer_id: the sample id that a line of a foreign answers file belongs to.
+    """
+
+    name: str
+    title: str
+    card: Card
+    max_new_tokens: int
+    protocols: Mapping[str, TaskProtocol]
+    sources: Mapping[str, DatasetLoader]
+    unpadded_families: frozenset[str] = frozenset()
+    answer_id: Callable[[Mapping[str, Any]], str] = question_id
+
+    def protocol(self, name: str) -> TaskProtocol:
+        """The protocol of that name.
+
+        Raises:
+            UserError: naming the ones that exist.
+        """
+        if name not in self.protocols:
+            raise unknown(f"protocol of {self.name}", name, self.protocols)
+        return self.protocols[name]
+
+    def load(self, source: str) -> Dataset:
+        """The samples of a source such as `mini`, `llava:DIR` or `hub@REVISION`.
+
+        Raises:
+            UserError: for a source that this task does not have, or data that are not as they should be.
+        """
+        kind, argument = _split_source(source)
+        if kind not in self.sources:
+            raise unknown(f"data source of {self.name}", kind, self.sources, "try `moe-eval list data`")
+        dataset = self.sources[kind](argument)
+        if not dataset.samples:
+            raise UserError(f"{self.name}: {source} holds no samples")
+        return dataset
+
+
+def _split_source(source: str) -> tuple[str, str]:
+    """`llava:DIR` → (`llava`, `DIR`); `hub@REV` → (`hub`, `@REV`); `mini` → (`mini`, ``)."""
+    kind, colon, argument = source.partition(":")
+    name, at, revision = kind.partition("@")
+    return (name, at + revision + colon + argument) if at else (kind, argument)

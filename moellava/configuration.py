@@ -1,0 +1,100 @@
+"""Configuration of a MoE-LLaVA model: transformers' Llava plus one block, `moe`, that names the sparse layers."""
+
+from typing import Any, Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import LlavaConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+__all__ = ["MoEConfig", "MoELlavaConfig"]
+
+UPSTREAM_TOWER_KEYS = ("mm_image_tower", "mm_vision_tower")
+
+
+@strict
+class MoEConfig(PreTrainedConfig):
+    """Which decoder layers are sparse, and how they route.
+
+    Args:
+        layers: indices of the sparse decoder layers. Empty: a dense model.
+        num_experts: experts per sparse layer, one number for all or one per entry of `layers`.
+        top_k: experts per token.
+        drop_tokens: give every expert `ceil(tokens / num_experts * top_k * factor)` places per forward pass and drop
+            the choices that find none, padding rows included, as DeepSpeed 0.9.5 does. Off: no token is dropped, and
+            an answer depends on nothing but its own prompt.
+        capacity_factor, eval_capacity_factor: the factor while training and otherwise; used with `drop_tokens` only.
+        min_capacity: fewest places per expert; used with `drop_tokens` only.
+        second_choice: "argmax" is deterministic; "gumbel" draws the second expert as DeepSpeed's `top2gating` does, at
+            evaluation too. See `moellava.enable_router_noise` for a seed.
+        router_aux_loss_coef: weight of the balancing loss in the training loss.
+        count_padding: whether padding rows enter the balancing loss, as they do in DeepSpeed.
+
+    Source: arXiv 2401.15947 section 3; DeepSpeed 0.9.5 `moe/sharded_moe.py`.
+    """
+
+    model_type = "moe_llava_moe"
+    base_config_key = "moe"
+
+    layers: list[int] | tuple[int, ...] = ()
+    num_experts: int | list[int] = 4
+    top_k: int = 2
+    drop_tokens: bool = False
+    capacity_factor: float = 1.5
+    eval_capacity_factor: float = 2.0
+    min_capacity: int = 0
+    second_choice: Literal["argmax", "gumbel"] = "argmax"
+    router_aux_loss_coef: float = 0.01
+    count_padding: bool = False
+
+    def __post_init__(self, **kwargs: Any):
+        super().__post_init__(**kwargs)
+        self.layers = [int(layer) for layer in self.layers]
+        if len(set(self.layers)) != len(self.layers):
+            raise ValueError(f"moe.layers names a layer twice: {self.layers}")
+        if not isinstance(self.num_experts, int) and len(self.num_experts) != len(self.layers):
+            raise ValueError(
+                f"moe.num_experts has {len(self.num_experts)} entries for {len(self.layers)} layers; give one number or one per layer"
+            )
+        if self.layers and not 1 <= self.top_k <= min(self.experts_per_layer().values()):
+            raise ValueError(f"moe.top_k is {self.top_k}; it must lie between 1 and num_experts ({self.num_experts})")
+
+    def experts_per_layer(self) -> dict[int, int]:
+        """Number of experts of each sparse layer, by layer index."""
+        if isinstance(self.num_experts, int):
+            return dict.fromkeys(self.layers, self.num_experts)
+        return dict(zip(self.layers, self.num_experts, strict=True))
+
+
+@strict
+class MoELlavaConfig(LlavaConfig):
+    """A Llava configuration with a `moe` block ([`MoEConfig`], or a dict of its arguments; absent means dense).
+
+    `image_token_index` may lie beyond the embedding table: its rows are always replaced by picture features, and
+    upstream checkpoints have no row to spare in some vocabularies.
+
+    Raises:
+        ValueError: a sparse layer that the language model does not have; on `from_pretrained`, a folder in the
+            upstream format, which has to be converted first.
+    """
+
+    model_type = "moe_llava"
+    sub_configs_defaults = {**LlavaConfig.sub_configs_defaults, "moe": SubConfigSpec(config_class=MoEConfig)}
+
+    moe: dict | PreTrainedConfig | None = None
+
+    def __post_init__(self, **kwargs: Any):
+        super().__post_init__(**kwargs)
+        num_layers = self.text_config.num_hidden_layers
+        beyond = [layer for layer in self.moe.layers if not 0 <= layer < num_layers]
+        if beyond:
+            raise ValueError(f"moe.layers names {beyond}, but the language model has layers 0 to {num_layers - 1}")
+
+    @classmethod
+    def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):
+        config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
+        if any(key in config_dict for key in UPSTREAM_TOWER_KEYS):
+            raise ValueError(
+                f"{pretrained_model_name_or_path} is a checkpoint in the upstream format ({config_dict.get('model_type')}); "
+                f"convert it first: moellava convert {pretrained_model_name_or_path} OUT"
+            )
+        return config_dict, kwargs

@@ -1,0 +1,207 @@
+"""MoE-LLaVA as a difference from transformers' Llava: sparse feed-forward layers, their loss and their router logits."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import Cache, LlavaForConditionalGeneration, LlavaModel
+from transformers import initialization as init
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.models.llava.modeling_llava import LlavaCausalLMOutputWithPast, LlavaPreTrainedModel
+
+from moellava.configuration import MoELlavaConfig
+from moellava.moe import Experts, SparseMoeBlock, TopKRouter, load_balancing_loss
+
+__all__ = ["MoELlavaCausalLMOutputWithPast", "MoELlavaForConditionalGeneration", "MoELlavaModel", "enable_router_noise"]
+
+
+@dataclass
+class MoELlavaCausalLMOutputWithPast(LlavaCausalLMOutputWithPast):
+    """Llava's output with `aux_loss` (scalar, not yet multiplied by its coefficient) and `router_logits` (one
+    [tokens, experts] float32 tensor per sparse layer, in layer order)."""
+
+    aux_loss: torch.Tensor | None = None
+    router_logits: tuple[torch.Tensor, ...] | None = None
+
+
+class MoELlavaPreTrainedModel(LlavaPreTrainedModel):
+    config: MoELlavaConfig
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, Experts):
+            std = getattr(self.config.get_text_config(), "initializer_range", 0.02)
+            for name, parameter in module.named_parameters():
+                init.zeros_(parameter) if name.endswith("bias") else init.normal_(parameter, mean=0.0, std=std)
+        elif isinstance(module, TopKRouter):
+            bound = module.weight.shape[-1] ** -0.5  # torch's default for a linear layer, which upstream keeps
+            init.uniform_(module.weight, -bound, bound)
+
+    @classmethod
+    def _can_set_experts_implementation(cls) -> bool:
+        return True  # transformers looks for the decorator in this file's source; ours is in moellava/moe.py
+
+
+class MoELlavaModel(MoELlavaPreTrainedModel, LlavaModel):
+    """Vision tower, projector and a language model whose layers `config.moe.layers` are sparse."""
+
+    def __init__(self, config: MoELlavaConfig):
+        super().__init__(config)
+        layers = self.language_model.layers
+        for index, num_experts in config.moe.experts_per_layer().items():
+            layers[index].mlp = SparseMoeBlock(config, num_experts, layers[index].mlp)
+        self.post_init()
+
+    def sparse_blocks(self) -> dict[int, SparseMoeBlock]:
+        """The sparse feed-forward layers by layer index."""
+        return {index: self.language_model.layers[index].mlp for index in sorted(self.config.moe.layers)}
+
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        **kwargs,
+    ):
+        """As `LlavaModel.forward`, except that the image token needs no row in the embedding table."""
+        image_features = None
+        if inputs_embeds is None and input_ids is not None:
+            image_features = self._image_features(pixel_values, mm_encoder_outputs, kwargs)
+            inputs_embeds = self._embed(input_ids, image_features, attention_mask)
+            input_ids = None
+        elif pixel_values is not None:
+            raise ValueError("pixel_values need input_ids: the image token tells where the pictures go")
+        outputs = super().forward(
+            input_ids=input_ids, attention_mask=attention_mask, inputs_embeds=inputs_embeds, **kwargs
+        )
+        outputs.image_hidden_states = image_features
+        return outputs
+
+    def _image_features(self, pixel_values, mm_encoder_outputs, kwargs: dict) -> torch.Tensor | None:
+        """[images, patches, H] from pictures or from features computed before; takes Llava's options out of kwargs."""
+        options = {
+            name: kwargs.pop(name)
+            for name in ("vision_feature_layer", "vision_feature_select_strategy", "image_sizes")
+            if kwargs.get(name) is not None
+        }
+        outputs = (mm_encoder_outputs or {}).get("image")
+        if outputs is None and pixel_values is not None:
+            outputs = self.get_image_features(pixel_values=pixel_values, return_dict=True, **options)
+        return None if outputs is None else torch.stack(list(outputs.pooler_output))
+
+    def _embed(
+        self, input_ids: torch.LongTensor, image_features: torch.Tensor | None, attention_mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        """[batch, sequence, H]: text embeddings, picture features at the image tokens, zeros at padding.
+
+        Zero rows at padding are what upstream has; they matter where padding is counted (capacity, balancing loss).
+        """
+        is_image = input_ids == self.config.image_token_id
+        inputs_embeds = self.get_input_embeddings()(input_ids.masked_fill(is_image, 0))
+        if image_features is not None:
+            rows = image_features.reshape(-1, image_features.shape[-1])
+            if not torch.compiler.is_compiling() and (tokens := int(is_image.sum())) != len(rows):
+                raise ValueError(
+                    f"{tokens} image tokens in input_ids, but {len(rows)} rows of picture features "
+                    f"({len(image_features)} pictures of {image_features.shape[1]}): give each <image> its picture"
+                )
+            inputs_embeds = inputs_embeds.masked_scatter(
+                is_image.unsqueeze(-1).to(inputs_embeds.device), rows.to(inputs_embeds.device, inputs_embeds.dtype)
+            )
+        if attention_mask is not None and attention_mask.shape == input_ids.shape:
+            padding = attention_mask.unsqueeze(-1).to(inputs_embeds.device) == 0
+            inputs_embeds = inputs_embeds.masked_fill(padding, 0.0)
+        return inputs_embeds
+
+
+class MoELlavaForConditionalGeneration(MoELlavaPreTrainedModel, LlavaForConditionalGeneration):
+    """MoE-LLaVA with its language-modelling head; dense when `config.moe.layers` is empty.
+
+    Source: arXiv 2401.15947; with `config.moe.drop_tokens` and `second_choice="gumbel"` it is the authors' code.
+    """
+
+    def __init__(self, config: MoELlavaConfig):
+        super(LlavaForConditionalGeneration, self).__init__(config)  # skips building a dense LlavaModel first
+        self.model = MoELlavaModel(config)
+        self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.LongTensor | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+        output_router_logits: bool = False,
+        **kwargs,
+    ) -> MoELlavaCausalLMOutputWithPast:
+        """As `LlavaForConditionalGeneration.forward`.
+
+        With `labels` the loss is cross-entropy + `router_aux_loss_coef` * balancing loss; with labels or
+        `output_router_logits` the output carries `aux_loss` and `router_logits`.
+        """
+        kwargs.pop("return_dict", None)
+        with self._record_router_logits(output_router_logits or labels is not None) as router_logits:
+            outputs = super().forward(
+                input_ids=input_ids,
+                pixel_values=pixel_values,
+                attention_mask=attention_mask,
+                position_ids=position_ids,
+                past_key_values=past_key_values,
+                inputs_embeds=inputs_embeds,
+                labels=labels,
+                logits_to_keep=logits_to_keep,
+                **kwargs,
+            )
+        if not router_logits:
+            return MoELlavaCausalLMOutputWithPast(**outputs)
+        moe = self.config.moe
+        mask_fits = attention_mask is not None and attention_mask.numel() == len(router_logits[0])
+        aux_loss = load_balancing_loss(router_logits, attention_mask if mask_fits and not moe.count_padding else None)
+        if labels is not None:
+            outputs.loss = outputs.loss + moe.router_aux_loss_coef * aux_loss.to(outputs.loss.device)
+        return MoELlavaCausalLMOutputWithPast(**outputs, aux_loss=aux_loss, router_logits=tuple(router_logits))
+
+    @contextmanager
+    def _record_router_logits(self, enabled: bool) -> Iterator[list[torch.Tensor]]:
+        """Collect the router logits of one forward pass, in layer order.
+
+        The hooks live for this pass only, so that the second pass of gradient checkpointing records nothing.
+        """
+        router_logits: list[torch.Tensor] = []
+        blocks = self.model.sparse_blocks().values() if enabled else ()
+        handles = [
+            block.router.register_forward_hook(lambda module, args, output: router_logits.append(output[0]))
+            for block in blocks
+        ]
+        try:
+            yield router_logits
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def enable_router_noise(model: MoELlavaForConditionalGeneration, seed: int) -> None:
+    """Switch on the routing noise that the original code draws at evaluation, with a seed per layer.
+
+    Every published MoE-LLaVA number carries this noise. Without it (the default) routing is deterministic.
+
+    Raises:
+        ValueError: a dense model, which has no router.
+    Source: DeepSpeed 0.9.5 `sharded_moe.py` line 291.
+    """
+    if not model.config.moe.layers:
+        raise ValueError("router noise needs a sparse model; this one has no sparse layer")
+    model.config.moe.second_choice = "gumbel"
+    for index, block in model.model.sparse_blocks().items():
+        router = block.router
+        router.generator = torch.Generator(router.weight.device).manual_seed(seed * 1000 + index)

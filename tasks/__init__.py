@@ -1,0 +1,1 @@
+"""The benchmarks: one module each, found through the entry-point group `moe_eval.tasks`."""

@@ -1,0 +1,29 @@
+"""Options that add cases to the tests: `--oracle DIR` and `--vectors DIR`, each as often as wanted."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+DATA = Path(__file__).parent / "data"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--oracle", action="append", default=[], type=Path, metavar="DIR", help="further oracle cases")
+    parser.addoption("--vectors", action="append", default=[], type=Path, metavar="DIR", help="further scoring vectors")
+
+
+def oracle_cases(config: pytest.Config) -> list[Path]:
+    """Folders with recorded outputs: the committed ones and those under every `--oracle DIR` (or DIR itself)."""
+    roots = [DATA / "oracle", *config.getoption("oracle")]
+    cases = [folder for root in roots for folder in (root, *sorted(root.iterdir())) if (folder / "io.json").exists()]
+    return [case.resolve() for case in cases]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "oracle_case" in metafunc.fixturenames:
+        cases = oracle_cases(metafunc.config)
+        metafunc.parametrize("oracle_case", cases, ids=[f"oracle-{case.name}" for case in cases], scope="session")
