@@ -77,7 +77,9 @@ class SessionRecord(Record):
     """One process that worked on the run; a resumed run has several."""
 
     started: str = Field(description="UTC, ISO 8601")
-    answered: int | None = Field(default=None, description="null while it runs, and for ever if it was killed")
+    answered: int | None = Field(
+        default=None, description="null while it runs, and for ever if it was killed"
+    )
     seconds: float | None = None
     command: list[str]
     git_commit: str | None
@@ -117,7 +119,9 @@ class ScoresRecord(Record):
     data: DataRecord
     headline: HeadlineRecord
     metrics: dict[str, Any] = Field(description="the breakdown; its shape is the task's")
-    missing: list[str] = Field(default=[], description="ids of samples that were not answered and are left out")
+    missing: list[str] = Field(
+        default=[], description="ids of samples that were not answered and are left out"
+    )
     samples: list[dict[str, float | int | str]] = Field(
         description="per sample: id, group, and the task's scores"
     )

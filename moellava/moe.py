@@ -120,7 +120,7 @@ def top_k_gating(
         top_k: number of experts per token.
         capacity: places per expert; None drops nothing.
         second_choice_noise: [T, E] added to the logits when every choice but the first is made (Gumbel noise).
-        drop_priority: [T, E] in [0, 1), DeepSpeed's random token selection; None means all ones.
+        drop_priority: [T, E] in (0, 1], DeepSpeed's random token selection; None lets the earlier row win.
 
     Returns:
         Weights [T, K] float32 and experts [T, K] int64, first choice first.
@@ -161,10 +161,10 @@ def _keep_within_capacity(top_k_index: torch.Tensor, num_experts: int, capacity:
 def _keep_first_choices(
     top_k_index: torch.Tensor, num_experts: int, capacity: int, drop_priority: torch.Tensor | None
 ) -> torch.Tensor:
-    """[T, 1] bool: top-1 choices that find a place; `torch.topk` decides among equal priorities, as upstream."""
+    """[T, 1] bool: top-1 choices that find a place; of equal priorities the earlier row wins."""
     chosen = F.one_hot(top_k_index.squeeze(-1), num_experts)  # [T, E]
     priority = chosen.float() if drop_priority is None else chosen * drop_priority
-    rows = priority.topk(min(capacity, len(chosen)), dim=0).indices  # [C, E]
+    rows = priority.sort(dim=0, descending=True, stable=True).indices[:capacity]  # [C, E]
     return torch.zeros_like(chosen, dtype=torch.bool).scatter(0, rows, True).gather(-1, top_k_index)
 
 

@@ -12,6 +12,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,6 +89,7 @@ LLAVA = TaskProtocol(headline="mean F1 (%)", prompt=prompt, score=score, aggrega
 # --- data sources -----------------------------------------------------------------------------------------------
 
 
+@cache
 def load_official(argument: str) -> Dataset:
     """`official` or `official:new`: the shipped questions, without pictures, for scoring stored answers."""
     name = argument or "old"

@@ -41,17 +41,29 @@ class ModelSource:
         if self.dtype not in DTYPES:
             raise unknown("dtype", self.dtype, DTYPES)
 
+    def check_name(self) -> None:
+        """Complain about a name that cannot be anything, before time is spent on other models.
+
+        Raises:
+            UserError: naming the nearest zoo models.
+        """
+        if self.name.startswith("hf:") or Path(self.name).is_dir():
+            return
+        from moellava import zoo
+
+        if self.name not in zoo.names():
+            raise unknown("model", self.name, zoo.names(), "a folder or hf:ORGANISATION/NAME is taken, too")
+
     @cached_property
     def folder(self) -> Path:
         """Where the model is, downloaded and converted if need be."""
+        self.check_name()
         if self.name.startswith("hf:"):
             return _download(self.name.removeprefix("hf:"))
         if Path(self.name).is_dir():
             return Path(self.name)
         from moellava import zoo
 
-        if self.name not in zoo.names():
-            raise unknown("model", self.name, zoo.names(), "a folder or hf:ORGANISATION/NAME is taken, too")
         return zoo.resolve(self.name)
 
     @cached_property

@@ -8,16 +8,16 @@ __all__ = ["BinaryCounts", "binary_metrics", "count_binary"]
 
 @dataclass(frozen=True)
 class BinaryCounts:
-    """The confusion matrix; "yes" is the positive class."""
+    """The confusion matrix: true and false positives, true and false negatives; "yes" is the positive class."""
 
-    true_positives: int = 0
-    false_positives: int = 0
-    true_negatives: int = 0
-    false_negatives: int = 0
+    tp: int = 0
+    fp: int = 0
+    tn: int = 0
+    fn: int = 0
 
     @property
     def total(self) -> int:
-        return self.true_positives + self.false_positives + self.true_negatives + self.false_negatives
+        return self.tp + self.fp + self.tn + self.fn
 
 
 def count_binary(pairs: Iterable[tuple[str, str]]) -> BinaryCounts:
@@ -35,19 +35,13 @@ def binary_metrics(counts: BinaryCounts) -> dict[str, float]:
     LLaVA's scorer divides by zero there and aborts; the vectors' `edge_cases` record where.
     Source: LLaVA `eval_pope.py`; spec "POPE, metrics".
     """
-    tp, fp, tn, fn = (
-        counts.true_positives,
-        counts.false_positives,
-        counts.true_negatives,
-        counts.false_negatives,
-    )
-    precision, recall = _ratio(tp, tp + fp), _ratio(tp, tp + fn)
+    precision, recall = _ratio(counts.tp, counts.tp + counts.fp), _ratio(counts.tp, counts.tp + counts.fn)
     return {
-        "accuracy": _ratio(tp + tn, counts.total),
+        "accuracy": _ratio(counts.tp + counts.tn, counts.total),
         "precision": precision,
         "recall": recall,
         "f1": _ratio(2 * precision * recall, precision + recall),
-        "yes_ratio": _ratio(tp + fp, counts.total),
+        "yes_ratio": _ratio(counts.tp + counts.fp, counts.total),
     }
 
 

@@ -31,7 +31,9 @@ class ParquetRow:
         def read() -> bytes:
             cell = _row_group_column(self.path, self.row_group, column)[self.row].as_py()
             if not isinstance(cell, dict) or not cell.get("bytes"):
-                raise UnreadableImageError(name, f"row {self.row} of {self.path.name} has no bytes in {column!r}")
+                raise UnreadableImageError(
+                    name, f"row {self.row} of {self.path.name} has no bytes in {column!r}"
+                )
             return cell["bytes"]
 
         return EncodedImage(name, read)

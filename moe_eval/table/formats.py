@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from moe_eval.errors import unknown
 from moe_eval.table.rows import Layout, Row
-from moe_eval.table.text import FACTS, Cell, TextTable, to_text
+from moe_eval.table.text import Cell, TextTable, to_text
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -30,15 +30,22 @@ def render(rows: Sequence[Row], layout: Layout, format_name: str) -> str:
 def to_markdown(rows: Sequence[Row], layout: Layout) -> str:
     """A GitHub table; groups stand before the column titles, footnotes below."""
     table = to_text(rows, layout)
-    headings = [f"{group} {title}".strip() for group, title in zip(_spread(table), table.headings, strict=True)]
+    headings = [
+        f"{group} {title}".strip() for group, title in zip(_spread(table), table.headings, strict=True)
+    ]
     lines = [[_markdown_escape(heading) for heading in headings]]
     lines += [[_markdown_cell(cell) for cell in row] for row in table.rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
     numeric = range(2, len(headings) - 1)
     body = [
-        "| " + " | ".join(_align(text, widths[i], i in numeric) for i, text in enumerate(line)) + " |" for line in lines
+        "| " + " | ".join(_align(text, widths[i], i in numeric) for i, text in enumerate(line)) + " |"
+        for line in lines
     ]
-    rule = "|" + "|".join("-" * (widths[i] + 1) + (":" if i in numeric else "-") for i in range(len(widths))) + "|"
+    rule = (
+        "|"
+        + "|".join("-" * (widths[i] + 1) + (":" if i in numeric else "-") for i in range(len(widths)))
+        + "|"
+    )
     notes = [f"{number}. {_markdown_escape(note)}" for number, note in enumerate(table.notes, start=1)]
     return "\n".join([body[0], rule, *body[1:], "", *notes]).rstrip() + "\n"
 
@@ -76,7 +83,20 @@ def to_csv(rows: Sequence[Row], layout: Layout) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     names = [column.name for column in layout.columns]
-    writer.writerow(["model", "llm", "params_total", "params_activated", "image_size", *names, "origin", "remark", "data", "notes"])
+    writer.writerow(
+        [
+            "model",
+            "llm",
+            "params_total",
+            "params_activated",
+            "image_size",
+            *names,
+            "origin",
+            "remark",
+            "data",
+            "notes",
+        ]
+    )
     for row in rows:
         writer.writerow(
             [
@@ -162,6 +182,9 @@ _LATEX_SPECIAL = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "×": r"$\times$",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
 }
 
@@ -177,7 +200,8 @@ def _latex_cell(cell: Cell) -> str:
 
 def _html_cell(cell: Cell) -> str:
     text = f"<strong>{html.escape(cell.text)}</strong>" if cell.best else html.escape(cell.text)
-    return f"<td>{text}{f'<sup>{", ".join(map(str, cell.notes))}</sup>' if cell.notes else ''}</td>"
+    marks = f"<sup>{', '.join(map(str, cell.notes))}</sup>" if cell.notes else ""
+    return f"<td>{text}{marks}</td>"
 
 
 def _rich_cell(text: str, cell: Cell) -> str:

@@ -52,7 +52,9 @@ def _row(run: RunRecord, scores: ScoresRecord, values: Mapping[str, float]) -> R
     if not data.official:
         notes.append("not the data that published numbers are about: do not compare with them")
     if scores.missing:
-        notes.append(f"{run.model.name}: {len(scores.missing)} questions with unreadable pictures are left out")
+        notes.append(
+            f"{run.model.name}: {len(scores.missing)} questions with unreadable pictures are left out"
+        )
     if run.model.random_weights:
         notes.append("random weights, never trained: the numbers only show that the machinery works")
     if run.model.router_noise_seed is not None:

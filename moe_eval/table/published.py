@@ -1,6 +1,5 @@
 """Rows of published numbers, with their sources; where sources contradict each other, the row says so."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -61,9 +60,7 @@ def published_rows(numbers: Sequence[PublishedNumber], layout: Layout) -> list[R
     return [_row(model, entries, columns) for model, entries in of_model.items()]
 
 
-def _row(
-    model: str, entries: Sequence[PublishedNumber], columns: dict[tuple[str, str, str], Column]
-) -> Row:
+def _row(model: str, entries: Sequence[PublishedNumber], columns: dict[tuple[str, str, str], Column]) -> Row:
     of_column: dict[Column, list[PublishedNumber]] = {}
     for entry in entries:
         of_column.setdefault(columns[entry.benchmark, entry.split, entry.metric], []).append(entry)
@@ -96,9 +93,15 @@ def _value_note(model: str, column: Column, candidates: Sequence[PublishedNumber
     different = [other for other in others if not _agree(shown.value, other.value)]
     remarks = [shown.note] if shown.note else []
     if different:
-        said = "; ".join(f"{json.dumps(other.value)} ({other.source})" for other in different)
-        remarks.append(f"{model}, {column.name}: {json.dumps(shown.value)} here ({shown.source}), elsewhere {said}")
+        said = "; ".join(f"{_number(other.value)} ({other.source})" for other in different)
+        remarks.append(
+            f"{model}, {column.name}: {_number(shown.value)} here ({shown.source}), elsewhere {said}"
+        )
     return ". ".join(remarks)
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
 def _agree(one: float, other: float) -> bool:

@@ -43,7 +43,7 @@ def to_text(rows: Sequence[Row], layout: Layout) -> TextTable:
     notes: dict[str, int] = {}
 
     def number(*texts: str) -> tuple[int, ...]:
-        return tuple(notes.setdefault(text, len(notes) + 1) for text in texts if text)
+        return tuple(sorted(notes.setdefault(text, len(notes) + 1) for text in texts if text))
 
     best = {column.name: best_rows(rows, column) for column in layout.columns}
     lines = []

@@ -217,7 +217,6 @@ def _generation_config(
 def _processor(
     tower: Tower, tokenizer: PreTrainedTokenizerBase, end: str, config: dict, model_config: PreTrainedConfig
 ) -> MoELlavaProcessor:
-    tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = end
     return MoELlavaProcessor(

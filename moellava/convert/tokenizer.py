@@ -86,6 +86,7 @@ def _tiktoken_tokenizer(path: Path, special: list[str], pad: str) -> PreTrainedT
         bos_token=None,
         eos_token="<|endoftext|>",
         pad_token=pad,
+        padding_side="left",
         clean_up_tokenization_spaces=False,
     )
 
@@ -102,6 +103,27 @@ def _pretrained_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
             "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output": clean,
         }
     try:
-        return AutoTokenizer.from_pretrained(folder, **options)
+        tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", **options)
     except (OSError, ValueError, ImportError) as error:
         raise ConversionError(f"{folder}: no readable tokenizer ({str(error).splitlines()[0]})") from None
+    if (folder / "tokenizer.model").exists():
+        return _sentencepiece_tokenizer(tokenizer, legacy=saved.get("legacy", True))
+    return tokenizer
+
+
+def _sentencepiece_tokenizer(tokenizer: PreTrainedTokenizerBase, legacy: bool) -> PreTrainedTokenizerFast:
+    """Where blanks are put as the slow tokenizer of transformers 4.37 did, which its successor does not keep.
+
+    `legacy` puts one before every stretch of text between special tokens, otherwise only the first one gets it.
+    """
+    backend = tokenizer.backend_tokenizer
+    if legacy:
+        backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+        backend.pre_tokenizer = None
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        clean_up_tokenization_spaces=False,
+        padding_side="left",
+        model_max_length=tokenizer.model_max_length,
+        **tokenizer.special_tokens_map,
+    )

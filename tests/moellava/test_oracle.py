@@ -64,18 +64,18 @@ class Oracle:
         ids = self.model.generate(**inputs, min_new_tokens=16, max_new_tokens=16, eos_token_id=-1, pad_token_id=config.pad_token_id)
         return ids[:, inputs["input_ids"].shape[1] :].tolist()
 
-    def drops(self, name: str) -> bool:
-        layers = self.record["prompts"][name].get("moe") or {}
-        return any(layer["dropped_assignments"] for layer in layers.values())
-
     @contextmanager
     def original_capacity(self, name: str):
-        moe = self.model.config.moe
-        moe.drop_tokens = self.drops(name)
-        try:
+        """Drop choices if the original did; with top-1 it drew at random whom, so the recorded ones survive."""
+        moe, blocks = self.model.config.moe, self.model.model.sparse_blocks()
+        survivors = {index: self.tensors[f"{name}.layer{index}.combine_weights"] > 0 for index in blocks}
+        moe.drop_tokens = any((alive.sum(-1) < moe.top_k).any() for alive in survivors.values())
+        with pytest.MonkeyPatch.context() as patch:
+            if moe.drop_tokens and moe.top_k == 1:
+                for index, block in blocks.items():
+                    patch.setattr(block.router, "drop_priority", recorded_survivors(survivors[index]))
             yield
-        finally:
-            moe.drop_tokens = False
+        moe.drop_tokens = False
 
 
 @pytest.fixture(scope="session")
@@ -90,6 +90,11 @@ def attention(oracle: Oracle, request: pytest.FixtureRequest):
     oracle.model.set_attn_implementation(request.param)
     yield request.param
     oracle.model.set_attn_implementation("sdpa")
+
+
+def recorded_survivors(alive: torch.Tensor):
+    """Priorities [T, E] that let the recorded survivors keep their place; other passes (one token) drop nothing."""
+    return lambda logits: (alive.float() + 1) / 2 if len(logits) == len(alive) else None
 
 
 def messages(turns: list[str]) -> list[dict]:
@@ -180,7 +185,7 @@ def test_recorded_gumbel_noise_gives_the_recorded_routing(oracle: Oracle, monkey
         pytest.skip("no noisy run was recorded for this case")
     for index, block in blocks.items():
         monkeypatch.setattr(block.router, "second_choice_noise", lambda _, key=keys[index]: oracle.tensors[key])
-    with record_routing(oracle.model) as routing:
+    with oracle.original_capacity("single_noisy"), record_routing(oracle.model) as routing:
         logits = oracle.forward("single").logits[0]
     for index, (router_logits, top_k_weights, top_k_index) in routing.items():
         combine = torch.zeros_like(router_logits).scatter(-1, top_k_index, top_k_weights)

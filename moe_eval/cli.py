@@ -1,0 +1,172 @@
+"""The command line, `moe-eval`. Commands import what they need when they run, so that `--help` answers at once."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.exceptions import Abort, TyperException
+
+from moe_eval.errors import UserError
+
+__all__ = ["app", "main"]
+
+RUNS = Path("results/runs")
+
+app = typer.Typer(
+    help="Evaluate vision-language models, sparse and dense, and tabulate the results.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+ProtocolOption = Annotated[str, typer.Option(help="How questions are asked and answers scored.")]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line: exit code 0, or 2 after one line on stderr; a traceback only with `--debug`."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    try:
+        code = app(
+            [word for word in arguments if word != "--debug"], prog_name="moe-eval", standalone_mode=False
+        )
+    except (KeyboardInterrupt, Abort):
+        sys.exit(_complain("stopped; the same command goes on from here", 130))
+    except TyperException as error:
+        sys.exit(_complain(error.format_message()))
+    except UserError as error:
+        if debug:
+            raise
+        sys.exit(_complain(str(error)))
+    except Exception as error:
+        if debug:
+            raise
+        sys.exit(_complain(f"internal error, {type(error).__name__}: {error} (--debug shows where)"))
+    sys.exit(code or 0)
+
+
+def _complain(message: str, code: int = 2) -> int:
+    print(f"moe-eval: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+@app.callback()
+def _options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks; works after a command, too.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    models: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL...", help="A name of `list models`, a folder, or hf:ORG/NAME."),
+    ],
+    tasks: Annotated[str, typer.Option(help="Comma-separated names of `list tasks`.")] = "pope",
+    data: Annotated[str, typer.Option(help="Where samples come from; see `list data`.")] = "mini",
+    out: Annotated[Path, typer.Option(help="Folder of all runs.")] = RUNS,
+    protocol: ProtocolOption = "llava",
+    batch_size: Annotated[int, typer.Option(min=1, help="Prompts per batch.")] = 16,
+    limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first so many questions.")] = None,
+    allow_missing: Annotated[
+        bool, typer.Option(help="Score without samples whose pictures are unreadable.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option(help="Throw away earlier answers instead of going on from them.")
+    ] = False,
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    router_noise: Annotated[
+        bool, typer.Option(help="Draw second experts with noise, as the original's evaluation does.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the router noise.")] = 0,
+) -> None:
+    """Answer a task's questions with a model, score the answers, write the run.
+
+    A run that was stopped goes on where it was.
+
+    Example: moe-eval run moe-llava-nano --tasks pope --data mini
+    """
+    from moe_eval.commands.run import run_models
+    from moe_eval.engine.models import ModelSource
+
+    noise = seed if router_noise else None
+    run_models(
+        [ModelSource(name, dtype=dtype, device=device, router_noise_seed=noise) for name in models],
+        tasks=[name.strip() for name in tasks.split(",")],
+        data=data,
+        protocol=protocol,
+        out=out,
+        batch_size=batch_size,
+        limit=limit,
+        allow_missing=allow_missing,
+        fresh=fresh,
+    )
+
+
+@app.command()
+def score(
+    task: Annotated[str, typer.Argument(help="A name of `list tasks`.")],
+    answers: Annotated[
+        Path,
+        typer.Argument(
+            help="A run folder, its responses.jsonl, or a LLaVA answers file (.jsonl, .jsonl.gz)."
+        ),
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(help="What was asked. Default: the run's own data, or the task's official ones."),
+    ] = None,
+    protocol: ProtocolOption = "llava",
+    allow_missing: Annotated[bool, typer.Option(help="Leave out questions that have no answer.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what scores.json would hold.")] = False,
+) -> None:
+    """Score stored answers.
+
+    Example: moe-eval score pope tests/data/llava15_13b/pope.jsonl.gz
+    """
+    from moe_eval.commands.score import score_file
+
+    print(score_file(task, answers, data, protocol, allow_missing, as_json))
+
+
+@app.command()
+def table(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(metavar="[RUN...]", help="Run folders, or folders of them.")
+    ] = None,
+    layout: Annotated[str, typer.Option(help="Which numbers: pope.")] = "pope",
+    format_name: Annotated[
+        str | None, typer.Option("--format", help="md, latex, csv or html. Default: what suits the terminal.")
+    ] = None,
+    published: Annotated[
+        str, typer.Option(help="Published rows: all, own (the measured models'), none.")
+    ] = "all",
+    out: Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")] = None,
+) -> None:
+    """Tabulate runs beside published numbers.
+
+    Example: moe-eval table results/runs --layout pope --format md
+    """
+    from moe_eval.commands.table import show_table
+
+    show_table(runs or ([RUNS] if RUNS.is_dir() else []), layout, format_name, published, out)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(metavar="tasks|models|data", help="What to list.")],
+    long: Annotated[bool, typer.Option("--long", help="With everything there is to know.")] = False,
+) -> None:
+    """List the tasks, models or data sources there are.
+
+    Example: moe-eval list tasks --long
+    """
+    from moe_eval.commands.list import listing
+
+    print(listing(what, long))

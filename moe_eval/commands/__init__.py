@@ -1,0 +1,1 @@
+"""What the commands of `moe-eval` do, behind the command line."""

@@ -1,0 +1,60 @@
+"""`moe-eval run`: every model on every task, one run folder each."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from moe_eval.engine.generate import GenerateBackend
+from moe_eval.engine.models import ModelSource
+from moe_eval.registry import find_task
+from moe_eval.run import run_folder, run_task
+from moe_eval.summary import summarise
+
+__all__ = ["run_models"]
+
+
+def run_models(
+    models: Sequence[ModelSource],
+    tasks: Sequence[str],
+    data: str,
+    protocol: str,
+    out: Path,
+    batch_size: int,
+    limit: int | None,
+    allow_missing: bool,
+    fresh: bool,
+) -> None:
+    """Run, score, print; everything that can be wrong with names is found before the first model is loaded.
+
+    Raises:
+        UserError: see `moe_eval.run.run_task`.
+    """
+    jobs = []
+    for name in tasks:
+        task = find_task(name)
+        task.protocol(protocol)
+        dataset = task.load(data)
+        jobs.append((task, dataset.first(limit) if limit else dataset))
+    for model in models:
+        model.check_name()
+    for model in models:
+        backend = GenerateBackend(model, batch_size)
+        for task, dataset in jobs:
+            folder = run_folder(out, model.name, task.name)
+            with tqdm(total=len(dataset.samples), desc=f"{model.name} {task.name}", unit="q") as bar:
+
+                def advance(answered: int, total: int, bar: tqdm = bar) -> None:
+                    bar.update(answered - bar.n)
+
+                scores = run_task(
+                    task,
+                    protocol,
+                    dataset,
+                    backend,
+                    folder,
+                    allow_missing=allow_missing,
+                    fresh=fresh,
+                    on_answer=advance,
+                )
+            print(f"\n{model.name}\n{summarise(scores)}\n\nwritten to {folder}\n", flush=True)

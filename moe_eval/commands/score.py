@@ -1,0 +1,40 @@
+"""`moe-eval score`: stored answers in, scores out; nothing is written."""
+
+from pathlib import Path
+
+from moe_eval.answers import check_complete, read_answers
+from moe_eval.records import RunRecord, read_record
+from moe_eval.registry import find_task
+from moe_eval.score import score_answers
+from moe_eval.summary import summarise
+
+__all__ = ["score_file"]
+
+
+def score_file(
+    task_name: str, answers: Path, data: str | None, protocol: str, allow_missing: bool, as_json: bool
+) -> str:
+    """The scores of a file of answers, as text or as JSON.
+
+    Args:
+        answers: a run folder, its `responses.jsonl`, or a LLaVA answers file.
+        data: what was asked; None: the run's own data if `run.json` lies beside, else the task's first source.
+
+    Raises:
+        UserError: for an unknown task, source or protocol, and for answers that do not fit the data.
+    """
+    task = find_task(task_name)
+    task.protocol(protocol)
+    path = answers / "responses.jsonl" if answers.is_dir() else answers
+    dataset = task.load(data or _recorded_source(path) or next(iter(task.sources)))
+    texts = read_answers(task, dataset, path)
+    if not allow_missing:
+        check_complete(task, dataset, texts, path)
+    missing = [sample.id for sample in dataset.samples if sample.id not in texts]
+    scores = score_answers(task, protocol, dataset, texts, missing)
+    return scores.model_dump_json(indent=1) if as_json else summarise(scores)
+
+
+def _recorded_source(path: Path) -> str | None:
+    record = path.parent / "run.json"
+    return read_record(RunRecord, record).data.source if record.is_file() else None

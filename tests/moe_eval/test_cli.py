@@ -1,0 +1,92 @@
+"""The command line: one line for every mistake, help with an example for every command."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from moe_eval.cli import main
+
+ANSWERS = Path(__file__).parents[1] / "data" / "llava15_13b" / "pope.jsonl.gz"
+
+
+def call(capsys: pytest.CaptureFixture, *arguments: object) -> tuple[int, str, str]:
+    """Exit code, stdout, stderr."""
+    with pytest.raises(SystemExit) as caught:
+        main([str(argument) for argument in arguments])
+    shown = capsys.readouterr()
+    return int(caught.value.code or 0), shown.out, shown.err
+
+
+def test_help_answers_in_half_a_second():
+    command = [sys.executable, "-m", "moe_eval", "--help"]
+    seconds = []
+    for _ in range(3):  # the machine may be busy: the best of three
+        start = time.monotonic()
+        subprocess.run(command, check=True, capture_output=True)
+        seconds.append(time.monotonic() - start)
+    assert min(seconds) < 0.5
+
+
+@pytest.mark.parametrize("command", ["run", "score", "table", "list"])
+def test_every_command_has_an_example(capsys, command):
+    code, out, _ = call(capsys, command, "--help")
+    assert code == 0
+    assert f"Example: moe-eval {command}" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["scor"], "did you mean 'score'"),
+        (["run", "m", "--taks", "pope"], "--tasks"),
+        (["run"], "missing argument"),
+        (["run", "m", "--batch-size", "many"], "batch-size"),
+        (["run", "m", "--batch-size", "0"], "batch-size"),
+        (["run", "m", "--tasks", "popr"], "did you mean pope"),
+        (["run", "m", "--data", "mimi"], "did you mean mini"),
+        (["run", "m", "--protocol", "lava"], "did you mean llava"),
+        (["run", "m", "--dtype", "float23"], "did you mean float32"),
+        (["score", "pope", "nowhere.jsonl"], "nowhere.jsonl: cannot be read"),
+        (["table", "nowhere"], "nowhere: no finished run"),
+        (["table", "--layout", "popes"], "did you mean pope"),
+        (["table", "--format", "markdown"], "unknown format"),
+        (["list", "task"], "did you mean tasks"),
+    ],
+)
+def test_mistakes_get_one_line_and_exit_code_2(capsys, arguments, message):
+    code, _, err = call(capsys, *arguments)
+    assert code == 2
+    assert re.fullmatch(r"moe-eval: [^\n]+\n", err)
+    assert message in err.lower() or message in err
+
+
+def test_debug_shows_the_traceback():
+    command = [sys.executable, "-m", "moe_eval", "score", "popr", str(ANSWERS), "--debug"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "Traceback" in done.stderr
+    assert "did you mean pope" in done.stderr
+
+
+def test_released_answers_print_the_published_number(capsys):
+    code, out, _ = call(capsys, "score", "pope", ANSWERS)
+    assert code == 0
+    assert "mean F1 (%) 85.95" in out
+    assert "8,910 of 8,910 questions" in out
+    for category, f1 in (("adversarial", "84.46"), ("popular", "86.25"), ("random", "87.14")):
+        assert re.search(rf"^{category} .*\b{f1}\b", out, re.MULTILINE)
+
+
+def test_scores_are_printed_as_json(capsys):
+    _, out, _ = call(capsys, "score", "pope", ANSWERS, "--json")
+    assert json.loads(out)["headline"]["value"] == pytest.approx(85.94688090539113, abs=1e-9)
+
+
+def test_lists_name_what_there_is(capsys):
+    assert "pope" in call(capsys, "list", "tasks")[1]
+    assert "8,910 questions" in call(capsys, "list", "tasks", "--long")[1]
+    assert "llava:DIR" in call(capsys, "list", "data")[1]

@@ -1,0 +1,262 @@
+"""POPE: prompt, parser, scores and data, against what the original gave."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moe_eval.answers import read_answers
+from moe_eval.errors import UnreadableImageError, UserError
+from moe_eval.jsonl import read_jsonl
+from moe_eval.score import score_answers
+from tasks.pope import TASK, parse_yes_no
+
+DATA = Path(__file__).parents[1] / "data"
+LLAVA = TASK.protocol("llava")
+MINI = TASK.load("mini")
+
+
+@pytest.mark.parametrize(
+    ("response", "answer"),
+    [
+        ("Yes", "yes"),
+        ("No", "no"),
+        ("no, there is not", "no"),
+        ("There is not. Yes", "no"),
+        ("Yes. No", "yes"),
+        ("", "yes"),
+        ("NO", "yes"),
+        ("No!", "yes"),
+        ("None", "yes"),
+        ("isn't", "yes"),
+        ("I think\nNo", "yes"),
+    ],
+)
+def test_parser_reads_answers_as_llava_does(response, answer):
+    assert parse_yes_no(response) == answer
+
+
+@given(st.text())
+def test_parser_takes_any_string(response):
+    assert parse_yes_no(response) in ("yes", "no")
+
+
+def test_prompts_are_the_lines_of_llavas_question_file():
+    samples = {sample.id: sample for sample in TASK.load("official").samples}
+    for _, line in read_jsonl(DATA / "pope" / "llava_pope_test.jsonl"):
+        sample = samples[str(line["question_id"])]
+        assert LLAVA.prompt(sample) == line["text"]
+        assert sample.images[0].name == line["image"]
+        assert sample.meta["category"] == line["category"]
+
+
+def test_released_answers_score_what_the_original_scorer_gives():
+    dataset = TASK.load("official")
+    answers = read_answers(TASK, dataset, DATA / "llava15_13b" / "pope.jsonl.gz")
+    expected = json.loads((DATA / "llava15_13b" / "expected.json").read_text())["pope"]
+    scores = score_answers(TASK, "llava", dataset, answers)
+    assert scores.headline.value == pytest.approx(expected["mean_f1_percent"], abs=1e-9)
+    for category, metrics in scores.metrics["categories"].items():
+        assert_same_metrics(metrics, expected[category])
+
+
+@given(st.randoms(use_true_random=False))
+def test_order_of_samples_changes_no_score(shuffler: random.Random):
+    scores = [LLAVA.score(sample, shuffler.choice(["Yes", "No"])) for sample in MINI.first(54).samples]
+    shuffled = shuffler.sample(scores, len(scores))
+    assert LLAVA.aggregate(shuffled) == LLAVA.aggregate(scores)
+
+
+def test_a_category_without_samples_is_left_out_of_the_mean():
+    scores = [{"category": "random", "gold": "yes", "prediction": "yes", "correct": 1}]
+    assert LLAVA.aggregate(scores).headline == 100.0
+
+
+def test_answer_ids_may_be_global_or_count_within_the_category():
+    assert TASK.answer_id({"question_id": 10000007, "category": "random"}) == "10000007"
+    assert TASK.answer_id({"question_id": 7, "category": "random"}) == "10000007"
+    assert TASK.answer_id({"question_id": 20000007}) == "20000007"
+    assert TASK.answer_id({"question_id": 7}) == "7"
+
+
+def test_official_questions_have_the_official_sizes():
+    old, new = TASK.load("official"), TASK.load("official:new")
+    assert (len(old.samples), old.official, len(new.samples), new.official) == (8910, True, 9000, False)
+    with pytest.raises(UnreadableImageError, match="has no pictures"):
+        old.samples[0].images[0].open()
+
+
+def test_mini_is_balanced_and_true_to_its_pictures():
+    samples = MINI.samples
+    assert len({sample.group for sample in samples}) == 60
+    assert len({sample.id for sample in samples}) == len(samples) == 60 * 3 * 6
+    for sample in samples:
+        scene = sample.images[0]
+        label = (
+            sample.question.removeprefix("Is there a")
+            .removeprefix("n")
+            .strip()
+            .removesuffix(" in the image?")
+        )
+        assert (label in scene.labels) == (sample.gold == "yes")
+        assert ("Is there an " in sample.question) == (label[0] in "aeiou")
+
+
+def test_mini_negatives_are_harder_where_the_category_says_so():
+    """Popular absentees are more frequent in the set than random ones."""
+    samples = MINI.samples
+    seen = [label for scene in {sample.images[0] for sample in samples} for label in scene.labels]
+
+    def frequency(category: str) -> int:
+        asked = [s for s in samples if s.meta["category"] == category and s.gold == "no"]
+        return sum(seen.count(" ".join(s.question.split()[3:5])) for s in asked)
+
+    assert frequency("popular") > 2 * frequency("random")
+    assert frequency("adversarial") > 2 * frequency("random")
+
+
+# --- LLaVA's folder layout --------------------------------------------------------------------------------------
+
+
+def write_llava_folder(folder: Path, version: str, questions: str | None = None) -> Path:
+    """The label files of a version, and the question file of a version (or none)."""
+    (folder / "coco").mkdir(parents=True)
+    of_category: dict[str, list] = {"adversarial": [], "random": [], "popular": []}
+    for sample in TASK.load(f"official:{version}").samples:
+        of_category[sample.meta["category"]].append(sample)
+    for category, samples in of_category.items():
+        lines = [
+            {"question_id": number, "image": s.images[0].name, "text": s.question, "label": s.gold}
+            for number, s in enumerate(samples, start=1)
+        ]
+        write_jsonl(folder / "coco" / f"coco_pope_{category}.json", lines)
+    if questions:
+        lines = [
+            {"question_id": int(s.id), "image": s.images[0].name, "text": LLAVA.prompt(s), "category": ""}
+            for s in TASK.load(f"official:{questions}").samples
+        ]
+        write_jsonl(folder / "llava_pope_test.jsonl", lines)
+    return folder
+
+
+def write_jsonl(path: Path, lines: list[dict]) -> None:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
+@pytest.mark.parametrize(("version", "commit"), [("old", "e3e39262"), ("new", "3df3ba1")])
+def test_llava_folder_is_recognised_by_its_content(tmp_path, version, commit):
+    dataset = TASK.load(f"llava:{write_llava_folder(tmp_path, version, version)}")
+    assert dataset.fingerprint == TASK.load(f"official:{version}").fingerprint
+    assert commit in dataset.version
+    assert dataset.official == (version == "old")
+    assert dataset.samples[0].images[0].path.parent == tmp_path / "val2014"
+
+
+def test_changed_labels_are_an_unknown_version(tmp_path):
+    path = write_llava_folder(tmp_path, "old") / "coco" / "coco_pope_random.json"
+    path.write_text(path.read_text().replace('"yes"', '"no"', 1))
+    dataset = TASK.load(f"llava:{tmp_path}")
+    assert ("unknown version" in dataset.version, dataset.official) == (True, False)
+
+
+def test_labels_of_another_version_than_the_questions_are_an_error(tmp_path):
+    with pytest.raises(UserError, match=r"8910 questions.*9000.*two versions"):
+        TASK.load(f"llava:{write_llava_folder(tmp_path, 'new', questions='old')}")
+
+
+def test_missing_label_file_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"coco_pope_adversarial\.json is missing"):
+        TASK.load(f"llava:{tmp_path}")
+
+
+def test_label_line_without_gold_is_named(tmp_path):
+    path = write_llava_folder(tmp_path, "old") / "coco" / "coco_pope_popular.json"
+    path.write_text('{"question_id": 1, "image": "a.jpg", "text": "Is there a dog in the image?"}\n')
+    with pytest.raises(UserError, match=r"coco_pope_popular\.json line 1 lacks label"):
+        TASK.load(f"llava:{tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("minni", "did you mean mini"),
+        ("official:newer", "did you mean new"),
+        ("llava", "needs a folder"),
+        ("mini:3", "takes no argument"),
+    ],
+)
+def test_wrong_source_gets_one_clear_line(source, message):
+    with pytest.raises(UserError, match=message):
+        TASK.load(source)
+
+
+# --- vectors ----------------------------------------------------------------------------------------------------
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "vectors_folder" in metafunc.fixturenames:
+        folders = [DATA / "vectors", *map(Path, metafunc.config.getoption("vectors", default=None) or [])]
+        folders = [folder / "pope" for folder in folders if (folder / "pope").is_dir()]
+        metafunc.parametrize(
+            "vectors_folder", folders, ids=[f"vectors-{n}-pope" for n in range(len(folders))]
+        )
+
+
+def test_vectors_are_scored_as_by_llava(vectors_folder: Path):
+    """Every parsed answer and every aggregate of the original scorer, within 1e-9."""
+    expected = json.loads((vectors_folder / "expected.json").read_text())["aggregates"]
+    by_reference = {
+        (commit, sample.meta["category"], int(sample.id) % 10_000_000): sample
+        for version, commit in (("old", "v_old_e3e39262"), ("new", "v_new_3df3ba1"))
+        for sample in TASK.load(f"official:{version}").samples
+    }
+    scores: dict[str, list] = {}
+    for _, vector in read_vectors(vectors_folder, "samples"):
+        reference = vector["ref"]
+        sample = by_reference[reference["data"], reference["category"], reference["question_id"]]
+        score = LLAVA.score(sample, vector["prediction"])
+        assert score["prediction"] == vector["expected"]["llava"], vector["id"]
+        scores.setdefault(f"set{vector['id'].split(':')[0]}", []).append(score)
+    assert scores.keys() == expected.keys()
+    for name, of_set in scores.items():
+        result = LLAVA.aggregate(of_set)
+        assert result.headline / 100 == pytest.approx(expected[name]["mean_f1"], abs=1e-9)
+        for category, metrics in result.metrics["categories"].items():
+            assert_same_metrics(metrics, expected[name][category])
+
+
+def test_vectors_edge_cases(vectors_folder: Path):
+    """Where the original divides by zero, we give 0; where it zips lists of unequal length, so does this test."""
+    for _, case in read_vectors(vectors_folder, "edge_cases"):
+        parsed = [parse_yes_no(prediction) for prediction in case["predictions"]]
+        assert parsed == case["expected"]["parsed"], case["name"]
+        scores = [
+            {"category": "random", "gold": gold, "prediction": prediction, "correct": int(gold == prediction)}
+            for gold, prediction in zip(case["labels"], parsed, strict=False)
+        ]
+        metrics = LLAVA.aggregate(scores).metrics["categories"]["random"]
+        if "raises" in case["expected"]["llava"]:
+            assert metrics["f1"] == 0.0, case["name"]
+        elif len(case["labels"]) >= len(parsed):
+            assert_same_metrics(metrics, case["expected"]["llava"])
+
+
+def read_vectors(folder: Path, name: str):
+    path = next((p for p in (folder / f"{name}.jsonl.gz", folder / f"{name}.jsonl") if p.exists()), None)
+    return read_jsonl(path) if path else iter(())
+
+
+def assert_same_metrics(ours: dict, original: dict) -> None:
+    for name in ("TP", "FP", "TN", "FN"):
+        assert ours[name.lower()] == original[name]
+    for name, theirs in (
+        ("accuracy", "accuracy"),
+        ("precision", "precision"),
+        ("recall", "recall"),
+        ("f1", "f1_score"),
+        ("yes_ratio", "yes_ratio"),
+    ):
+        assert ours[name] / 100 == pytest.approx(original[theirs], abs=1e-9)
