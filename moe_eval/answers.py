@@ -39,9 +39,7 @@ def read_answers(task: Task, dataset: Dataset, path: Path) -> dict[str, str]:
                 "Was it made for another split? Say which with --data"
             )
         if sample_id in answers:
-            raise UserError(
-                f"{where}: id {sample_id} was answered in line {lines[sample_id]} already; remove one"
-            )
+            raise UserError(f"{where}: id {sample_id} was answered in line {lines[sample_id]} already; remove one")
         answers[sample_id], lines[sample_id] = text, number
     return answers
 

@@ -14,7 +14,7 @@ def write_atomically(path: Path, text: str) -> None:
     Raises:
         UserError: when the disk is full or the folder cannot be written; the old file is then unchanged.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("w", encoding="utf-8") as stream:
             stream.write(text)
@@ -23,6 +23,4 @@ def write_atomically(path: Path, text: str) -> None:
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise UserError(
-            f"{path}: cannot write ({error.strerror}); free some space or use another --out"
-        ) from error
+        raise UserError(f"{path}: cannot write ({error.strerror}); free some space or use another --out") from error

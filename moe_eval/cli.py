@@ -1,5 +1,6 @@
 """The command line, `moe-eval`. Commands import what they need when they run, so that `--help` answers at once."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -26,12 +27,11 @@ ProtocolOption = Annotated[str, typer.Option(help="How questions are asked and a
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line: exit code 0, or 2 after one line on stderr; a traceback only with `--debug`."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its warnings are about files that we check ourselves
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     try:
-        code = app(
-            [word for word in arguments if word != "--debug"], prog_name="moe-eval", standalone_mode=False
-        )
+        code = app([word for word in arguments if word != "--debug"], prog_name="moe-eval", standalone_mode=False)
     except (KeyboardInterrupt, Abort):
         sys.exit(_complain("stopped; the same command goes on from here", 130))
     except TyperException as error:
@@ -54,9 +54,7 @@ def _complain(message: str, code: int = 2) -> int:
 
 @app.callback()
 def _options(
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show tracebacks; works after a command, too.")
-    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; works after a command, too.")] = False,
 ) -> None:
     pass
 
@@ -73,12 +71,8 @@ def run(
     protocol: ProtocolOption = "llava",
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts per batch.")] = 16,
     limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first so many questions.")] = None,
-    allow_missing: Annotated[
-        bool, typer.Option(help="Score without samples whose pictures are unreadable.")
-    ] = False,
-    fresh: Annotated[
-        bool, typer.Option(help="Throw away earlier answers instead of going on from them.")
-    ] = False,
+    allow_missing: Annotated[bool, typer.Option(help="Score without samples whose pictures are unreadable.")] = False,
+    fresh: Annotated[bool, typer.Option(help="Throw away earlier answers instead of going on from them.")] = False,
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     router_noise: Annotated[
@@ -90,7 +84,7 @@ def run(
 
     A run that was stopped goes on where it was.
 
-    Example: moe-eval run moe-llava-nano --tasks pope --data mini
+    Example: moe-eval run moe-llava-tiny --tasks pope --data mini
     """
     from moe_eval.commands.run import run_models
     from moe_eval.engine.models import ModelSource
@@ -114,9 +108,7 @@ def score(
     task: Annotated[str, typer.Argument(help="A name of `list tasks`.")],
     answers: Annotated[
         Path,
-        typer.Argument(
-            help="A run folder, its responses.jsonl, or a LLaVA answers file (.jsonl, .jsonl.gz)."
-        ),
+        typer.Argument(help="A run folder, its responses.jsonl, or a LLaVA answers file (.jsonl, .jsonl.gz)."),
     ],
     data: Annotated[
         str | None,
@@ -144,9 +136,7 @@ def table(
     format_name: Annotated[
         str | None, typer.Option("--format", help="md, latex, csv or html. Default: what suits the terminal.")
     ] = None,
-    published: Annotated[
-        str, typer.Option(help="Published rows: all, own (the measured models'), none.")
-    ] = "all",
+    published: Annotated[str, typer.Option(help="Published rows: all, own (the measured models'), none.")] = "all",
     out: Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")] = None,
 ) -> None:
     """Tabulate runs beside published numbers.

@@ -25,13 +25,14 @@ class UnreadableImageError(Exception):
 
 
 def unknown(what: str, name: str, known: Iterable[str], way_out: str = "") -> UserError:
-    """The error for a name that does not exist, with the nearest ones that do.
+    """The error for a name that does not exist: the nearest ones that do, or all if none is near.
 
     >>> str(unknown("task", "pop", ["pope", "gqa"]))
-    "unknown task 'pop': did you mean pope? (known: gqa, pope)"
+    "unknown task 'pop': did you mean pope?"
+    >>> str(unknown("task", "xyz", ["pope", "gqa"], "try `moe-eval list tasks`"))
+    "unknown task 'xyz': there are gqa, pope (try `moe-eval list tasks`)"
     """
     choices = sorted(known)
     near = get_close_matches(name, choices, n=3, cutoff=0.5)
-    question = f": did you mean {' or '.join(near)}?" if near else ""
-    listing = f" (known: {', '.join(choices)})" if choices else ""
-    return UserError(f"unknown {what} {name!r}{question}{listing}{'; ' + way_out if way_out else ''}")
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(choices)}"
+    return UserError(f"unknown {what} {name!r}: {hint}{f' ({way_out})' if way_out else ''}")

@@ -45,8 +45,10 @@ class Journal:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        os.fsync(self._descriptor)
-        os.close(self._descriptor)
+        try:
+            self._write(b"", sync=True)
+        finally:
+            os.close(self._descriptor)
 
     def append(self, response: Response) -> None:
         """Write one answer.
@@ -60,10 +62,13 @@ class Journal:
             "tokens": response.tokens,
             "finish_reason": response.finish_reason,
         }
-        line = json.dumps(record).encode() + b"\n"
+        self._write(json.dumps(record).encode() + b"\n", time.monotonic() - self._synced > FSYNC_SECONDS)
+        self.responses[response.id] = response
+
+    def _write(self, data: bytes, sync: bool) -> None:
         try:
-            _write_all(self._descriptor, line)
-            if time.monotonic() - self._synced > FSYNC_SECONDS:
+            _write_all(self._descriptor, data)
+            if sync:
                 os.fsync(self._descriptor)
                 self._synced = time.monotonic()
         except OSError as error:
@@ -72,8 +77,7 @@ class Journal:
                 f"{self.path}: cannot write ({error.strerror}); the {len(self.responses)} answers in it are safe: "
                 "free some space and start the same command again"
             ) from error
-        self._size += len(line)
-        self.responses[response.id] = response
+        self._size += len(data)
 
 
 def read_responses(path: Path) -> list[Response]:
@@ -96,9 +100,7 @@ def read_responses(path: Path) -> list[Response]:
                 f"{path} line {number}: not an answer of ours: id, response, tokens, finish_reason are needed"
             ) from error
         if response.id in responses:
-            raise UserError(
-                f"{path} line {number}: id {response.id} occurs twice; remove one of the two lines"
-            )
+            raise UserError(f"{path} line {number}: id {response.id} occurs twice; remove one of the two lines")
         responses[response.id] = response
     return list(responses.values())
 

@@ -77,9 +77,7 @@ class SessionRecord(Record):
     """One process that worked on the run; a resumed run has several."""
 
     started: str = Field(description="UTC, ISO 8601")
-    answered: int | None = Field(
-        default=None, description="null while it runs, and for ever if it was killed"
-    )
+    answered: int | None = Field(default=None, description="null while it runs, and for ever if it was killed")
     seconds: float | None = None
     command: list[str]
     git_commit: str | None
@@ -119,23 +117,15 @@ class ScoresRecord(Record):
     data: DataRecord
     headline: HeadlineRecord
     metrics: dict[str, Any] = Field(description="the breakdown; its shape is the task's")
-    missing: list[str] = Field(
-        default=[], description="ids of samples that were not answered and are left out"
-    )
-    samples: list[dict[str, float | int | str]] = Field(
-        description="per sample: id, group, and the task's scores"
-    )
+    missing: list[str] = Field(default=[], description="ids of samples that were not answered and are left out")
+    samples: list[dict[str, float | int | str]] = Field(description="per sample: id, group, and the task's scores")
 
 
 def _settings(record: RunRecord) -> dict[str, Any]:
     return {
         "task": record.task,
         "protocol": record.protocol,
-        **{
-            f"model.{name}": value
-            for name, value in asdict(record.model).items()
-            if name in _DECISIVE_OF_MODEL
-        },
+        **{f"model.{name}": value for name, value in asdict(record.model).items() if name in _DECISIVE_OF_MODEL},
         "data": f"{record.data.source} ({record.data.samples} samples, {record.data.fingerprint[:15]})",
         "prompts": record.prompt.fingerprint[:15],
         **{f"generation.{name}": value for name, value in record.generation.model_dump().items()},
@@ -160,9 +150,7 @@ def read_record(kind: type[AnyRecord], path: Path) -> AnyRecord:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"
-        raise UserError(
-            f"{path}: {field}: {first['msg']}; was it edited, or written by another version?"
-        ) from error
+        raise UserError(f"{path}: {field}: {first['msg']}; was it edited, or written by another version?") from error
 
 
 def write_record(record: RunRecord | ScoresRecord, path: Path) -> None:

@@ -31,7 +31,7 @@ from moe_eval.records import (
 from moe_eval.score import score_answers
 from moe_eval.task import Dataset, Sample, Task
 
-__all__ = ["RUN_FILES", "run_folder", "run_task"]
+__all__ = ["RUN_FILES", "check_askable", "run_folder", "run_task"]
 
 RUN_FILES = ("run.json", "responses.jsonl", "scores.json")
 
@@ -68,13 +68,9 @@ def run_task(
         UserError: when another process works on the folder, when it holds answers made with other settings, when the
             disk is full, or when pictures cannot be opened.
     """
-    if not dataset.has_images:
-        raise UserError(
-            f"{task.name}: {dataset.source} has no pictures: it scores stored answers; "
-            f"run with another --data (`moe-eval list data`)"
-        )
+    check_askable(task, dataset)
     record = _describe(task, protocol_name, dataset, backend.describe())
-    folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
     with _only_process(folder):
         if fresh:
             for name in RUN_FILES:
@@ -85,11 +81,22 @@ def run_task(
                 unanswered = _ask(record, task, protocol_name, dataset, backend, journal, on_answer)
         _check_readable(task, unanswered, len(dataset.samples), allow_missing)
         answers = {response.id: response.text for response in journal.responses.values()}
-        scores = score_answers(
-            task, protocol_name, dataset, answers, missing=[item.id for item in unanswered]
-        )
+        scores = score_answers(task, protocol_name, dataset, answers, missing=[item.id for item in unanswered])
         write_record(scores, folder / "scores.json")
         return scores
+
+
+def check_askable(task: Task, dataset: Dataset) -> None:
+    """Refuse data without pictures.
+
+    Raises:
+        UserError: saying what such data are for.
+    """
+    if not dataset.has_images:
+        raise UserError(
+            f"{task.name}: {dataset.source} has no pictures: it scores stored answers; "
+            "run with another --data (`moe-eval list data`)"
+        )
 
 
 def _describe(task: Task, protocol_name: str, dataset: Dataset, model: ModelInfo) -> RunRecord:
@@ -105,6 +112,13 @@ def _describe(task: Task, protocol_name: str, dataset: Dataset, model: ModelInfo
             max_new_tokens=task.max_new_tokens, pad_images=model.family not in task.unpadded_families
         ),
     )
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be created ({error.strerror}); use another --out") from error
 
 
 @contextmanager
@@ -131,9 +145,7 @@ def _earlier_sessions(folder: Path, record: RunRecord) -> list[SessionRecord]:
 
 
 @contextmanager
-def _session(
-    folder: Path, record: RunRecord, earlier: Sequence[SessionRecord], journal: Journal
-) -> Iterator[None]:
+def _session(folder: Path, record: RunRecord, earlier: Sequence[SessionRecord], journal: Journal) -> Iterator[None]:
     """Writes `run.json` before the first question and again, with the time it took, when the session ends."""
     session = SessionRecord(
         started=datetime.now(UTC).isoformat(timespec="seconds"),

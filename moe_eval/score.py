@@ -46,7 +46,6 @@ def score_answers(
         metrics=dict(result.metrics),
         missing=absent,
         samples=[
-            {"id": sample.id, "group": sample.group, **values}
-            for sample, values in zip(answered, scores, strict=True)
+            {"id": sample.id, "group": sample.group, **values} for sample, values in zip(answered, scores, strict=True)
         ],
     )

@@ -21,9 +21,7 @@ def summarise(scores: ScoresRecord) -> str:
     if not scores.data.official:
         lines.append("not the data that published numbers are about")
     if scores.missing:
-        lines.append(
-            f"{len(scores.missing):,} questions without an answer are left out, such as {scores.missing[0]}"
-        )
+        lines.append(f"{len(scores.missing):,} questions without an answer are left out, such as {scores.missing[0]}")
     blocks = [_breakdown(name, value) for name, value in scores.metrics.items()]
     return "\n\n".join(["\n".join(lines), *blocks])
 
@@ -37,12 +35,8 @@ def _breakdown(name: str, value: Any) -> str:
     columns = list(nested[0])
     rows = [[key, *(_number(entry[column]) for column in columns)] for key, entry in value.items()]
     headers = [name, *(column.replace("_", " ") for column in columns)]
-    return tabulate(
-        rows, headers=headers, disable_numparse=True, colalign=["left", *["right"] * len(columns)]
-    )
+    return tabulate(rows, headers=headers, disable_numparse=True, colalign=["left", *["right"] * len(columns)])
 
 
 def _number(value: Any) -> str:
-    return (
-        f"{value:.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
-    )
+    return f"{value:.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

@@ -7,6 +7,7 @@ A task answers four questions: which samples there are (`sources`), what the mod
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -195,6 +196,9 @@ class Task:
         dataset = self.sources[kind](argument)
         if not dataset.samples:
             raise UserError(f"{self.name}: {source} holds no samples")
+        repeated = [name for name, count in Counter(s.id for s in dataset.samples).items() if count > 1]
+        if repeated:
+            raise UserError(f"{self.name}: {source} holds {len(repeated)} ids more than once, such as {repeated[0]}")
         return dataset
 
 

@@ -6,7 +6,6 @@ E experts, K experts per token (top_k).
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -15,59 +14,43 @@ from transformers.integrations import use_experts_implementation
 
 from moellava.configuration import MoELlavaConfig
 
-__all__ = ["Experts", "SparseMoeBlock", "TopKRouter", "expert_capacity", "load_balancing_loss", "top_k_gating"]
+__all__ = ["Experts", "SparseMoeBlock", "TopKRouter", "load_balancing_loss", "top_k_gating"]
 
 
-@dataclass(frozen=True)
-class FeedForward:
-    """What a dense feed-forward layer is made of, read off the module of any backbone.
+# Our stacked tensor -> the linear layers of a dense feed-forward layer whose rows it holds, one below the other.
+GATED_LAYOUT = {"gate_up_proj": ("gate_proj", "up_proj"), "down_proj": ("down_proj",)}
+PLAIN_LAYOUT = {"up_proj": ("fc1",), "down_proj": ("fc2",)}
 
-    `up`, `down` and (gated layers) `gate` are the names of its linear layers.
+
+def feed_forward_layout(mlp: nn.Module) -> dict[str, tuple[str, ...]]:
+    """Which of the two layouts a dense feed-forward layer has, of whatever backbone.
+
+    Raises:
+        TypeError: neither; such a layer cannot be made sparse.
     """
-
-    up: str
-    down: str
-    gate: str | None
-
-    @classmethod
-    def of(cls, mlp: nn.Module) -> "FeedForward":
-        """Recognise Phi's layer (`fc1`, `fc2`) or a gated one (`gate_proj`, `up_proj`, `down_proj`).
-
-        Raises:
-            TypeError: a layer of another kind.
-        """
-        for layout in (cls("up_proj", "down_proj", "gate_proj"), cls("fc1", "fc2", None)):
-            names = [layout.up, layout.down, *([layout.gate] if layout.gate else [])]
-            if all(isinstance(getattr(mlp, name, None), nn.Linear) for name in names):
-                return layout
-        raise TypeError(
-            f"{type(mlp).__name__} is not a feed-forward layer that can be made sparse: "
-            "it has neither gate_proj/up_proj/down_proj nor fc1/fc2"
-        )
+    for layout in (GATED_LAYOUT, PLAIN_LAYOUT):
+        if all(isinstance(getattr(mlp, name, None), nn.Linear) for names in layout.values() for name in names):
+            return layout
+    raise TypeError(
+        f"{type(mlp).__name__} has neither gate_proj, up_proj, down_proj nor fc1, fc2; it cannot be made sparse"
+    )
 
 
 @use_experts_implementation
-class Experts(nn.Module):
-    """The weights of all experts of one layer as 3-D tensors, shaped after the dense layer that they replace.
-
-    The forward pass below is the reference; `config._experts_implementation` picks a faster one
-    (`batched_mm`, `grouped_mm`) from transformers' experts interface.
-    """
-
+class _Experts(nn.Module):
     def __init__(self, config: MoELlavaConfig, num_experts: int, mlp: nn.Module):
         super().__init__()
-        layout = FeedForward.of(mlp)
-        up, down = getattr(mlp, layout.up), getattr(mlp, layout.down)
         self.num_experts = num_experts
-        self.act_fn = mlp.act_fn if layout.gate else mlp.activation_fn
-        factory = {"dtype": up.weight.dtype, "device": up.weight.device}
-        up_name = "gate_up_proj" if layout.gate else "up_proj"
-        up_features = up.out_features * (2 if layout.gate else 1)
-        shapes = {up_name: (up_features, up.in_features), "down_proj": (down.out_features, down.in_features)}
-        if up.bias is not None:
-            shapes |= {f"{up_name}_bias": (up_features,), "down_proj_bias": (down.out_features,)}
-        for name, shape in shapes.items():
-            self.register_parameter(name, nn.Parameter(torch.empty(num_experts, *shape, **factory)))
+        self.act_fn = getattr(mlp, "act_fn", None) or mlp.activation_fn
+        for name, linears in feed_forward_layout(mlp).items():
+            parts = [getattr(mlp, linear) for linear in linears]
+            rows = sum(part.out_features for part in parts)
+            self._register(name, (num_experts, rows, parts[0].in_features), parts[0].weight)
+            if parts[0].bias is not None:
+                self._register(f"{name}_bias", (num_experts, rows), parts[0].bias)
+
+    def _register(self, name: str, shape: tuple[int, ...], like: torch.Tensor) -> None:
+        self.register_parameter(name, nn.Parameter(torch.empty(shape, dtype=like.dtype, device=like.device)))
 
     def forward(
         self, hidden_states: torch.Tensor, top_k_index: torch.Tensor, top_k_weights: torch.Tensor
@@ -76,18 +59,28 @@ class Experts(nn.Module):
         output = torch.zeros_like(hidden_states)
         for expert in range(self.num_experts):
             token, choice = torch.where(top_k_index == expert)
-            expert_output = self._expert_forward(hidden_states[token], expert) * top_k_weights[token, choice, None]
-            output.index_add_(0, token, expert_output.to(output.dtype))
+            up = self._linear("gate_up_proj" if self.has_gate else "up_proj", hidden_states[token], expert)
+            activated = self._apply_gate(up) if self.has_gate else self.act_fn(up)
+            weighted = self._linear("down_proj", activated, expert) * top_k_weights[token, choice, None]
+            output.index_add_(0, token, weighted.to(output.dtype))
         return output
 
-    def _expert_forward(self, hidden_states: torch.Tensor, expert: int) -> torch.Tensor:
-        up_name = "gate_up_proj" if self.has_gate else "up_proj"
-        up = F.linear(hidden_states, getattr(self, up_name)[expert], self._bias(up_name, expert))
-        activated = self._apply_gate(up) if self.has_gate else self.act_fn(up)
-        return F.linear(activated, self.down_proj[expert], self._bias("down_proj", expert))
+    def _linear(self, name: str, hidden_states: torch.Tensor, expert: int) -> torch.Tensor:
+        bias = getattr(self, f"{name}_bias")[expert] if self.has_bias else None
+        return F.linear(hidden_states, getattr(self, name)[expert], bias)
 
-    def _bias(self, name: str, expert: int) -> torch.Tensor | None:
-        return getattr(self, f"{name}_bias")[expert] if self.has_bias else None
+
+class Experts(_Experts):
+    """The weights of all experts of one layer as 3-D tensors, shaped after the dense layer that they replace.
+
+    The loop over experts is the reference; `config._experts_implementation` picks a faster one (`batched_mm`,
+    `grouped_mm`) from transformers' experts interface.
+    """
+
+    def __init__(self, config: MoELlavaConfig, num_experts: int, mlp: nn.Module):
+        super().__init__(config, num_experts, mlp)
+        self.has_gate = hasattr(self, "gate_up_proj")  # the interface would fix both per class
+        self.has_bias = hasattr(self, "down_proj_bias")
 
 
 def expert_capacity(num_tokens: int, num_experts: int, top_k: int, factor: float, min_capacity: int = 0) -> int:
@@ -226,12 +219,8 @@ class SparseMoeBlock(nn.Module):
 
     def __init__(self, config: MoELlavaConfig, num_experts: int, mlp: nn.Module):
         super().__init__()
-        layout = FeedForward.of(mlp)
-        up = getattr(mlp, layout.up)
-        self.router = TopKRouter(config, num_experts, up.in_features)
         self.experts = Experts(config, num_experts, mlp)
-        self.experts.has_gate = layout.gate is not None
-        self.experts.has_bias = up.bias is not None
+        self.router = TopKRouter(config, num_experts, hidden_size=self.experts.down_proj.shape[1])
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         tokens = hidden_states.reshape(-1, hidden_states.shape[-1])  # [T, H]

@@ -1,11 +1,10 @@
 """Stage 3's starting point: a dense model becomes a sparse one by copying its feed-forward layers into experts."""
 
 import torch
-from torch import nn
 
 from moellava.configuration import MoEConfig, MoELlavaConfig
 from moellava.modeling import MoELlavaForConditionalGeneration
-from moellava.moe import FeedForward, SparseMoeBlock
+from moellava.moe import SparseMoeBlock, feed_forward_layout
 
 __all__ = ["sparsify"]
 
@@ -43,16 +42,10 @@ def sparsify(
         block.router.to(device=next(mlp.parameters()).device)
         bound = block.router.weight.shape[-1] ** -0.5
         block.router.weight.uniform_(-bound, bound, generator=generator)
-        _copy_into_every_expert(mlp, block)
+        for name, linears in feed_forward_layout(mlp).items():
+            parts = [getattr(mlp, linear) for linear in linears]
+            getattr(block.experts, name).copy_(torch.cat([part.weight for part in parts]))
+            if block.experts.has_bias:
+                getattr(block.experts, f"{name}_bias").copy_(torch.cat([part.bias for part in parts]))
         layers[index].mlp = block.train(mlp.training)
     return dense_model
-
-
-def _copy_into_every_expert(mlp: nn.Module, block: SparseMoeBlock) -> None:
-    layout = FeedForward.of(mlp)
-    up_names = [layout.gate, layout.up] if layout.gate else [layout.up]
-    up_target = "gate_up_proj" if layout.gate else "up_proj"
-    for target, names in ((up_target, up_names), ("down_proj", [layout.down])):
-        getattr(block.experts, target).copy_(torch.cat([getattr(mlp, name).weight for name in names]))
-        if block.experts.has_bias:
-            getattr(block.experts, f"{target}_bias").copy_(torch.cat([getattr(mlp, name).bias for name in names]))

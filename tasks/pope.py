@@ -204,6 +204,8 @@ def _check_columns(row: Mapping[str, Any], where: str) -> None:
     missing = {"question_id", "image", "text", "label"} - set(row)
     if missing:
         raise UserError(f"pope: {where} lacks {', '.join(sorted(missing))}; a POPE label file has all four")
+    if not str(row["question_id"]).isdecimal():
+        raise UserError(f"pope: {where}: question_id {row['question_id']!r} is not a number")
     if row["label"] not in ("yes", "no"):
         raise UserError(f"pope: {where}: label {row['label']!r} is neither 'yes' nor 'no'")
 
@@ -215,9 +217,7 @@ def _check_questions(path: Path, samples: Sequence[Sample]) -> None:
     asked = {str(row.get("question_id")): row.get("text") for _, row in read_jsonl(path)}
     expected = {sample.id: prompt(sample) for sample in samples}
     wrong = [
-        sample_id
-        for sample_id in expected.keys() | asked.keys()
-        if asked.get(sample_id) != expected.get(sample_id)
+        sample_id for sample_id in expected.keys() | asked.keys() if asked.get(sample_id) != expected.get(sample_id)
     ]
     if wrong:
         raise UserError(
@@ -229,9 +229,7 @@ def _check_questions(path: Path, samples: Sequence[Sample]) -> None:
 
 def _joined(pictures: Mapping[str, ImageRef], image: str, revision: str) -> ImageRef:
     if image not in pictures:
-        raise UserError(
-            f"pope: {HUB_REPOSITORY} at {revision[:12]} lacks picture {image}; try another hub@REVISION"
-        )
+        raise UserError(f"pope: {HUB_REPOSITORY} at {revision[:12]} lacks picture {image}; try another hub@REVISION")
     return pictures[image]
 
 

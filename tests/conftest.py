@@ -12,29 +12,18 @@ DATA = Path(__file__).parent / "data"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--oracle", action="append", default=[], type=Path, metavar="DIR", help="further oracle cases"
-    )
-    parser.addoption(
-        "--vectors", action="append", default=[], type=Path, metavar="DIR", help="further scoring vectors"
-    )
+    parser.addoption("--oracle", action="append", default=[], type=Path, metavar="DIR", help="further oracle cases")
+    parser.addoption("--vectors", action="append", default=[], type=Path, metavar="DIR", help="further scoring vectors")
 
 
 def oracle_cases(config: pytest.Config) -> list[Path]:
     """Folders with recorded outputs: the committed ones and those under every `--oracle DIR` (or DIR itself)."""
     roots = [DATA / "oracle", *config.getoption("oracle")]
-    cases = [
-        folder
-        for root in roots
-        for folder in (root, *sorted(root.iterdir()))
-        if (folder / "io.json").exists()
-    ]
+    cases = [folder for root in roots for folder in (root, *sorted(root.iterdir())) if (folder / "io.json").exists()]
     return [case.resolve() for case in cases]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "oracle_case" in metafunc.fixturenames:
         cases = oracle_cases(metafunc.config)
-        metafunc.parametrize(
-            "oracle_case", cases, ids=[f"oracle-{case.name}" for case in cases], scope="session"
-        )
+        metafunc.parametrize("oracle_case", cases, ids=[f"oracle-{case.name}" for case in cases], scope="session")

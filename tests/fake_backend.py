@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from moe_eval.engine.backend import Answer, ModelInfo, Request, Response, Unanswered
+from moe_eval.engine.backend import Answer, ModelInfo, Parameters, Request, Response, Unanswered
 from moe_eval.engine.prefetch import open_images
 
 __all__ = ["FAKE_MODEL", "FakeBackend", "KilledError"]
@@ -17,8 +17,7 @@ FAKE_MODEL = ModelInfo(
     dtype="float32",
     llm="none",
     image_size=336,
-    params_total=1_500_000,
-    params_activated=1_000_000,
+    parameters=Parameters(total=1_800_000, activated=1_300_000, llm_total=1_500_000, llm_activated=1_000_000),
     random_weights=True,
 )
 

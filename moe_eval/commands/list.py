@@ -26,10 +26,7 @@ def _tasks(long: bool) -> str:
     tasks = all_tasks()
     if long:
         return "\n\n".join(map(_card, tasks))
-    rows = [
-        (task.name, _default_headline(task), ", ".join(task.protocols), ", ".join(task.sources))
-        for task in tasks
-    ]
+    rows = [(task.name, _default_headline(task), ", ".join(task.protocols), ", ".join(task.sources)) for task in tasks]
     return tabulate(rows, headers=["task", "headline", "protocols", "data"])
 
 

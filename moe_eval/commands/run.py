@@ -8,7 +8,7 @@ from tqdm import tqdm
 from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
 from moe_eval.registry import find_task
-from moe_eval.run import run_folder, run_task
+from moe_eval.run import check_askable, run_folder, run_task
 from moe_eval.summary import summarise
 
 __all__ = ["run_models"]
@@ -35,11 +35,13 @@ def run_models(
         task = find_task(name)
         task.protocol(protocol)
         dataset = task.load(data)
+        check_askable(task, dataset)
         jobs.append((task, dataset.first(limit) if limit else dataset))
     for model in models:
         model.check_name()
     for model in models:
         backend = GenerateBackend(model, batch_size)
+        backend.describe()  # downloads and converts now, with its own progress, not below the bar of a task
         for task, dataset in jobs:
             folder = run_folder(out, model.name, task.name)
             with tqdm(total=len(dataset.samples), desc=f"{model.name} {task.name}", unit="q") as bar:

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 from moe_eval.answers import check_complete, read_answers
+from moe_eval.errors import UserError
 from moe_eval.records import RunRecord, read_record
 from moe_eval.registry import find_task
 from moe_eval.score import score_answers
 from moe_eval.summary import summarise
+from moe_eval.task import Dataset, Task
 
 __all__ = ["score_file"]
 
@@ -26,7 +28,7 @@ def score_file(
     task = find_task(task_name)
     task.protocol(protocol)
     path = answers / "responses.jsonl" if answers.is_dir() else answers
-    dataset = task.load(data or _recorded_source(path) or next(iter(task.sources)))
+    dataset = task.load(data) if data else _recorded_data(task, path) or task.load(next(iter(task.sources)))
     texts = read_answers(task, dataset, path)
     if not allow_missing:
         check_complete(task, dataset, texts, path)
@@ -35,6 +37,15 @@ def score_file(
     return scores.model_dump_json(indent=1) if as_json else summarise(scores)
 
 
-def _recorded_source(path: Path) -> str | None:
-    record = path.parent / "run.json"
-    return read_record(RunRecord, record).data.source if record.is_file() else None
+def _recorded_data(task: Task, path: Path) -> Dataset | None:
+    """What the run beside whose `run.json` the answers lie was asked."""
+    file = path.parent / "run.json"
+    if not file.is_file():
+        return None
+    recorded = read_record(RunRecord, file).data
+    dataset = task.load(recorded.source).first(recorded.samples)
+    if dataset.fingerprint != recorded.fingerprint:
+        raise UserError(
+            f"{file}: {recorded.source} no longer holds the questions that were asked; say which with --data"
+        )
+    return dataset

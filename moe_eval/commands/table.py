@@ -8,7 +8,7 @@ from typing import get_args
 from moe_eval.atomic import write_atomically
 from moe_eval.errors import UserError, unknown
 from moe_eval.table.build import Published, build_rows
-from moe_eval.table.formats import FORMATS, render, to_rich
+from moe_eval.table.formats import FORMATS, numbered_notes, render, to_rich
 from moe_eval.table.layouts import find_layout
 from moe_eval.table.measured import find_runs
 from moe_eval.table.published import read_published
@@ -37,10 +37,12 @@ def show_table(
     else:
         from rich.console import Console
 
-        console = Console()
-        shown = to_rich(rows, layout)
-        fits = console.measure(shown).minimum <= console.width
-        console.print(shown if fits else render(rows, layout, "md"), markup=False, highlight=False)
+        console, shown = Console(), to_rich(rows, layout)
+        if Console(width=10_000).measure(shown).maximum <= console.width:
+            console.print(shown)
+            print(numbered_notes(rows, layout))
+        else:
+            print(render(rows, layout, "md"), end="")
 
 
 def _format_of(path: Path) -> str:

@@ -6,7 +6,20 @@ from typing import Literal, Protocol
 
 from moe_eval.images import ImageRef
 
-__all__ = ["Answer", "Backend", "ModelInfo", "Request", "Response", "Unanswered"]
+__all__ = ["Answer", "Backend", "ModelInfo", "Parameters", "Request", "Response", "Unanswered"]
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Numbers of parameters: all, and those that one token passes through; `llm_*` without tower and projector.
+
+    Papers on MoE-LLaVA print the `llm_*` numbers: the language model alone, embeddings and head counted in full.
+    """
+
+    total: int
+    activated: int | None
+    llm_total: int
+    llm_activated: int | None
 
 
 @dataclass(frozen=True)
@@ -18,7 +31,7 @@ class ModelInfo:
         family: such as `moe_llava`; tasks may treat pictures differently for some families.
         llm: the language model inside, for tables.
         image_size: side of the square picture that the vision tower sees, in pixels.
-        params_total, params_activated: of the whole model, tower and projector included.
+        parameters: how many; None where that is not known.
         weights_fingerprint: SHA-256 over configuration and weight files.
         random_weights: the model was never trained; its scores mean nothing but that the machinery works.
         published_as: the model's name in `results/published.json`.
@@ -34,8 +47,7 @@ class ModelInfo:
     dtype: str
     llm: str | None = None
     image_size: int | None = None
-    params_total: int | None = None
-    params_activated: int | None = None
+    parameters: Parameters | None = None
     random_weights: bool = False
     published_as: str | None = None
     router_noise_seed: int | None = None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from moe_eval.engine.backend import Answer, ModelInfo, Request, Response, Unanswered
 from moe_eval.engine.models import ModelSource
 from moe_eval.engine.prefetch import open_images
+from moe_eval.errors import UserError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -59,22 +60,26 @@ def _answer(model: Any, processor: Any, batch: Batch) -> list[Response]:
     requests = [request for request, _ in batch]
     inputs = _encode(processor, batch).to(model.device, dtype=model.dtype)
     tokenizer = processor.tokenizer
-    with torch.inference_mode():
-        sequences = model.generate(
-            **inputs,
-            max_new_tokens=requests[0].max_new_tokens,
-            do_sample=False,
-            num_beams=1,
-            temperature=None,
-            top_p=None,
-            top_k=None,
-            pad_token_id=_pad_token_id(model, tokenizer),
-        )
+    try:
+        with torch.inference_mode():
+            sequences = model.generate(
+                **inputs,
+                max_new_tokens=requests[0].max_new_tokens,
+                do_sample=False,
+                num_beams=1,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                pad_token_id=_pad_token_id(model, tokenizer),
+            )
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            f"{model.device} has too little memory for {len(batch)} prompts at once; what was answered is kept: "
+            "start again with a smaller --batch-size"
+        ) from error
     stops = _stop_ids(model, tokenizer)
     answers = sequences[:, inputs["input_ids"].shape[1] :].tolist()  # [batch, new tokens]
-    return [
-        _response(request.id, ids, stops, tokenizer) for request, ids in zip(requests, answers, strict=True)
-    ]
+    return [_response(request.id, ids, stops, tokenizer) for request, ids in zip(requests, answers, strict=True)]
 
 
 def _encode(processor: Any, batch: Batch) -> Any:

@@ -5,15 +5,20 @@ image-text-to-text model of the hub.
 """
 
 import hashlib
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from moe_eval.engine.backend import ModelInfo
+from moe_eval.engine.parameters import count_parameters
 from moe_eval.errors import UserError, unknown
 
 __all__ = ["ModelSource"]
+
+NOT_NEEDED = ["*.pth", "*.gguf", "*.onnx", "*.h5", "*.msgpack", "original/*", "global_step*/*", "*optimizer*"]
+"""Files that hub repositories hold beside what `from_pretrained` reads."""
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -56,15 +61,21 @@ class ModelSource:
 
     @cached_property
     def folder(self) -> Path:
-        """Where the model is, downloaded and converted if need be."""
+        """Where the model is, downloaded if need be, and converted if it is in the original's format."""
         self.check_name()
-        if self.name.startswith("hf:"):
-            return _download(self.name.removeprefix("hf:"))
-        if Path(self.name).is_dir():
-            return Path(self.name)
         from moellava import zoo
+        from moellava.convert import ConversionError
 
-        return zoo.resolve(self.name)
+        try:
+            if self.name.startswith("hf:"):
+                folder = _download(self.name.removeprefix("hf:"))
+            elif Path(self.name).is_dir():
+                folder = Path(self.name)
+            else:
+                return zoo.resolve(self.name)
+            return zoo.convert_once(folder, folder.resolve().name) if _is_upstream(folder) else folder
+        except ConversionError as error:
+            raise UserError(f"model {self.name}: {_one_line(error)}") from error
 
     @cached_property
     def config(self) -> Any:
@@ -76,6 +87,16 @@ class ModelSource:
             return AutoConfig.from_pretrained(self.folder)
         except (OSError, ValueError, KeyError) as error:
             raise UserError(f"model {self.name}: {_one_line(error)}") from error
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over names and contents of the configuration and the weight files."""
+        digest = hashlib.sha256()
+        weights = [path for suffix in ("safetensors", "bin") for path in self.folder.glob(f"*.{suffix}")]
+        for path in sorted([*weights, self.folder / "config.json"]):
+            with path.open("rb") as stream:
+                digest.update(path.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+        return f"sha256:{digest.hexdigest()}"
 
     @property
     def torch_device(self) -> Any:
@@ -99,20 +120,17 @@ class ModelSource:
     def describe(self, backend: str) -> ModelInfo:
         """Facts for run records and tables, from the configuration and the files alone."""
         config, entry = self.config, _zoo_entry(self.name)
-        total, activated = _parameters(config)
+        size = getattr(getattr(config, "vision_config", None), "image_size", None)
         return ModelInfo(
             name=self.name,
             family=config.model_type,
-            weights_fingerprint=_fingerprint(self.folder),
+            weights_fingerprint=self.fingerprint,
             backend=backend,
             dtype=str(self.torch_dtype).removeprefix("torch."),
             llm=getattr(entry, "llm", None) or config.get_text_config().model_type,
-            image_size=getattr(getattr(config, "vision_config", None), "image_size", None),
-            params_total=total,
-            params_activated=activated,
-            random_weights=bool(
-                getattr(config, "random_weights", False) or getattr(entry, "random_weights", False)
-            ),
+            image_size=size if isinstance(size, int) else None,
+            parameters=count_parameters(config),
+            random_weights=bool(getattr(config, "random_weights", False) or getattr(entry, "random_weights", False)),
             published_as=getattr(entry, "published_as", None),
             router_noise_seed=self.router_noise_seed,
         )
@@ -129,11 +147,12 @@ class ModelSource:
         config = self.config
         try:
             processor = AutoProcessor.from_pretrained(self.folder)
-            model, report = AutoModelForImageTextToText.from_pretrained(
+            loaded: Any = AutoModelForImageTextToText.from_pretrained(
                 self.folder, config=config, dtype=self.torch_dtype, output_loading_info=True
             )
         except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
             raise UserError(f"model {self.name} ({self.folder}): {_one_line(error)}") from error
+        model, report = loaded
         for problem, keys in report.items():
             if keys:
                 raise UserError(
@@ -147,13 +166,24 @@ class ModelSource:
         return model.to(self.torch_device).eval(), processor
 
 
+def _is_upstream(folder: Path) -> bool:
+    """Whether the folder is a checkpoint of MoE-LLaVA's or LLaVA's own code, which names its tower in `mm_*`."""
+    from moellava.configuration import UPSTREAM_TOWER_KEYS
+
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise UserError(f"model {folder}: no readable config.json in it ({_one_line(error)})") from error
+    return not {"vision_config", "text_config"} & config.keys() and bool(set(UPSTREAM_TOWER_KEYS) & config.keys())
+
+
 def _download(reference: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     repository, _, revision = reference.partition("@")
     try:
-        return Path(snapshot_download(repository, revision=revision or None))
+        return Path(snapshot_download(repository, revision=revision or None, ignore_patterns=NOT_NEEDED))
     except HFValidationError as error:
         raise UserError(f"model hf:{reference}: {_one_line(error)}") from error
     except HfHubHTTPError as error:
@@ -170,23 +200,6 @@ def _zoo_entry(name: str) -> Any:
     from moellava import zoo
 
     return zoo.find(name) if name in zoo.names() else None
-
-
-def _parameters(config: Any) -> tuple[int, int]:
-    """All parameters, and those that one token passes through: a sparse layer uses `top_k` of its experts."""
-    from moellava.accounting import count_parameters
-
-    counts = count_parameters(config)
-    return counts.total, counts.activated
-
-
-def _fingerprint(folder: Path) -> str:
-    """SHA-256 over names and contents of the configuration and the weight files."""
-    digest = hashlib.sha256()
-    for path in sorted([*folder.glob("*.safetensors"), *folder.glob("*.bin"), folder / "config.json"]):
-        with path.open("rb") as stream:
-            digest.update(path.name.encode() + hashlib.file_digest(stream, "sha256").digest())
-    return f"sha256:{digest.hexdigest()}"
 
 
 def _one_line(error: BaseException) -> str:

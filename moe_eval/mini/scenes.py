@@ -136,8 +136,7 @@ def _draw_object(draw, item: SceneObject, background: tuple[int, int, int]) -> N
     turn = math.radians(item.angle)
     cosine, sine = math.cos(turn), math.sin(turn)
     corners = [
-        (x + radius * (u * cosine - v * sine), y + radius * (u * sine + v * cosine))
-        for u, v in _outline(item.shape)
+        (x + radius * (u * cosine - v * sine), y + radius * (u * sine + v * cosine)) for u, v in _outline(item.shape)
     ]
     draw.polygon(corners, fill=fill, outline=edge, width=width)
 
@@ -154,10 +153,7 @@ def _outline(shape: str) -> list[tuple[float, float]]:
             for t in steps
         ]
     if shape == "star":
-        return [
-            (r * math.sin(math.pi * k / 5), -r * math.cos(math.pi * k / 5))
-            for k, r in enumerate([1.0, 0.42] * 5)
-        ]
+        return [(r * math.sin(math.pi * k / 5), -r * math.cos(math.pi * k / 5)) for k, r in enumerate([1.0, 0.42] * 5)]
     if shape == "diamond":
         return [(0.0, -1.0), (0.68, 0.0), (0.0, 1.0), (-0.68, 0.0)]
     corners, first = {"square": (4, math.pi / 4), "triangle": (3, 0.0), "hexagon": (6, 0.0)}[shape]

@@ -20,9 +20,7 @@ def download_dataset(repository: str, revision: str, pattern: str) -> list[Path]
 
     where = f"{repository} at {revision[:12]}"
     try:
-        folder = snapshot_download(
-            repository, repo_type="dataset", revision=revision, allow_patterns=[pattern]
-        )
+        folder = snapshot_download(repository, repo_type="dataset", revision=revision, allow_patterns=[pattern])
     except HfHubHTTPError as error:
         status = error.response.status_code
         raise UserError(

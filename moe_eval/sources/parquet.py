@@ -31,17 +31,13 @@ class ParquetRow:
         def read() -> bytes:
             cell = _row_group_column(self.path, self.row_group, column)[self.row].as_py()
             if not isinstance(cell, dict) or not cell.get("bytes"):
-                raise UnreadableImageError(
-                    name, f"row {self.row} of {self.path.name} has no bytes in {column!r}"
-                )
+                raise UnreadableImageError(name, f"row {self.row} of {self.path.name} has no bytes in {column!r}")
             return cell["bytes"]
 
         return EncodedImage(name, read)
 
 
-def read_parquet(
-    paths: Sequence[Path], columns: Sequence[str], heavy: Sequence[str] = ()
-) -> Iterator[ParquetRow]:
+def read_parquet(paths: Sequence[Path], columns: Sequence[str], heavy: Sequence[str] = ()) -> Iterator[ParquetRow]:
     """All rows of the files in order, with the light `columns`; `heavy` columns must exist but are not read.
 
     Raises:
@@ -54,9 +50,7 @@ def read_parquet(
         try:
             file = parquet.ParquetFile(path)
         except (OSError, pa.ArrowException) as error:
-            raise UserError(
-                f"{path}: not a complete Parquet file ({error}); delete it and try again"
-            ) from error
+            raise UserError(f"{path}: not a complete Parquet file ({error}); delete it and try again") from error
         missing = sorted({*columns, *heavy} - set(file.schema_arrow.names))
         if missing:
             raise UserError(

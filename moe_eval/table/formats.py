@@ -13,7 +13,7 @@ from moe_eval.table.text import Cell, TextTable, to_text
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
-__all__ = ["FORMATS", "render", "to_rich"]
+__all__ = ["FORMATS", "numbered_notes", "render", "to_rich"]
 
 
 def render(rows: Sequence[Row], layout: Layout, format_name: str) -> str:
@@ -30,22 +30,15 @@ def render(rows: Sequence[Row], layout: Layout, format_name: str) -> str:
 def to_markdown(rows: Sequence[Row], layout: Layout) -> str:
     """A GitHub table; groups stand before the column titles, footnotes below."""
     table = to_text(rows, layout)
-    headings = [
-        f"{group} {title}".strip() for group, title in zip(_spread(table), table.headings, strict=True)
-    ]
+    headings = [f"{group} {title}".strip() for group, title in zip(_spread(table), table.headings, strict=True)]
     lines = [[_markdown_escape(heading) for heading in headings]]
     lines += [[_markdown_cell(cell) for cell in row] for row in table.rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
     numeric = range(2, len(headings) - 1)
     body = [
-        "| " + " | ".join(_align(text, widths[i], i in numeric) for i, text in enumerate(line)) + " |"
-        for line in lines
+        "| " + " | ".join(_align(text, widths[i], i in numeric) for i, text in enumerate(line)) + " |" for line in lines
     ]
-    rule = (
-        "|"
-        + "|".join("-" * (widths[i] + 1) + (":" if i in numeric else "-") for i in range(len(widths)))
-        + "|"
-    )
+    rule = "|" + "|".join("-" * (widths[i] + 1) + (":" if i in numeric else "-") for i in range(len(widths))) + "|"
     notes = [f"{number}. {_markdown_escape(note)}" for number, note in enumerate(table.notes, start=1)]
     return "\n".join([body[0], rule, *body[1:], "", *notes]).rstrip() + "\n"
 
@@ -139,18 +132,25 @@ FORMATS: dict[str, Callable[[Sequence[Row], Layout], str]] = {
 def to_rich(rows: Sequence[Row], layout: Layout) -> "RichTable":
     """For a terminal that is wide enough."""
     from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
     from rich.table import Table as RichTable
+    from rich.text import Text
 
     table = to_text(rows, layout)
-    caption = "\n".join(f"{number} {escape(note)}" for number, note in enumerate(table.notes, start=1))
-    shown = RichTable(title=escape(table.title), caption=caption, caption_justify="left", box=SIMPLE_HEAD)
+    shown = RichTable(title=table.title, box=SIMPLE_HEAD)
     for index, (group, heading) in enumerate(zip(_spread(table), table.headings, strict=True)):
         numeric = 2 <= index < len(table.headings) - 1
         shown.add_column(f"{group}\n{heading}".strip(), justify="right" if numeric else "left", no_wrap=True)
     for row in table.rows:
-        shown.add_row(*(_rich_cell(escape(cell.text), cell) for cell in row))
+        cells = [Text(cell.text, style="bold" if cell.best else "") for cell in row]
+        for text, cell in zip(cells, row, strict=True):
+            text.append(f" {','.join(map(str, cell.notes))}" if cell.notes else "", style="dim")
+        shown.add_row(*cells)
     return shown
+
+
+def numbered_notes(rows: Sequence[Row], layout: Layout) -> str:
+    """The footnotes of the table, one a line."""
+    return "\n".join(f"{number}. {note}" for number, note in enumerate(to_text(rows, layout).notes, start=1))
 
 
 def _spread(table: TextTable) -> list[str]:
@@ -202,8 +202,3 @@ def _html_cell(cell: Cell) -> str:
     text = f"<strong>{html.escape(cell.text)}</strong>" if cell.best else html.escape(cell.text)
     marks = f"<sup>{', '.join(map(str, cell.notes))}</sup>" if cell.notes else ""
     return f"<td>{text}{marks}</td>"
-
-
-def _rich_cell(text: str, cell: Cell) -> str:
-    marked = f"[bold]{text}[/bold]" if cell.best else text
-    return f"{marked} [dim]{','.join(map(str, cell.notes))}[/dim]" if cell.notes else marked

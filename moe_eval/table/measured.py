@@ -47,14 +47,12 @@ def measured_rows(folders: Iterable[Path], layout: Layout) -> list[MeasuredRow]:
 
 
 def _row(run: RunRecord, scores: ScoresRecord, values: Mapping[str, float]) -> Row:
-    data = run.data
+    data, parameters = run.data, run.model.parameters
     notes = [f"measured here: {data.source}, {data.version}; protocol {run.protocol}"]
     if not data.official:
         notes.append("not the data that published numbers are about: do not compare with them")
     if scores.missing:
-        notes.append(
-            f"{run.model.name}: {len(scores.missing)} questions with unreadable pictures are left out"
-        )
+        notes.append(f"{run.model.name}: {len(scores.missing)} questions with unreadable pictures are left out")
     if run.model.random_weights:
         notes.append("random weights, never trained: the numbers only show that the machinery works")
     if run.model.router_noise_seed is not None:
@@ -62,8 +60,8 @@ def _row(run: RunRecord, scores: ScoresRecord, values: Mapping[str, float]) -> R
     return Row(
         model=run.model.name,
         llm=run.model.llm,
-        params_total=run.model.params_total,
-        params_activated=run.model.params_activated,
+        params_total=parameters.llm_total if parameters else None,
+        params_activated=parameters.llm_activated if parameters else None,
         image_size=run.model.image_size,
         values=values,
         origin="measured",

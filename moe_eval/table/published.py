@@ -94,9 +94,7 @@ def _value_note(model: str, column: Column, candidates: Sequence[PublishedNumber
     remarks = [shown.note] if shown.note else []
     if different:
         said = "; ".join(f"{_number(other.value)} ({other.source})" for other in different)
-        remarks.append(
-            f"{model}, {column.name}: {_number(shown.value)} here ({shown.source}), elsewhere {said}"
-        )
+        remarks.append(f"{model}, {column.name}: {_number(shown.value)} here ({shown.source}), elsewhere {said}")
     return ". ".join(remarks)
 
 

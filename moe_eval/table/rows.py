@@ -43,7 +43,7 @@ class Row:
     """One model in one kind of circumstances.
 
     Args:
-        params_total, params_activated: numbers of parameters.
+        params_total, params_activated: of the language model, as papers print them.
         image_size: side of the picture in pixels.
         values: by column name; absent where there is no number.
         origin: who vouches for the numbers.
@@ -69,7 +69,7 @@ class Row:
 def best_rows(rows: Sequence[Row], column: Column) -> set[int]:
     """Indices of the rows with the best value of a column among comparable rows.
 
-    Rows that stand alone, with no other to be compared with, are not marked.
+    Nothing is marked where there is nothing to choose: a row without comparable ones, or all of them equal.
     """
     if not column.higher_is_better:
         return set()
@@ -80,6 +80,6 @@ def best_rows(rows: Sequence[Row], column: Column) -> set[int]:
             for index, row in enumerate(rows)
             if row.data == data and column.name in row.values
         }
-        if len(values) > 1:
+        if len(set(values.values())) > 1:
             best |= {index for index, value in values.items() if value == max(values.values())}
     return best

@@ -7,7 +7,7 @@ import base64
 import json
 from pathlib import Path
 
-from tokenizers import AddedToken, Tokenizer, normalizers
+from tokenizers import AddedToken, normalizers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import TikTokenConverter
 
@@ -16,21 +16,17 @@ from moellava.convert.source import ConversionError
 __all__ = ["IMAGE_TOKEN", "load_tokenizer"]
 
 IMAGE_TOKEN = "<image>"
-
 TIKTOKEN_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 QWEN_SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *(f"<|extra_{i}|>" for i in range(205))]
-ARCADE_SPECIAL = [
-    "<|unused|>",  # upstream leaves the id after the last rank out
-    "<|endoftext|>",
-    *(f"<|fim_{part}|>" for part in ("prefix", "middle", "suffix", "pad")),
-    *("<gh_stars>", "<filename>", "<issue_start>", "<issue_comment>", "<issue_closed>", "<jupyter_start>"),
-    *("<jupyter_text>", "<jupyter_code>", "<jupyter_output>", "<empty_output>", "<commit_before>", "<commit_msg>"),
-    *("<commit_after>", "<reponame>", "<|endofprompt|>", "<|im_start|>", "<|im_end|>", "<|pause|>"),
-    *(f"<|reg{i}|>" for i in range(8)),
-    "<|extra0|>",
-]
+# Upstream leaves the id after the last rank out, which the first name below takes.
+ARCADE_SPECIAL = """
+<|unused|> <|endoftext|> <|fim_prefix|> <|fim_middle|> <|fim_suffix|> <|fim_pad|> <gh_stars> <filename> <issue_start>
+<issue_comment> <issue_closed> <jupyter_start> <jupyter_text> <jupyter_code> <jupyter_output> <empty_output>
+<commit_before> <commit_msg> <commit_after> <reponame> <|endofprompt|> <|im_start|> <|im_end|> <|pause|> <|reg0|> <|reg1|>
+<|reg2|> <|reg3|> <|reg4|> <|reg5|> <|reg6|> <|reg7|> <|extra0|>
+""".split()
 TIKTOKEN_FILES = {
     "qwen.tiktoken": (QWEN_SPECIAL, "<|extra_0|>"),
     "arcade100k.tiktoken": (ARCADE_SPECIAL, "<|endoftext|>"),
@@ -45,17 +41,13 @@ def load_tokenizer(folder: Path, config: dict) -> tuple[PreTrainedTokenizerBase,
     Raises:
         ConversionError: no tokenizer files, or a format that cannot be read.
     """
-    for name, (special, pad) in TIKTOKEN_FILES.items():
-        if (folder / name).exists():
-            tokenizer = _tiktoken_tokenizer(folder / name, special, pad)
-            break
-    else:
-        tokenizer = _pretrained_tokenizer(folder)
     if config.get("mm_use_im_start_end"):
-        raise ConversionError(f"{folder}/config.json: mm_use_im_start_end is true; no published model uses it, and it is not supported")
+        raise ConversionError(f"{folder}/config.json: mm_use_im_start_end is true, which no published model uses")
+    ranks = [name for name in TIKTOKEN_FILES if (folder / name).exists()]
+    tokenizer = _from_ranks(folder / ranks[0], *TIKTOKEN_FILES[ranks[0]]) if ranks else _from_pretrained(folder)
     if config.get("mm_use_im_patch_token", True):  # absent means true for upstream's loader
-        patches = ["<im_patch>"] + (["<vid_patch>"] if "mm_image_tower" in config else [])
-        tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in patches])
+        names = ["<im_patch>", *(["<vid_patch>"] if "mm_image_tower" in config else [])]
+        tokenizer.add_tokens([AddedToken(name, special=True, normalized=False) for name in names])
     length = len(tokenizer)
     tokenizer.add_tokens([AddedToken(IMAGE_TOKEN, special=True, normalized=False)])
     return tokenizer, length
@@ -68,8 +60,6 @@ class _RanksConverter(TikTokenConverter):
     def load_tiktoken_bpe(tiktoken_url: str) -> dict[bytes, int]:
         ranks = {}
         for number, line in enumerate(Path(tiktoken_url).read_bytes().splitlines(), start=1):
-            if not line:
-                continue
             try:
                 token, rank = line.split()
                 ranks[base64.b64decode(token, validate=True)] = int(rank)
@@ -78,52 +68,32 @@ class _RanksConverter(TikTokenConverter):
         return ranks
 
 
-def _tiktoken_tokenizer(path: Path, special: list[str], pad: str) -> PreTrainedTokenizerFast:
-    backend: Tokenizer = _RanksConverter(str(path), TIKTOKEN_PATTERN, extra_special_tokens=special).converted()
+def _from_ranks(path: Path, special: list[str], pad: str) -> PreTrainedTokenizerFast:
+    backend = _RanksConverter(str(path), TIKTOKEN_PATTERN, extra_special_tokens=special).converted()
     backend.normalizer = normalizers.NFC()
     return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        bos_token=None,
-        eos_token="<|endoftext|>",
-        pad_token=pad,
-        padding_side="left",
-        clean_up_tokenization_spaces=False,
+        tokenizer_object=backend, eos_token="<|endoftext|>", pad_token=pad, padding_side="left"
     )
 
 
-def _pretrained_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+def _from_pretrained(folder: Path) -> PreTrainedTokenizerBase:
     """BPE or sentencepiece files that transformers reads by itself, decoding as transformers 4.37 did."""
     path = folder / "tokenizer_config.json"
     saved = json.loads(path.read_text()) if path.exists() else {}
     options = {}
     if saved.get("tokenizer_class", "").startswith("CodeGen"):
         clean = saved.get("clean_up_tokenization_spaces", True)
-        options = {
-            "clean_up_tokenization_spaces": clean,
-            "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output": clean,
-        }
+        force = "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"
+        options = {"clean_up_tokenization_spaces": clean, force: clean}
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", **options)
     except (OSError, ValueError, ImportError) as error:
         raise ConversionError(f"{folder}: no readable tokenizer ({str(error).splitlines()[0]})") from None
-    if (folder / "tokenizer.model").exists():
-        return _sentencepiece_tokenizer(tokenizer, legacy=saved.get("legacy", True))
-    return tokenizer
-
-
-def _sentencepiece_tokenizer(tokenizer: PreTrainedTokenizerBase, legacy: bool) -> PreTrainedTokenizerFast:
-    """Where blanks are put as the slow tokenizer of transformers 4.37 did, which its successor does not keep.
-
-    `legacy` puts one before every stretch of text between special tokens, otherwise only the first one gets it.
-    """
+    if not (folder / "tokenizer.model").exists():
+        return tokenizer
     backend = tokenizer.backend_tokenizer
-    if legacy:
+    if saved.get("legacy", True):  # a blank before every stretch between special tokens, not before the first only
         backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
         backend.pre_tokenizer = None
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        clean_up_tokenization_spaces=False,
-        padding_side="left",
-        model_max_length=tokenizer.model_max_length,
-        **tokenizer.special_tokens_map,
-    )
+    special = tokenizer.special_tokens_map
+    return PreTrainedTokenizerFast(tokenizer_object=backend, padding_side="left", **special)

@@ -1,4 +1,4 @@
-"""Writing a checkpoint in pieces: safetensors shards with their index, and a folder that appears whole or not at all."""
+"""Writing a checkpoint in pieces: safetensors shards with their index, in a folder that appears whole or not at all."""
 
 import json
 import shutil
@@ -20,10 +20,9 @@ class ShardWriter:
 
     def __init__(self, folder: Path, max_bytes: int):
         self.folder, self.max_bytes = folder, max_bytes
-        self.shards: list[list[str]] = []
-        self.total_bytes = 0
+        self._shards: list[tuple[Path, list[str]]] = []
         self._pending: dict[str, torch.Tensor] = {}
-        self._pending_bytes = 0
+        self._pending_bytes = self._total_bytes = 0
 
     def add(self, name: str, tensor: torch.Tensor) -> None:
         """Take over one tensor; it is written sooner or later."""
@@ -35,26 +34,21 @@ class ShardWriter:
     def finish(self) -> None:
         """Write what is left, give the shards their final names, and write the index if there are several."""
         self._flush()
-        count = len(self.shards)
-        names = [f"model-{i:05d}-of-{count:05d}.safetensors" for i in range(1, count + 1)]
-        if count == 1:
-            names = ["model.safetensors"]
-        for i, name in enumerate(names):
-            self._shard_path(i).rename(self.folder / name)
+        count, weight_map = len(self._shards), {}
+        for number, (path, keys) in enumerate(self._shards, start=1):
+            name = f"model-{number:05d}-of-{count:05d}.safetensors" if count > 1 else "model.safetensors"
+            path.rename(self.folder / name)
+            weight_map |= dict.fromkeys(keys, name)
         if count > 1:
-            weight_map = {key: name for keys, name in zip(self.shards, names, strict=True) for key in keys}
-            index = {"metadata": {"total_size": self.total_bytes}, "weight_map": weight_map}
-            (self.folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2, sort_keys=True))
+            index = {"metadata": {"total_size": self._total_bytes}, "weight_map": weight_map}
+            (self.folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2))
 
     def _flush(self) -> None:
-        if self._pending:
-            save_file(self._pending, self._shard_path(len(self.shards)), metadata={"format": "pt"})
-            self.shards.append(list(self._pending))
-            self.total_bytes += self._pending_bytes
-            self._pending, self._pending_bytes = {}, 0
-
-    def _shard_path(self, number: int) -> Path:
-        return self.folder / f"shard-{number}.safetensors"
+        path = self.folder / f"shard-{len(self._shards)}.partial"
+        save_file(self._pending, path, metadata={"format": "pt"})
+        self._shards.append((path, list(self._pending)))
+        self._total_bytes += self._pending_bytes
+        self._pending, self._pending_bytes = {}, 0
 
 
 @contextmanager
@@ -83,4 +77,3 @@ def whole_folder(out: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)

@@ -21,9 +21,7 @@ def test_every_picture_opens_in_rgb(mode):
     assert decode("picture", encoded).mode == "RGB"
 
 
-@pytest.mark.parametrize(
-    "spoil", [lambda data: b"", lambda data: b"text", lambda data: data[: len(data) // 2]]
-)
+@pytest.mark.parametrize("spoil", [lambda data: b"", lambda data: b"text", lambda data: data[: len(data) // 2]])
 def test_broken_bytes_are_named(spoil):
     noise = Image.effect_noise((64, 64), 50)
     with pytest.raises(UnreadableImageError, match=r"cat\.png: "):

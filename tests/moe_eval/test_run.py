@@ -72,9 +72,7 @@ def test_resuming_equals_one_go(tmp_path_factory, deaths, torn):
         try:
             run(folder, backend)
         except KilledError:
-            with (folder / "responses.jsonl").open(
-                "ab"
-            ) as stream:  # what a kill in the middle of a line leaves
+            with (folder / "responses.jsonl").open("ab") as stream:  # what a kill in the middle of a line leaves
                 stream.write(torn.replace(b"\n", b""))
         asked += backend.asked
     backend = FakeBackend(answer_by_id)
@@ -144,9 +142,7 @@ def test_full_disk_keeps_what_was_journaled(tmp_path, monkeypatch):
         return written
 
     monkeypatch.setattr(journal.os, "write", write)
-    with pytest.raises(
-        UserError, match=r"responses\.jsonl: cannot write \(No space left on device\).*are safe"
-    ):
+    with pytest.raises(UserError, match=r"responses\.jsonl: cannot write \(No space left on device\).*are safe"):
         run(tmp_path)
     kept = read_responses(tmp_path / "responses.jsonl")
     assert 0 < len(kept) < 36

@@ -37,9 +37,7 @@ def test_a_part_is_not_official():
     assert (part.official, part.version) == (False, "made, first 2 of 4")
 
 
-@pytest.mark.parametrize(
-    "change", [{"id": "x"}, {"question": "!"}, {"gold": "no"}, {"images": (NamedImage("b"),)}]
-)
+@pytest.mark.parametrize("change", [{"id": "x"}, {"question": "!"}, {"gold": "no"}, {"images": (NamedImage("b"),)}])
 def test_fingerprint_covers_what_decides_a_score(change):
     dataset = make_dataset([2])
     changed = replace(dataset, samples=[replace(dataset.samples[0], **change), dataset.samples[1]])

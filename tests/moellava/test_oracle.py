@@ -61,7 +61,9 @@ class Oracle:
         """16 new ids per prompt, past any end marker, as they were recorded."""
         inputs = self.inputs(*names, padding=True)
         config = self.model.generation_config
-        ids = self.model.generate(**inputs, min_new_tokens=16, max_new_tokens=16, eos_token_id=-1, pad_token_id=config.pad_token_id)
+        ids = self.model.generate(
+            **inputs, min_new_tokens=16, max_new_tokens=16, eos_token_id=-1, pad_token_id=config.pad_token_id
+        )
         return ids[:, inputs["input_ids"].shape[1] :].tolist()
 
     @contextmanager

@@ -95,12 +95,7 @@ def test_mini_is_balanced_and_true_to_its_pictures():
     assert len({sample.id for sample in samples}) == len(samples) == 60 * 3 * 6
     for sample in samples:
         scene = sample.images[0]
-        label = (
-            sample.question.removeprefix("Is there a")
-            .removeprefix("n")
-            .strip()
-            .removesuffix(" in the image?")
-        )
+        label = sample.question.removeprefix("Is there a").removeprefix("n").strip().removesuffix(" in the image?")
         assert (label in scene.labels) == (sample.gold == "yes")
         assert ("Is there an " in sample.question) == (label[0] in "aeiou")
 
@@ -179,6 +174,14 @@ def test_label_line_without_gold_is_named(tmp_path):
         TASK.load(f"llava:{tmp_path}")
 
 
+def test_question_twice_in_a_label_file_is_an_error(tmp_path):
+    path = write_llava_folder(tmp_path, "old") / "coco" / "coco_pope_random.json"
+    first = path.read_text().splitlines(keepends=True)[0]
+    path.write_text(path.read_text() + first)
+    with pytest.raises(UserError, match="holds 1 ids more than once, such as 10000001"):
+        TASK.load(f"llava:{tmp_path}")
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
@@ -200,9 +203,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "vectors_folder" in metafunc.fixturenames:
         folders = [DATA / "vectors", *map(Path, metafunc.config.getoption("vectors", default=None) or [])]
         folders = [folder / "pope" for folder in folders if (folder / "pope").is_dir()]
-        metafunc.parametrize(
-            "vectors_folder", folders, ids=[f"vectors-{n}-pope" for n in range(len(folders))]
-        )
+        metafunc.parametrize("vectors_folder", folders, ids=[f"vectors-{n}-pope" for n in range(len(folders))])
 
 
 def test_vectors_are_scored_as_by_llava(vectors_folder: Path):

@@ -23,11 +23,9 @@ print(data.source, len(data.samples), data.official, data.fingerprint, picture.m
 """
 
 
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def write_repository(folder: Path) -> Path:
     """lmms-lab/POPE in small: its 9,000 questions in three files of true schema, each picture 16 pixels wide."""
-    folder = tmp_path_factory.mktemp("POPE")
-    (folder / "data").mkdir()
+    (folder / "data").mkdir(parents=True)
     stream = io.BytesIO()
     Image.new("RGB", (16, 12), "red").save(stream, "JPEG")
     samples = TASK.load("official:new").samples
@@ -52,9 +50,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def hub(repository: Path):
+def hub(tmp_path_factory: pytest.TempPathFactory):
     with HubServer() as server:
-        server.add("dataset", "lmms-lab/POPE", repository, HUB_REVISION)
+        server.add("dataset", "lmms-lab/POPE", write_repository(tmp_path_factory.mktemp("POPE")), HUB_REVISION)
         yield server
 
 
@@ -77,9 +75,7 @@ def describe(source: str, hub: HubServer, home: Path, **environment: str) -> str
 
 def test_hub_gives_the_papers_questions_on_its_pictures(hub, home):
     expected = TASK.load("official")
-    assert describe("hub", hub, home) == (
-        f"hub:old@{HUB_REVISION} 8910 True {expected.fingerprint} RGB (16, 12)"
-    )
+    assert describe("hub", hub, home) == (f"hub:old@{HUB_REVISION} 8910 True {expected.fingerprint} RGB (16, 12)")
     assert not any("README" in path for _, path in hub.requests)
 
 
@@ -106,7 +102,5 @@ def test_renamed_column_is_named(tmp_path):
     from moe_eval.errors import UserError
     from moe_eval.sources.parquet import read_parquet
 
-    with pytest.raises(
-        UserError, match=r"a\.parquet: no column answer, image \(it has question_id, question\)"
-    ):
+    with pytest.raises(UserError, match=r"a\.parquet: no column answer, image \(it has question_id, question\)"):
         list(read_parquet([tmp_path / "a.parquet"], ["question", "answer"], heavy=["image"]))

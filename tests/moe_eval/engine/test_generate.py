@@ -3,8 +3,10 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from moe_eval.engine.backend import Request, Response, Unanswered
@@ -21,6 +23,15 @@ REQUESTS = [
     for scene in SCENES
     for number, text in enumerate(["Is there a cat?", "What is it?\nAnswer shortly, please.", "?"])
 ] + [Request("text", (), "No picture here.", max_new_tokens=6), Request("two", tuple(SCENES[:2]), "Both?", 6)]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """Models this small are slower on several threads, and much slower beside other tests."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +76,46 @@ def test_no_question_loads_no_model():
     assert list(GenerateBackend(ModelSource("hf:no/such")).generate([])) == []
 
 
+@pytest.fixture(scope="module")
+def zoo_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOELLAVA_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def texts_of(requests, **options):
+    source = ModelSource("moe-llava-tiny", device="cpu", **options)
+    return [answer.text for answer in GenerateBackend(source, batch_size=4).generate(requests)]
+
+
+@pytest.mark.usefixtures("zoo_cache")
+def test_router_noise_follows_its_seed():
+    requests = REQUESTS[:4]
+    assert texts_of(requests, router_noise_seed=1) == texts_of(requests, router_noise_seed=1)
+    assert texts_of(requests, router_noise_seed=1) != texts_of(requests, router_noise_seed=2)
+    assert texts_of(requests) == texts_of(requests)
+
+
+@pytest.mark.usefixtures("zoo_cache")
+def test_padding_is_the_requests_choice():
+    wide = next(scene for scene in make_scenes(9, seed=1) if scene.width > scene.height)
+    padded = [Request("a", (wide,), "What is it?", max_new_tokens=8)]
+    assert texts_of(padded) != texts_of([replace(padded[0], pad_images=False)])
+
+
+@pytest.mark.usefixtures("zoo_cache")
+def test_a_model_is_described_without_loading_it(monkeypatch):
+    monkeypatch.setattr(ModelSource, "load", lambda self: pytest.fail("loaded"))
+    info = GenerateBackend(ModelSource("moe-llava-tiny", device="cpu")).describe()
+    assert (info.family, info.dtype, info.image_size, info.random_weights) == ("moe_llava", "float32", 56, True)
+
+
+@pytest.mark.usefixtures("zoo_cache")
+def test_a_checkpoint_of_the_original_code_is_converted_on_the_way():
+    name = str(Path(__file__).parents[2] / "data" / "oracle" / "moe-llava-phi" / "checkpoint")
+    assert ModelSource(name).fingerprint == ModelSource("moe-llava-tiny").fingerprint
+
+
 def spoiled(folder, tmp_path, change):
     """A copy of the model whose weights went through `change`."""
     copy = shutil.copytree(folder, tmp_path / "copy")
@@ -97,6 +148,11 @@ def test_truncated_weights_are_one_line(folder, tmp_path):
     with pytest.raises(UserError, match="copy") as caught:
         ModelSource(str(copy), device="cpu").load()
     assert "\n" not in str(caught.value)
+
+
+def test_an_empty_folder_is_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"no readable config\.json"):
+        ModelSource(str(tmp_path), device="cpu").load()
 
 
 def test_a_folder_without_a_model_is_one_line(tmp_path):

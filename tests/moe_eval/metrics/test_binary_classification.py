@@ -11,9 +11,7 @@ counts = st.builds(BinaryCounts, *[st.integers(0, 1000)] * 4)
 
 def test_known_values():
     metrics = binary_metrics(BinaryCounts(tp=3, fp=1, tn=4, fn=2))
-    assert metrics == pytest.approx(
-        {"accuracy": 0.7, "precision": 0.75, "recall": 0.6, "f1": 2 / 3, "yes_ratio": 0.4}
-    )
+    assert metrics == pytest.approx({"accuracy": 0.7, "precision": 0.75, "recall": 0.6, "f1": 2 / 3, "yes_ratio": 0.4})
 
 
 @given(counts)

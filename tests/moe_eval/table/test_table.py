@@ -83,10 +83,7 @@ def test_random_weights_and_other_data_are_said_plainly(rows):
 
 def test_contradicting_sources_are_told_and_agreeing_ones_are_not(rows):
     note = rows[1].value_notes["adversarial F1"]
-    assert (
-        note
-        == "looks swapped. Sparse & <Co>, adversarial F1: 84.9 here (paper, Table 4), elsewhere 80 (blog)"
-    )
+    assert note == "looks swapped. Sparse & <Co>, adversarial F1: 84.9 here (paper, Table 4), elsewhere 80 (blog)"
 
 
 def test_every_source_shown_is_named_with_its_columns(rows):
@@ -100,9 +97,7 @@ def test_best_is_marked_among_rows_about_the_same_questions(rows):
     assert best_rows(rows, column["adversarial Yes"]) == set()
 
 
-@pytest.mark.parametrize(
-    ("published", "models"), [("own", ["mine_1", "Sparse & <Co>"]), ("none", ["mine_1"])]
-)
+@pytest.mark.parametrize(("published", "models"), [("own", ["mine_1", "Sparse & <Co>"]), ("none", ["mine_1"])])
 def test_published_rows_can_be_left_out(runs, published, models):
     assert [row.model for row in build_rows(find_runs([runs]), PUBLISHED, POPE, published)] == models
 

@@ -1,0 +1,56 @@
+"""The command line of the model library: `moellava convert SOURCE OUT`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["main"]
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def _root() -> None:
+    """MoE-LLaVA on today's transformers."""
+
+
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(help="Checkpoint folder in the upstream format, or a hub id[@revision].")],
+    out: Annotated[Path, typer.Argument(help="Folder to create.")],
+    base: Annotated[Path | None, typer.Option(help="Language model folder, for a stage-1 checkpoint.")] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something goes wrong.")] = False,
+) -> None:
+    """Convert a published MoE-LLaVA or LLaVA-1.5 checkpoint.
+
+    Example: moellava convert LanguageBind/MoE-LLaVA-Phi2-2.7B-4e checkpoints/moe-llava-2.7bx4
+    """
+    from moellava.convert import ConversionError
+    from moellava.convert import convert as convert_folder
+    from moellava.zoo import fetch_source
+
+    try:
+        repository, _, revision = source.partition("@")
+        folder = Path(source) if Path(source).is_dir() else _fetch(repository, revision, fetch_source)
+        convert_folder(folder, out, base=base, progress=sys.stderr.isatty())
+    except (ConversionError, OSError) as error:
+        if debug:
+            raise
+        print(f"moellava convert: {' '.join(str(error).split())}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    print(f"{out}: converted; load it with MoELlavaForConditionalGeneration.from_pretrained, or moe-eval run {out}")
+
+
+def _fetch(repository: str, revision: str, fetch_source) -> Path:
+    from moellava.convert import ConversionError
+
+    if repository.count("/") != 1 or repository.startswith((".", "/", "~")):
+        raise ConversionError(f"{repository}: no such folder, and not a hub id (ORGANISATION/NAME)")
+    return fetch_source(repository, revision or None)
+
+
+def main() -> None:
+    """Entry point of `moellava`: exit code 0, or 2 after one line on stderr."""
+    app()

@@ -1,0 +1,137 @@
+"""The models that have a name: where their weights are, and how they are called in published tables.
+
+`resolve` turns a name into a folder that `from_pretrained` loads, downloading and converting once into a cache
+(`MOELLAVA_CACHE`, by default `~/.cache/moellava`).
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from tabulate import tabulate
+from transformers import AutoConfig
+
+from moellava.configuration import MoEConfig, MoELlavaConfig
+from moellava.convert import ConversionError, convert
+
+__all__ = ["ZooEntry", "architecture", "convert_once", "fetch_source", "find", "listing", "names", "resolve"]
+
+REPOSITORY = Path(__file__).parents[1]
+NOT_WEIGHTS = ["*.json", "*.txt", "*.model", "*.tiktoken"]
+
+
+@dataclass(frozen=True)
+class ZooEntry:
+    """One named model. `source` is a hub id, or a folder of this repository; None where no weights were published."""
+
+    name: str
+    source: str | None
+    llm: str
+    language_model: str | None = None
+    tower: str | None = None
+    num_experts: int = 0
+    published_as: str | None = None
+    random_weights: bool = False
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder in this repository that holds the weights of an embedded model."""
+        folder = REPOSITORY / (self.source or "-")
+        return folder if folder.is_dir() else None
+
+
+@cache
+def _data() -> dict:
+    return json.loads(Path(__file__).with_name("zoo.json").read_text())
+
+
+def names() -> list[str]:
+    """Names of all models."""
+    return list(_data()["models"])
+
+
+def find(name: str) -> ZooEntry:
+    """The entry of a name (KeyError if there is none)."""
+    return ZooEntry(name, **_data()["models"][name])
+
+
+def architecture(name: str) -> MoELlavaConfig:
+    """Configuration of a named model, without its weights and without network."""
+    entry = find(name)
+    if entry.folder:
+        return MoELlavaConfig.from_pretrained(resolve(name))
+    text = dict(_data()["language_models"][entry.language_model])
+    vision = dict(_data()["towers"][entry.tower])
+    layers = range(0, text["num_hidden_layers"], 2) if entry.num_experts else ()
+    return MoELlavaConfig(
+        text_config=AutoConfig.for_model(**text),
+        vision_config=AutoConfig.for_model(**vision),
+        moe=MoEConfig(layers=list(layers), num_experts=entry.num_experts or 4, top_k=2),
+        image_token_index=text["vocab_size"],
+    )
+
+
+def resolve(name: str, revision: str | None = None) -> Path:
+    """Folder of a named model, converted on first use.
+
+    Raises:
+        ConversionError: no published weights, a download that fails, or a checkpoint that cannot be converted.
+    """
+    entry = find(name)
+    if entry.source is None:
+        raise ConversionError(f"{name}: its weights were never published; give a folder of your own")
+    return convert_once(entry.folder or fetch_source(entry.source, revision), name)
+
+
+def fetch_source(repository: str, revision: str | None = None) -> Path:
+    """Download what a conversion needs of a hub repository: one form of the weights, and none of the left-overs.
+
+    Raises:
+        ConversionError: no such repository or revision, no access, or no network.
+    """
+    try:
+        info = HfApi().model_info(repository, revision=revision)
+        files = [file.rfilename for file in info.siblings or []]
+        safe = [name for name in files if name.endswith(".safetensors")]
+        weights = safe or [n for n in files if n.startswith(("pytorch_model", "mm_projector")) and n.endswith(".bin")]
+        return Path(snapshot_download(repository, revision=info.sha, allow_patterns=[*NOT_WEIGHTS, *weights]))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        cached = _cached_snapshot(repository, revision)
+        if cached:
+            return cached
+        raise ConversionError(f"{repository}: cannot be downloaded ({' '.join(str(error).split())[:200]})") from None
+
+
+def _cached_snapshot(repository: str, revision: str | None) -> Path | None:
+    try:
+        return Path(snapshot_download(repository, revision=revision, local_files_only=True))
+    except (LocalEntryNotFoundError, OSError, ValueError):
+        return None
+
+
+def convert_once(source: Path, name: str) -> Path:
+    """The converted form of an upstream folder, from the cache or made now.
+
+    The cache key holds the names, sizes and times of the source's files, so that a changed source is converted anew.
+    """
+    stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(source.iterdir())]
+    key = hashlib.sha256(json.dumps([str(source.resolve()), stats]).encode()).hexdigest()[:12]
+    cache = Path(os.environ.get("MOELLAVA_CACHE", Path.home() / ".cache" / "moellava"))
+    out = cache / f"{name}-{key}"
+    return out if out.is_dir() else convert(source, out, progress=True)
+
+
+def listing(long: bool = False) -> str:
+    """The zoo as a table."""
+    rows = []
+    for entry in map(find, names()):
+        source = entry.source or "not published"
+        kind = f"sparse, {entry.num_experts} experts" if entry.num_experts or "moe" in entry.name else "dense"
+        weights = "random weights, for trying things out" if entry.random_weights else source
+        rows.append([entry.name, entry.llm, kind, weights, *([entry.published_as or ""] if long else [])])
+    return tabulate(rows, headers=["model", "LLM", "kind", "weights", *(["row in published tables"] if long else [])])
