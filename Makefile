@@ -14,7 +14,7 @@ ARGS ?=
 
 eval: $(READY)
 	@$(BIN)/moe-eval run $(MODEL) --tasks $(TASKS) --data $(DATA) --out $(OUT) $(ARGS)
-	@$(BIN)/moe-eval table --runs $(OUT)
+	@$(BIN)/moe-eval table $(OUT)
 
 test: $(READY)
 	$(BIN)/pytest $(ARGS)
@@ -25,7 +25,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 table: $(READY)
-	@$(BIN)/moe-eval table --runs $(OUT) $(ARGS)
+	@$(BIN)/moe-eval table $(OUT) $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python -m bench.generate $(ARGS)

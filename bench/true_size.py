@@ -89,14 +89,13 @@ def ask(folder: Path) -> dict:
     inputs = processor(images=picture(), text=prompt, return_tensors="pt")
     inputs["pixel_values"] = inputs["pixel_values"].to(torch.bfloat16)
     with torch.inference_mode():
-        output = model.generate(**inputs, max_new_tokens=8)
-    new = output[0, inputs["input_ids"].shape[1] :]
+        output = model.generate(**inputs, max_new_tokens=8, output_logits=True, return_dict_in_generate=True)
     return {
         "load_seconds": loaded - start,
         "answer_seconds": time.perf_counter() - loaded,
         "prompt_tokens": inputs["input_ids"].shape[1],
-        "new_tokens": len(new),
-        "finite": bool(torch.isfinite(model(**inputs).logits[0, -1]).all()),
+        "new_tokens": len(output.logits),
+        "finite": bool(torch.isfinite(torch.stack(output.logits)).all()),
     }
 
 

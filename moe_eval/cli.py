@@ -148,6 +148,21 @@ def table(
     show_table(runs or ([RUNS] if RUNS.is_dir() else []), layout, format_name, published, out)
 
 
+@app.command()
+def params(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="A name of `list models`, or a folder.")],
+    text_tokens: Annotated[int, typer.Option(min=1, help="Text tokens of the prompt whose FLOPs are counted.")] = 64,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Count parameters, total and activated, and FLOPs, from configurations alone.
+
+    Example: moe-eval params moe-llava-2.7bx4 llava-1.5-13b
+    """
+    from moe_eval.commands.params import parameter_report
+
+    print(parameter_report(models, text_tokens, as_json))
+
+
 @app.command("list")
 def list_(
     what: Annotated[str, typer.Argument(metavar="tasks|models|data", help="What to list.")],

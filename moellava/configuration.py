@@ -1,6 +1,6 @@
 """Configuration of a MoE-LLaVA model: transformers' Llava plus one block, `moe`, that names the sparse layers."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import LlavaConfig, PreTrainedConfig
@@ -52,9 +52,7 @@ class MoEConfig(PreTrainedConfig):
         if len(set(self.layers)) != len(self.layers):
             raise ValueError(f"moe.layers names a layer twice: {self.layers}")
         if not isinstance(self.num_experts, int) and len(self.num_experts) != len(self.layers):
-            raise ValueError(
-                f"moe.num_experts has {len(self.num_experts)} entries for {len(self.layers)} layers; give one number or one per layer"
-            )
+            raise ValueError(f"moe.num_experts must be one number or one per layer: {self.num_experts}, {self.layers}")
         if self.layers and not 1 <= self.top_k <= min(self.experts_per_layer().values()):
             raise ValueError(f"moe.top_k is {self.top_k}; it must lie between 1 and num_experts ({self.num_experts})")
 
@@ -69,8 +67,9 @@ class MoEConfig(PreTrainedConfig):
 class MoELlavaConfig(LlavaConfig):
     """A Llava configuration with a `moe` block ([`MoEConfig`], or a dict of its arguments; absent means dense).
 
-    `image_token_index` may lie beyond the embedding table: its rows are always replaced by picture features, and
-    upstream checkpoints have no row to spare in some vocabularies.
+    `image_token_index` may lie beyond the embedding table: picture features take its place, and some upstream
+    vocabularies have no row to spare. `codebase` is where the checkpoint was trained ("moe-llava", "llava"), which
+    differ in how they prepare pictures for some benchmarks.
 
     Raises:
         ValueError: a sparse layer that the language model does not have; on `from_pretrained`, a folder in the
@@ -78,9 +77,10 @@ class MoELlavaConfig(LlavaConfig):
     """
 
     model_type = "moe_llava"
-    sub_configs_defaults = {**LlavaConfig.sub_configs_defaults, "moe": SubConfigSpec(config_class=MoEConfig)}
+    sub_configs_defaults: ClassVar = {**LlavaConfig.sub_configs_defaults, "moe": SubConfigSpec(config_class=MoEConfig)}
 
     moe: dict | PreTrainedConfig | None = None
+    codebase: str | None = None
 
     def __post_init__(self, **kwargs: Any):
         super().__post_init__(**kwargs)

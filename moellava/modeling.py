@@ -44,6 +44,12 @@ class MoELlavaPreTrainedModel(LlavaPreTrainedModel):
     def _can_set_experts_implementation(cls) -> bool:
         return True  # transformers looks for the decorator in this file's source; ours is in moellava/moe.py
 
+    def get_correct_experts_implementation(self, requested_experts: str | None) -> str:
+        """The fastest where none is asked for: on a CPU a loop over the experts (`python -m bench.experts`)."""
+        if requested_experts is None and not torch.cuda.is_available():
+            return "eager"
+        return super().get_correct_experts_implementation(requested_experts)
+
 
 class MoELlavaModel(MoELlavaPreTrainedModel, LlavaModel):
     """Vision tower, projector and a language model whose layers `config.moe.layers` are sparse."""
@@ -69,30 +75,20 @@ class MoELlavaModel(MoELlavaPreTrainedModel, LlavaModel):
         **kwargs,
     ):
         """As `LlavaModel.forward`, except that the image token needs no row in the embedding table."""
-        image_features = None
-        if inputs_embeds is None and input_ids is not None:
-            image_features = self._image_features(pixel_values, mm_encoder_outputs, kwargs)
-            inputs_embeds = self._embed(input_ids, image_features, attention_mask)
-            input_ids = None
-        elif pixel_values is not None:
-            raise ValueError("pixel_values need input_ids: the image token tells where the pictures go")
+        options = {name: kwargs.pop(name, None) for name in ("vision_feature_layer", "vision_feature_select_strategy")}
+        vision = (mm_encoder_outputs or {}).get("image")
+        if vision is None and pixel_values is not None:
+            vision = self.get_image_features(pixel_values=pixel_values, return_dict=True, **options)
+        image_features = None if vision is None else torch.cat(list(vision.pooler_output))  # [rows, H]
+        if input_ids is not None and inputs_embeds is None:
+            inputs_embeds, input_ids = self._embed(input_ids, image_features, attention_mask), None
+        elif image_features is not None:
+            raise ValueError("pictures need input_ids: the image token tells where they go")
         outputs = super().forward(
             input_ids=input_ids, attention_mask=attention_mask, inputs_embeds=inputs_embeds, **kwargs
         )
         outputs.image_hidden_states = image_features
         return outputs
-
-    def _image_features(self, pixel_values, mm_encoder_outputs, kwargs: dict) -> torch.Tensor | None:
-        """[images, patches, H] from pictures or from features computed before; takes Llava's options out of kwargs."""
-        options = {
-            name: kwargs.pop(name)
-            for name in ("vision_feature_layer", "vision_feature_select_strategy", "image_sizes")
-            if kwargs.get(name) is not None
-        }
-        outputs = (mm_encoder_outputs or {}).get("image")
-        if outputs is None and pixel_values is not None:
-            outputs = self.get_image_features(pixel_values=pixel_values, return_dict=True, **options)
-        return None if outputs is None else torch.stack(list(outputs.pooler_output))
 
     def _embed(
         self, input_ids: torch.LongTensor, image_features: torch.Tensor | None, attention_mask: torch.Tensor | None
@@ -103,19 +99,17 @@ class MoELlavaModel(MoELlavaPreTrainedModel, LlavaModel):
         """
         is_image = input_ids == self.config.image_token_id
         inputs_embeds = self.get_input_embeddings()(input_ids.masked_fill(is_image, 0))
+        device = inputs_embeds.device
         if image_features is not None:
-            rows = image_features.reshape(-1, image_features.shape[-1])
-            if not torch.compiler.is_compiling() and (tokens := int(is_image.sum())) != len(rows):
+            if not torch.compiler.is_compiling() and (tokens := int(is_image.sum())) != len(image_features):
                 raise ValueError(
-                    f"{tokens} image tokens in input_ids, but {len(rows)} rows of picture features "
-                    f"({len(image_features)} pictures of {image_features.shape[1]}): give each <image> its picture"
+                    f"{tokens} image tokens in input_ids, but {len(image_features)} rows of picture features: "
+                    "give each <image> its picture"
                 )
-            inputs_embeds = inputs_embeds.masked_scatter(
-                is_image.unsqueeze(-1).to(inputs_embeds.device), rows.to(inputs_embeds.device, inputs_embeds.dtype)
-            )
+            image_features = image_features.to(device, inputs_embeds.dtype)
+            inputs_embeds = inputs_embeds.masked_scatter(is_image.unsqueeze(-1).to(device), image_features)
         if attention_mask is not None and attention_mask.shape == input_ids.shape:
-            padding = attention_mask.unsqueeze(-1).to(inputs_embeds.device) == 0
-            inputs_embeds = inputs_embeds.masked_fill(padding, 0.0)
+            inputs_embeds = inputs_embeds.masked_fill(attention_mask.unsqueeze(-1).to(device) == 0, 0.0)
         return inputs_embeds
 
 
@@ -150,7 +144,8 @@ class MoELlavaForConditionalGeneration(MoELlavaPreTrainedModel, LlavaForConditio
         `output_router_logits` the output carries `aux_loss` and `router_logits`.
         """
         kwargs.pop("return_dict", None)
-        with self._record_router_logits(output_router_logits or labels is not None) as router_logits:
+        router_logits: list[torch.Tensor] = []
+        with self._append_router_logits(router_logits if output_router_logits or labels is not None else None):
             outputs = super().forward(
                 input_ids=input_ids,
                 pixel_values=pixel_values,
@@ -172,19 +167,16 @@ class MoELlavaForConditionalGeneration(MoELlavaPreTrainedModel, LlavaForConditio
         return MoELlavaCausalLMOutputWithPast(**outputs, aux_loss=aux_loss, router_logits=tuple(router_logits))
 
     @contextmanager
-    def _record_router_logits(self, enabled: bool) -> Iterator[list[torch.Tensor]]:
-        """Collect the router logits of one forward pass, in layer order.
+    def _append_router_logits(self, router_logits: list[torch.Tensor] | None) -> Iterator[None]:
+        """Collect the router logits of this forward pass only: gradient checkpointing's second one must add nothing."""
 
-        The hooks live for this pass only, so that the second pass of gradient checkpointing records nothing.
-        """
-        router_logits: list[torch.Tensor] = []
-        blocks = self.model.sparse_blocks().values() if enabled else ()
-        handles = [
-            block.router.register_forward_hook(lambda module, args, output: router_logits.append(output[0]))
-            for block in blocks
-        ]
+        def hook(module, args, output):
+            router_logits.append(output[0])
+
+        blocks = () if router_logits is None else self.model.sparse_blocks().values()
+        handles = [block.router.register_forward_hook(hook) for block in blocks]
         try:
-            yield router_logits
+            yield
         finally:
             for handle in handles:
                 handle.remove()

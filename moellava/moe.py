@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers.integrations import use_experts_implementation
+from transformers.utils.generic import maybe_autocast
 
 from moellava.configuration import MoELlavaConfig
 
@@ -183,7 +184,7 @@ class TopKRouter(nn.Module):
 
     def forward(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """`router_logits` [T, E] float32, weights [T, K] float32, experts [T, K] int64, from [T, H]."""
-        with torch.autocast(device_type=hidden_states.device.type, enabled=False):
+        with maybe_autocast(device_type=hidden_states.device.type, enabled=False):
             router_logits = F.linear(hidden_states.float(), self.weight.float())
         top_k_weights, top_k_index = top_k_gating(
             router_logits,

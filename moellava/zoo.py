@@ -7,19 +7,19 @@
 import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-from tabulate import tabulate
+from huggingface_hub.errors import HfHubHTTPError
 from transformers import AutoConfig
 
 from moellava.configuration import MoEConfig, MoELlavaConfig
 from moellava.convert import ConversionError, convert
 
-__all__ = ["ZooEntry", "architecture", "convert_once", "fetch_source", "find", "listing", "names", "resolve"]
+__all__ = ["ZooEntry", "architecture", "convert_once", "fetch_source", "find", "names", "resolve"]
 
 REPOSITORY = Path(__file__).parents[1]
 NOT_WEIGHTS = ["*.json", "*.txt", "*.model", "*.tiktoken"]
@@ -27,11 +27,16 @@ NOT_WEIGHTS = ["*.json", "*.txt", "*.model", "*.tiktoken"]
 
 @dataclass(frozen=True)
 class ZooEntry:
-    """One named model. `source` is a hub id, or a folder of this repository; None where no weights were published."""
+    """One named model.
+
+    `source` is a hub id, or a folder of this repository; None where no weights were published. `revision` is the
+    commit that is downloaded, where it is known.
+    """
 
     name: str
     source: str | None
     llm: str
+    revision: str | None = None
     language_model: str | None = None
     tower: str | None = None
     num_experts: int = 0
@@ -91,27 +96,23 @@ def resolve(name: str, revision: str | None = None) -> Path:
 def fetch_source(repository: str, revision: str | None = None) -> Path:
     """Download what a conversion needs of a hub repository: one form of the weights, and none of the left-overs.
 
+    Without network, what was downloaded before is taken.
+
     Raises:
         ConversionError: no such repository or revision, no access, or no network.
     """
+    revision = revision or next((e.revision for e in map(find, names()) if e.source == repository), None)
     try:
-        info = HfApi().model_info(repository, revision=revision)
-        files = [file.rfilename for file in info.siblings or []]
-        safe = [name for name in files if name.endswith(".safetensors")]
-        weights = safe or [n for n in files if n.startswith(("pytorch_model", "mm_projector")) and n.endswith(".bin")]
-        return Path(snapshot_download(repository, revision=info.sha, allow_patterns=[*NOT_WEIGHTS, *weights]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        cached = _cached_snapshot(repository, revision)
-        if cached:
-            return cached
-        raise ConversionError(f"{repository}: cannot be downloaded ({' '.join(str(error).split())[:200]})") from None
-
-
-def _cached_snapshot(repository: str, revision: str | None) -> Path | None:
-    try:
-        return Path(snapshot_download(repository, revision=revision, local_files_only=True))
-    except (LocalEntryNotFoundError, OSError, ValueError):
-        return None
+        files = [file.rfilename for file in HfApi().model_info(repository, revision=revision).siblings or []]
+        weights = [name for name in files if name.endswith(".safetensors")]
+        weights = weights or [name for name in files if re.fullmatch(r"(pytorch_model|mm_projector).*\.bin", name)]
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=[*NOT_WEIGHTS, *weights]))
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        try:
+            return Path(snapshot_download(repository, revision=revision, local_files_only=True))
+        except (OSError, ValueError):
+            reason = " ".join(str(error).split())[:200]
+        raise ConversionError(f"{repository}: cannot be downloaded, and was not before ({reason})") from None
 
 
 def convert_once(source: Path, name: str) -> Path:
@@ -124,14 +125,3 @@ def convert_once(source: Path, name: str) -> Path:
     cache = Path(os.environ.get("MOELLAVA_CACHE", Path.home() / ".cache" / "moellava"))
     out = cache / f"{name}-{key}"
     return out if out.is_dir() else convert(source, out, progress=True)
-
-
-def listing(long: bool = False) -> str:
-    """The zoo as a table."""
-    rows = []
-    for entry in map(find, names()):
-        source = entry.source or "not published"
-        kind = f"sparse, {entry.num_experts} experts" if entry.num_experts or "moe" in entry.name else "dense"
-        weights = "random weights, for trying things out" if entry.random_weights else source
-        rows.append([entry.name, entry.llm, kind, weights, *([entry.published_as or ""] if long else [])])
-    return tabulate(rows, headers=["model", "LLM", "kind", "weights", *(["row in published tables"] if long else [])])

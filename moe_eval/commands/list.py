@@ -62,7 +62,13 @@ def _data(long: bool) -> str:
 def _models(long: bool) -> str:
     from moellava import zoo
 
-    return zoo.listing(long)
+    rows = []
+    for entry in map(zoo.find, zoo.names()):
+        weights = "random, for trying things out" if entry.random_weights else entry.source or "never published"
+        kind = "sparse" if entry.name.startswith("moe") else "dense"
+        rows.append([entry.name, entry.llm, kind, weights, *([entry.published_as, entry.revision] if long else [])])
+    more = ["row in published tables", "revision"] if long else []
+    return tabulate(rows, headers=["model", "LLM", "kind", "weights", *more])
 
 
 _LISTS: dict[str, Callable[[bool], str]] = {"tasks": _tasks, "models": _models, "data": _data}

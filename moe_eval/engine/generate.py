@@ -1,6 +1,7 @@
 """The plain backend: batches of prompts through `model.generate`, for any image-text-to-text model of transformers."""
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from moe_eval.engine.backend import Answer, ModelInfo, Request, Response, Unanswered
@@ -35,19 +36,21 @@ class GenerateBackend:
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """Answers batch by batch, in the order of the requests but for unreadable pictures, which come first."""
-        loaded = None
         batch: Batch = []
         for item in open_images(requests, ahead=4 * self._batch_size):
             if isinstance(item, Unanswered):
                 yield item
                 continue
-            loaded = loaded or self._source.load()
             if batch and (len(batch) == self._batch_size or not _fit_together(batch[0][0], item[0])):
-                yield from _answer(*loaded, batch)
+                yield from _answer(*self._loaded, batch)
                 batch = []
             batch.append(item)
-        if batch and loaded:
-            yield from _answer(*loaded, batch)
+        if batch:
+            yield from _answer(*self._loaded, batch)
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        return self._source.load()
 
 
 def _fit_together(one: Request, other: Request) -> bool:

@@ -125,6 +125,7 @@ def _model_config(config: dict, family: Family, tower: Tower, tokenizer: PreTrai
         vision_feature_layer=config.get("mm_vision_select_layer", -2),
         vision_feature_select_strategy="default",
         projector_hidden_act="gelu",
+        codebase="moe-llava" if "mm_image_tower" in config else "llava",
     )
 
 

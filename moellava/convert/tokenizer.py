@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from tokenizers import AddedToken, normalizers
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import TikTokenConverter
 
 from moellava.convert.source import ConversionError
@@ -86,7 +86,7 @@ def _from_pretrained(folder: Path) -> PreTrainedTokenizerBase:
         force = "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"
         options = {"clean_up_tokenization_spaces": clean, force: clean}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", **options)
+        tokenizer = AutoTokenizer.from_pretrained(folder, config=PreTrainedConfig(), padding_side="left", **options)
     except (OSError, ValueError, ImportError) as error:
         raise ConversionError(f"{folder}: no readable tokenizer ({str(error).splitlines()[0]})") from None
     if not (folder / "tokenizer.model").exists():

@@ -1,0 +1,87 @@
+"""`moe-eval params`: how many parameters models have and activate, and what a token costs."""
+
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from moe_eval.engine.models import ModelSource
+from moe_eval.errors import UserError
+
+__all__ = ["parameter_report"]
+
+HOW_THE_PAPER_COUNTED = """\
+LLM: the language model alone, embeddings and head counted in full; activated: all but the num_experts - top_k idle
+experts of each sparse layer. This is how MoE-LLaVA's paper counts. All: with vision tower and projector.
+The paper's 2.0, 2.2 and 3.6 B are 2.06 (cut, not rounded), 2.24 and 3.62 B of "LLM activated"; its 9.6 B for
+OpenChat-7B takes Llama-7B's 6.74 B as the base instead of OpenChat's 7.24 B.
+FLOPs: matrix products, a multiply-add counted as two, for one picture and {text_tokens} text tokens; "per token" is everything
+up to the first answer token divided by all picture and text tokens, "next" is one further token."""
+
+
+def parameter_report(models: list[str], text_tokens: int, as_json: bool) -> str:
+    """Counts, breakdown and FLOPs of models, from their configurations alone.
+
+    Raises:
+        UserError: for an unknown model, or one that is neither MoE-LLaVA nor LLaVA-1.5 in our format.
+    """
+    import json
+
+    facts = {name: _facts(name, text_tokens) for name in models}
+    if as_json:
+        return json.dumps(facts, indent=2)
+    return "\n\n".join([_totals(facts), _breakdown(facts), HOW_THE_PAPER_COUNTED.format(text_tokens=text_tokens)])
+
+
+def _facts(name: str, text_tokens: int) -> dict[str, Any]:
+    from moellava.accounting import count_parameters, forward_flops
+
+    config = _config(name)
+    count, flops = count_parameters(config), forward_flops(config, text_tokens)
+    return {
+        "llm": {"total": count.llm_total, "activated": count.llm_activated},
+        "all": {"total": count.total, "activated": count.activated},
+        "parts": count.parts,
+        "flops": {
+            "per_token": flops.per_token,
+            "tokens": flops.tokens,
+            "image": flops.image,
+            "prefill": flops.prefill,
+            "next": flops.decode,
+        },
+    }
+
+
+def _config(name: str) -> Any:
+    from moellava import MoELlavaConfig, zoo
+
+    source = ModelSource(name)
+    source.check_name()
+    config = zoo.architecture(name) if name in zoo.names() and not Path(name).is_dir() else source.config
+    if not isinstance(config, MoELlavaConfig):
+        raise UserError(
+            f"model {name}: of type {config.model_type!r}; only MoE-LLaVA and converted LLaVA can be counted"
+        )
+    return config
+
+
+def _totals(facts: dict[str, dict[str, Any]]) -> str:
+    rows = [
+        [
+            name,
+            *(f"{fact[scope][kind]:,}" for scope in ("llm", "all") for kind in ("total", "activated")),
+            f"{fact['flops']['per_token'] / 1e9:.3g}",
+            f"{fact['flops']['next'] / 1e9:.3g}",
+        ]
+        for name, fact in facts.items()
+    ]
+    headers = ["model", "LLM total", "LLM activated", "all total", "all activated", "GFLOPs/token", "next"]
+    return tabulate(rows, headers=headers, disable_numparse=True, colalign=["left", *["right"] * 6])
+
+
+def _breakdown(facts: dict[str, dict[str, Any]]) -> str:
+    parts = list(dict.fromkeys(part for fact in facts.values() for part in fact["parts"]))
+    rows = [[name, *(f"{fact['parts'].get(part, 0):,}" for part in parts)] for name, fact in facts.items()]
+    return tabulate(
+        rows, headers=["parameters of", *parts], disable_numparse=True, colalign=["left", *["right"] * len(parts)]
+    )
