@@ -22,14 +22,12 @@ class MoEConfig(PreTrainedConfig):
         drop_tokens: give every expert `ceil(tokens / num_experts * top_k * factor)` places per forward pass and drop
             the choices that find none, padding rows included, as DeepSpeed 0.9.5 does. Off: no token is dropped, and
             an answer depends on nothing but its own prompt.
-        capacity_factor, eval_capacity_factor: the factor while training and otherwise; used with `drop_tokens` only.
-        min_capacity: fewest places per expert; used with `drop_tokens` only.
+        capacity_factor, eval_capacity_factor, min_capacity: for `drop_tokens`: the factor while training and
+            otherwise, and the fewest places per expert.
         second_choice: "argmax" is deterministic; "gumbel" draws the second expert as DeepSpeed's `top2gating` does, at
             evaluation too. See `moellava.enable_router_noise` for a seed.
         router_aux_loss_coef: weight of the balancing loss in the training loss.
         count_padding: whether padding rows enter the balancing loss, as they do in DeepSpeed.
-
-    Source: arXiv 2401.15947 section 3; DeepSpeed 0.9.5 `moe/sharded_moe.py`.
     """
 
     model_type = "moe_llava_moe"
@@ -58,9 +56,8 @@ class MoEConfig(PreTrainedConfig):
 
     def experts_per_layer(self) -> dict[int, int]:
         """Number of experts of each sparse layer, by layer index."""
-        if isinstance(self.num_experts, int):
-            return dict.fromkeys(self.layers, self.num_experts)
-        return dict(zip(self.layers, self.num_experts, strict=True))
+        counts = [self.num_experts] * len(self.layers) if isinstance(self.num_experts, int) else self.num_experts
+        return dict(zip(self.layers, counts, strict=True))
 
 
 @strict
@@ -84,17 +81,18 @@ class MoELlavaConfig(LlavaConfig):
 
     def __post_init__(self, **kwargs: Any):
         super().__post_init__(**kwargs)
-        num_layers = self.text_config.num_hidden_layers
-        beyond = [layer for layer in self.moe.layers if not 0 <= layer < num_layers]
+        beyond = [layer for layer in self.moe.layers if not 0 <= layer < self.text_config.num_hidden_layers]
         if beyond:
-            raise ValueError(f"moe.layers names {beyond}, but the language model has layers 0 to {num_layers - 1}")
+            raise ValueError(
+                f"moe.layers names {beyond}; there are {self.text_config.num_hidden_layers} layers, from 0"
+            )
 
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):
         config_dict, kwargs = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
         if any(key in config_dict for key in UPSTREAM_TOWER_KEYS):
             raise ValueError(
-                f"{pretrained_model_name_or_path} is a checkpoint in the upstream format ({config_dict.get('model_type')}); "
+                f"{pretrained_model_name_or_path} is in the upstream format ({config_dict.get('model_type')}); "
                 f"convert it first: moellava convert {pretrained_model_name_or_path} OUT"
             )
         return config_dict, kwargs

@@ -1,7 +1,7 @@
 """The sparse feed-forward layer of MoE-LLaVA: router, gating, experts, and the balancing loss.
 
-Shape suffixes: T tokens (of all sequences of a batch, padding included), H model width, F width of one expert,
-E experts, K experts per token (top_k).
+Shape suffixes: T tokens (of all sequences of a batch, padding included), H model width, E experts, K experts per token.
+Source of everything that must match: DeepSpeed 0.9.5 `moe/sharded_moe.py`, retold in spec/checkpoints.md section 6.
 """
 
 import math
@@ -17,24 +17,17 @@ from moellava.configuration import MoELlavaConfig
 
 __all__ = ["Experts", "SparseMoeBlock", "TopKRouter", "load_balancing_loss", "top_k_gating"]
 
-
 # Our stacked tensor -> the linear layers of a dense feed-forward layer whose rows it holds, one below the other.
 GATED_LAYOUT = {"gate_up_proj": ("gate_proj", "up_proj"), "down_proj": ("down_proj",)}
 PLAIN_LAYOUT = {"up_proj": ("fc1",), "down_proj": ("fc2",)}
 
 
 def feed_forward_layout(mlp: nn.Module) -> dict[str, tuple[str, ...]]:
-    """Which of the two layouts a dense feed-forward layer has, of whatever backbone.
-
-    Raises:
-        TypeError: neither; such a layer cannot be made sparse.
-    """
+    """Which of the two layouts a dense feed-forward layer has (TypeError: neither)."""
     for layout in (GATED_LAYOUT, PLAIN_LAYOUT):
         if all(isinstance(getattr(mlp, name, None), nn.Linear) for names in layout.values() for name in names):
             return layout
-    raise TypeError(
-        f"{type(mlp).__name__} has neither gate_proj, up_proj, down_proj nor fc1, fc2; it cannot be made sparse"
-    )
+    raise TypeError(f"{type(mlp).__name__} has neither gate_proj, up_proj, down_proj nor fc1, fc2: cannot be sparse")
 
 
 @use_experts_implementation
@@ -45,13 +38,10 @@ class _Experts(nn.Module):
         self.act_fn = getattr(mlp, "act_fn", None) or mlp.activation_fn
         for name, linears in feed_forward_layout(mlp).items():
             parts = [getattr(mlp, linear) for linear in linears]
-            rows = sum(part.out_features for part in parts)
-            self._register(name, (num_experts, rows, parts[0].in_features), parts[0].weight)
+            rows, like = sum(part.out_features for part in parts), parts[0].weight
+            self.register_parameter(name, nn.Parameter(like.new_empty(num_experts, rows, parts[0].in_features)))
             if parts[0].bias is not None:
-                self._register(f"{name}_bias", (num_experts, rows), parts[0].bias)
-
-    def _register(self, name: str, shape: tuple[int, ...], like: torch.Tensor) -> None:
-        self.register_parameter(name, nn.Parameter(torch.empty(shape, dtype=like.dtype, device=like.device)))
+                self.register_parameter(f"{name}_bias", nn.Parameter(like.new_empty(num_experts, rows)))
 
     def forward(
         self, hidden_states: torch.Tensor, top_k_index: torch.Tensor, top_k_weights: torch.Tensor
@@ -85,12 +75,9 @@ class Experts(_Experts):
 
 
 def expert_capacity(num_tokens: int, num_experts: int, top_k: int, factor: float, min_capacity: int = 0) -> int:
-    """Places per expert: ceil(T / E * factor * K), at least `min_capacity`, in float32 as the original computes it.
-
-    Source: DeepSpeed 0.9.5 `sharded_moe.py` `_capacity`.
-    """
-    per_expert = torch.tensor(factor * top_k, dtype=torch.float32) * (num_tokens / num_experts)
-    return max(math.ceil(per_expert.item()), min_capacity)
+    """Places per expert: ceil(T / E * factor * K) in float32, as the original computes it, or `min_capacity`."""
+    places = torch.tensor(factor * top_k, dtype=torch.float32) * (num_tokens / num_experts)
+    return max(math.ceil(places.item()), min_capacity)
 
 
 def top_k_gating(
@@ -106,67 +93,44 @@ def top_k_gating(
     The weight of a single choice is its bare softmax probability; two or more are divided by their sum. With a
     capacity, choices beyond an expert's places are dropped (weight 0) and the survivors are divided by *their* sum,
     so that a token that lost one of two choices gives the other weight 1, and one that lost both gets nothing.
-    Places go to all first choices before any second choice, in row order; with `top_k` 1 to the rows of highest
-    `drop_priority`.
+    Places go to all first choices before any second choice, in row order.
 
     Args:
         router_logits: [T, E] float32.
         top_k: number of experts per token.
         capacity: places per expert; None drops nothing.
         second_choice_noise: [T, E] added to the logits when every choice but the first is made (Gumbel noise).
-        drop_priority: [T, E] in (0, 1], DeepSpeed's random token selection; None lets the earlier row win.
+        drop_priority: [T, E] in (0, 1]; with `top_k` 1, who gets a place first (DeepSpeed's random token selection).
 
     Returns:
         Weights [T, K] float32 and experts [T, K] int64, first choice first.
-
-    Source: DeepSpeed 0.9.5 `sharded_moe.py` `top1gating`, `top2gating`; spec/checkpoints.md section 6.
     """
     probabilities = router_logits.softmax(dim=-1)
-    first = probabilities.argmax(dim=-1, keepdim=True)  # [T, 1]
-    if top_k == 1:
-        top_k_index = first
-    else:
+    top_k_index = probabilities.argmax(dim=-1, keepdim=True)  # [T, 1]
+    if top_k > 1:
         noisy = router_logits if second_choice_noise is None else router_logits + second_choice_noise
-        others = noisy.scatter(-1, first, float("-inf")).topk(top_k - 1, dim=-1).indices  # [T, K-1]
-        top_k_index = torch.cat([first, others], dim=-1)
+        others = noisy.scatter(-1, top_k_index, float("-inf")).topk(top_k - 1, dim=-1).indices  # [T, K-1]
+        top_k_index = torch.cat([top_k_index, others], dim=-1)
     top_k_weights = probabilities.gather(-1, top_k_index)
     if capacity is not None:
-        num_experts = router_logits.shape[-1]
-        keep = (
-            _keep_first_choices(top_k_index, num_experts, capacity, drop_priority)
-            if top_k == 1
-            else _keep_within_capacity(top_k_index, num_experts, capacity)
-        )
-        top_k_weights = top_k_weights * keep
+        top_k_weights = top_k_weights * _has_place(top_k_index, router_logits.shape[-1], capacity, drop_priority)
     if top_k > 1:
         total = top_k_weights.sum(dim=-1, keepdim=True)
         top_k_weights = top_k_weights / total.clamp(min=torch.finfo(total.dtype).eps)
     return top_k_weights, top_k_index
 
 
-def _keep_within_capacity(top_k_index: torch.Tensor, num_experts: int, capacity: int) -> torch.Tensor:
-    """[T, K] bool: the choices that find a place, all first choices (in row order) before all second ones."""
-    num_tokens, top_k = top_k_index.shape
-    in_order = F.one_hot(top_k_index.T.reshape(-1), num_experts)  # [K*T, E], first choices of all tokens first
-    place = (in_order.cumsum(dim=0) - 1).gather(-1, top_k_index.T.reshape(-1, 1))
-    return (place < capacity).view(top_k, num_tokens).T
-
-
-def _keep_first_choices(
+def _has_place(
     top_k_index: torch.Tensor, num_experts: int, capacity: int, drop_priority: torch.Tensor | None
 ) -> torch.Tensor:
-    """[T, 1] bool: top-1 choices that find a place; of equal priorities the earlier row wins."""
-    chosen = F.one_hot(top_k_index.squeeze(-1), num_experts)  # [T, E]
-    priority = chosen.float() if drop_priority is None else chosen * drop_priority
-    rows = priority.sort(dim=0, descending=True, stable=True).indices[:capacity]  # [C, E]
-    return torch.zeros_like(chosen, dtype=torch.bool).scatter(0, rows, True).gather(-1, top_k_index)
-
-
-def sample_gumbel(like: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
-    """Gumbel(0, 1) noise of the shape, dtype and device of `like`."""
-    tiny = torch.finfo(like.dtype).tiny
-    uniform = torch.rand(like.shape, dtype=like.dtype, device=like.device, generator=generator).clamp(min=tiny)
-    return -(-uniform.log()).clamp(min=tiny).log()
+    """[T, K] bool: the choices that find a place."""
+    num_tokens, top_k = top_k_index.shape
+    chosen = F.one_hot(top_k_index.T.reshape(-1), num_experts)  # [K*T, E], first choices of all tokens first
+    if top_k == 1 and drop_priority is not None:
+        rank = (chosen * drop_priority).argsort(dim=0, descending=True, stable=True).argsort(dim=0)
+    else:
+        rank = chosen.cumsum(dim=0) - 1
+    return (rank.gather(-1, top_k_index.T.reshape(-1, 1)) < capacity).view(top_k, num_tokens).T
 
 
 class TopKRouter(nn.Module):
@@ -184,32 +148,37 @@ class TopKRouter(nn.Module):
 
     def forward(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """`router_logits` [T, E] float32, weights [T, K] float32, experts [T, K] int64, from [T, H]."""
+        moe, capacity = self.moe, None
         with maybe_autocast(device_type=hidden_states.device.type, enabled=False):
             router_logits = F.linear(hidden_states.float(), self.weight.float())
+        if moe.drop_tokens:
+            factor = moe.capacity_factor if self.training else moe.eval_capacity_factor
+            capacity = expert_capacity(len(hidden_states), self.num_experts, moe.top_k, factor, moe.min_capacity)
         top_k_weights, top_k_index = top_k_gating(
             router_logits,
-            self.moe.top_k,
-            capacity=self._capacity(len(hidden_states)) if self.moe.drop_tokens else None,
+            moe.top_k,
+            capacity=capacity,
             second_choice_noise=self.second_choice_noise(router_logits),
             drop_priority=self.drop_priority(router_logits),
         )
         return router_logits, top_k_weights, top_k_index
 
     def second_choice_noise(self, router_logits: torch.Tensor) -> torch.Tensor | None:
-        """Noise [T, E] for the second choice, or None when routing is deterministic."""
+        """Gumbel(0, 1) noise [T, E] for the second choice, or None when routing is deterministic."""
         if self.moe.second_choice == "argmax" or self.moe.top_k == 1:
             return None
-        return sample_gumbel(router_logits, self.generator)
+        return -(-self._uniform(router_logits).log()).log()
 
     def drop_priority(self, router_logits: torch.Tensor) -> torch.Tensor | None:
-        """Who keeps its place under `top_k` 1 and `drop_tokens`: [T, E] uniform noise, or None for no noise."""
+        """Uniform noise [T, E] that decides who keeps a place under `top_k` 1, or None for the earlier row."""
         if self.moe.second_choice == "argmax" or self.moe.top_k > 1:
             return None
-        return torch.rand(router_logits.shape, device=router_logits.device, generator=self.generator)
+        return self._uniform(router_logits)
 
-    def _capacity(self, num_tokens: int) -> int:
-        factor = self.moe.capacity_factor if self.training else self.moe.eval_capacity_factor
-        return expert_capacity(num_tokens, self.num_experts, self.moe.top_k, factor, self.moe.min_capacity)
+    def _uniform(self, like: torch.Tensor) -> torch.Tensor:
+        noise = torch.rand(like.shape, dtype=like.dtype, device=like.device, generator=self.generator)
+        limits = torch.finfo(like.dtype)
+        return noise.clamp(limits.tiny, 1 - limits.eps)
 
 
 class SparseMoeBlock(nn.Module):
@@ -234,18 +203,17 @@ def load_balancing_loss(
 ) -> torch.Tensor:
     """Sum over sparse layers of E * sum_e(mean probability of e * share of tokens whose first choice is e).
 
-    1 per layer when balanced. Second choices and drops do not enter.
+    1 per layer when balanced; second choices and drops do not enter. Source: arXiv 2401.15947 equation 5.
 
     Args:
         router_logits: one [T, E] float32 tensor per sparse layer.
         attention_mask: [batch, sequence]; rows where it is 0 are left out. None counts every row, as upstream does.
-
-    Source: arXiv 2401.15947 equation 5; DeepSpeed 0.9.5 `sharded_moe.py` `top2gating` (l_aux).
     """
-    rows = None if attention_mask is None else attention_mask.reshape(-1).bool()
     losses = []
     for logits in router_logits:
-        probabilities = logits.softmax(dim=-1) if rows is None else logits.softmax(dim=-1)[rows]
+        probabilities = logits.softmax(dim=-1)
+        if attention_mask is not None:
+            probabilities = probabilities[attention_mask.reshape(-1).bool()]
         first_choice = F.one_hot(probabilities.argmax(dim=-1), logits.shape[-1]).float()
         losses.append(logits.shape[-1] * (probabilities.mean(dim=0) * first_choice.mean(dim=0)).sum())
     return torch.stack([loss.to(losses[0].device) for loss in losses]).sum()

@@ -4,9 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+settings.register_profile("repeatable", derandomize=True, deadline=None)  # a busy machine is not a failure
+settings.load_profile("repeatable")
 
 DATA = Path(__file__).parent / "data"
 

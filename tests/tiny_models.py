@@ -53,7 +53,9 @@ def tiny_config(backbone: str = "llama", tower: str = "clip", layers=(0, 2), tex
     )
 
 
-def tiny_model(backbone: str = "llama", tower: str = "clip", seed: int = 0, **options) -> MoELlavaForConditionalGeneration:
+def tiny_model(
+    backbone: str = "llama", tower: str = "clip", seed: int = 0, **options
+) -> MoELlavaForConditionalGeneration:
     """A model of `tiny_config(backbone, tower, **options)` with `randomize`d weights, in float32, for evaluation."""
     model = MoELlavaForConditionalGeneration(tiny_config(backbone, tower, **options))
     model.generation_config.eos_token_id = model.generation_config.pad_token_id = VOCABULARY.index(END)

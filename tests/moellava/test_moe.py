@@ -1,6 +1,5 @@
 """Laws of gating, DeepSpeed's gating told by a loop, experts implementations that agree, and the balancing loss."""
 
-import copy
 import math
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers.models.phi3.modeling_phi3 import Phi3Config, Phi3MLP
 
 from moellava.moe import SparseMoeBlock, TopKRouter, load_balancing_loss, top_k_gating
 from tests.tiny_models import randomize, tiny_config, tiny_inputs, tiny_model
@@ -20,14 +20,14 @@ def random_logits(seed: int, tokens: int, experts: int) -> torch.Tensor:
 
 
 @st.composite
-def gating_cases(draw, top_k=st.integers(1, 3), max_tokens=24):
-    """Router logits [T, E] and a top_k that fits."""
-    k = draw(top_k)
-    return random_logits(draw(SEEDS), draw(st.integers(1, max_tokens)), draw(st.integers(max(k, 2), 8))), k
+def gating_cases(draw, least=1, most=3):
+    """Router logits [T, E], T up to 24 and E up to 8, and a top_k."""
+    top_k = draw(st.integers(least, most))
+    return random_logits(draw(SEEDS), draw(st.integers(1, 24)), draw(st.integers(max(top_k, 2), 8))), top_k
 
 
 capacities = st.integers(1, 12)
-two_or_more = gating_cases(top_k=st.integers(2, 3))
+two_or_more = gating_cases(least=2)
 
 
 # Gating: laws
@@ -39,7 +39,7 @@ def test_weights_of_two_or_more_choices_sum_to_one(case):
     torch.testing.assert_close(weights.sum(-1), torch.ones(len(weights)))
 
 
-@given(gating_cases(top_k=st.just(1)))
+@given(gating_cases(most=1))
 def test_the_weight_of_a_single_choice_is_its_probability(case):
     weights, experts = top_k_gating(*case)
     torch.testing.assert_close(weights, case[0].softmax(-1).gather(-1, experts))
@@ -84,7 +84,7 @@ def test_places_go_to_first_choices_before_second_ones_and_to_earlier_rows(case,
             full.add(expert)
 
 
-@given(gating_cases(top_k=st.just(2)), capacities)
+@given(gating_cases(least=2, most=2), capacities)
 def test_a_lost_choice_leaves_its_weight_to_the_other(case, capacity):
     weights, _ = top_k_gating(*case, capacity=capacity)
     survivors = (weights > 0).sum(-1)
@@ -111,23 +111,22 @@ def test_noise_picks_every_expert_but_the_first_and_weighs_none(case, seed):
     torch.testing.assert_close(weights, chosen / chosen.sum(-1, keepdim=True))
 
 
-@given(gating_cases(top_k=st.just(1)), capacities, SEEDS)
+@given(gating_cases(most=1), capacities, SEEDS)
 def test_single_choices_of_highest_priority_keep_their_place(case, capacity, seed):
     logits, _ = case
     priority = torch.rand(logits.shape, generator=torch.Generator().manual_seed(seed)) + 0.01
     weights, experts = top_k_gating(logits, 1, capacity=capacity, drop_priority=priority)
     for expert in range(logits.shape[-1]):
-        rows = (experts[:, 0] == expert).nonzero()[:, 0].tolist()
-        best = sorted(rows, key=lambda row: -priority[row, expert])[:capacity]  # noqa: B023
-        assert [row for row in rows if weights[row, 0] > 0] == sorted(best)
+        chose = experts[:, 0] == expert
+        kept = chose & (weights[:, 0] > 0)
+        best = (priority[:, expert] * chose).topk(min(capacity, int(chose.sum()))).indices
+        assert sorted(best.tolist()) == kept.nonzero()[:, 0].tolist()
 
 
 # Gating: the original, told by loops
 
 
-def top2gating_by_loops(
-    logits: np.ndarray, capacity: int, noise: np.ndarray | None = None
-) -> tuple[np.ndarray, float]:
+def top2gating_by_loops(logits: np.ndarray, capacity: int, noise: np.ndarray | None = None) -> tuple[np.ndarray, float]:
     """Combine weights [T, E] and l_aux of DeepSpeed's `top2gating`, one token at a time (spec/checkpoints.md, 6)."""
     tokens, experts = logits.shape
     gates = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -152,7 +151,9 @@ def top2gating_by_loops(
     return combine, float(experts * (gates.mean(axis=0) * share).sum())
 
 
-@given(SEEDS, st.integers(1, 40), st.sampled_from([2, 3, 4, 8]), st.sampled_from([0.1, 0.5, 1.0, 1.5, 2.0]), st.booleans())
+@given(
+    SEEDS, st.integers(1, 40), st.sampled_from([2, 3, 4, 8]), st.sampled_from([0.1, 0.5, 1.0, 1.5, 2.0]), st.booleans()
+)
 def test_top_2_gating_equals_the_original(seed, tokens, experts, factor, noisy):
     logits = random_logits(seed, tokens, experts)
     noise = random_logits(seed + 1, tokens, experts) if noisy else None
@@ -215,7 +216,9 @@ def layer(backbone: str, num_experts: int = 4, top_k: int = 2, text=None) -> Spa
 
 
 EXPERTS = pytest.mark.parametrize(
-    ("backbone", "text"), [("llama", None), ("phi", None), ("llama", {"mlp_bias": True})], ids=["gated", "plain", "both"]
+    ("backbone", "text"),
+    [("llama", None), ("phi", None), ("llama", {"mlp_bias": True})],
+    ids=["gated", "plain", "both"],
 )
 
 
@@ -291,8 +294,9 @@ def test_a_choice_that_was_dropped_gives_nothing():
 
 
 def test_a_feed_forward_layer_of_unknown_form_cannot_be_made_sparse():
-    with pytest.raises(TypeError, match="Linear has neither gate_proj, up_proj, down_proj nor fc1, fc2"):
-        SparseMoeBlock(tiny_config(), 4, torch.nn.Linear(32, 32))
+    mlp = Phi3MLP(Phi3Config(hidden_size=32, intermediate_size=48))
+    with pytest.raises(TypeError, match="Phi3MLP has neither gate_proj, up_proj, down_proj nor fc1, fc2"):
+        SparseMoeBlock(tiny_config(), 4, mlp)
 
 
 # Balancing loss
@@ -335,9 +339,3 @@ def test_layers_may_have_different_numbers_of_experts():
     torch.testing.assert_close(
         load_balancing_loss([first, second]), load_balancing_loss([first]) + load_balancing_loss([second])
     )
-
-
-def test_a_copy_of_a_layer_stands_alone():
-    block = layer("llama")
-    twin = randomize(copy.deepcopy(block), seed=5)
-    assert not torch.equal(block(torch.ones(1, 1, 32)), twin(torch.ones(1, 1, 32)))
