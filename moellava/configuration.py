@@ -76,7 +76,10 @@ class MoELlavaConfig(LlavaConfig):
     model_type = "moe_llava"
     sub_configs_defaults: ClassVar = {**LlavaConfig.sub_configs_defaults, "moe": SubConfigSpec(config_class=MoEConfig)}
 
-    moe: dict | PreTrainedConfig | None = None
+    # Dictionaries or configurations when they are given, configurations from then on.
+    text_config: Any = None
+    vision_config: Any = None
+    moe: Any = None
     codebase: str | None = None
 
     def __post_init__(self, **kwargs: Any):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -76,7 +77,7 @@ class MoELlavaModel(MoELlavaPreTrainedModel, LlavaModel):
     ):
         """As `LlavaModel.forward`, except that the image token needs no row in the embedding table."""
         options = {name: kwargs.pop(name, None) for name in ("vision_feature_layer", "vision_feature_select_strategy")}
-        vision = (mm_encoder_outputs or {}).get("image")
+        vision: Any = (mm_encoder_outputs or {}).get("image")
         if vision is None and pixel_values is not None:
             vision = self.get_image_features(pixel_values=pixel_values, return_dict=True, **options)
         image_features = None if vision is None else torch.cat(list(vision.pooler_output))  # [rows, H]
@@ -99,13 +100,12 @@ class MoELlavaModel(MoELlavaPreTrainedModel, LlavaModel):
         """
         is_image = input_ids == self.config.image_token_id
         inputs_embeds = self.get_input_embeddings()(input_ids.masked_fill(is_image, 0))
-        device = inputs_embeds.device
+        device, rows = inputs_embeds.device, 0 if image_features is None else len(image_features)
+        if not torch.compiler.is_compiling() and (tokens := int(is_image.sum())) != rows:
+            raise ValueError(
+                f"{tokens} image tokens in input_ids, but {rows} rows of picture features: give each <image> its picture"
+            )
         if image_features is not None:
-            if not torch.compiler.is_compiling() and (tokens := int(is_image.sum())) != len(image_features):
-                raise ValueError(
-                    f"{tokens} image tokens in input_ids, but {len(image_features)} rows of picture features: "
-                    "give each <image> its picture"
-                )
             image_features = image_features.to(device, inputs_embeds.dtype)
             inputs_embeds = inputs_embeds.masked_scatter(is_image.unsqueeze(-1).to(device), image_features)
         if attention_mask is not None and attention_mask.shape == input_ids.shape:
@@ -145,7 +145,7 @@ class MoELlavaForConditionalGeneration(MoELlavaPreTrainedModel, LlavaForConditio
         """
         kwargs.pop("return_dict", None)
         router_logits: list[torch.Tensor] = []
-        with self._append_router_logits(router_logits if output_router_logits or labels is not None else None):
+        with self._append_router_logits(router_logits, enabled=output_router_logits or labels is not None):
             outputs = super().forward(
                 input_ids=input_ids,
                 pixel_values=pixel_values,
@@ -167,13 +167,13 @@ class MoELlavaForConditionalGeneration(MoELlavaPreTrainedModel, LlavaForConditio
         return MoELlavaCausalLMOutputWithPast(**outputs, aux_loss=aux_loss, router_logits=tuple(router_logits))
 
     @contextmanager
-    def _append_router_logits(self, router_logits: list[torch.Tensor] | None) -> Iterator[None]:
+    def _append_router_logits(self, router_logits: list[torch.Tensor], enabled: bool) -> Iterator[None]:
         """Collect the router logits of this forward pass only: gradient checkpointing's second one must add nothing."""
 
         def hook(module, args, output):
             router_logits.append(output[0])
 
-        blocks = () if router_logits is None else self.model.sparse_blocks().values()
+        blocks = self.model.sparse_blocks().values() if enabled else ()
         handles = [block.router.register_forward_hook(hook) for block in blocks]
         try:
             yield

@@ -5,7 +5,8 @@ Source of everything that must match: DeepSpeed 0.9.5 `moe/sharded_moe.py`, reto
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,8 +19,8 @@ from moellava.configuration import MoELlavaConfig
 __all__ = ["Experts", "SparseMoeBlock", "TopKRouter", "load_balancing_loss", "top_k_gating"]
 
 # Our stacked tensor -> the linear layers of a dense feed-forward layer whose rows it holds, one below the other.
-GATED_LAYOUT = {"gate_up_proj": ("gate_proj", "up_proj"), "down_proj": ("down_proj",)}
-PLAIN_LAYOUT = {"up_proj": ("fc1",), "down_proj": ("fc2",)}
+GATED_LAYOUT: dict[str, tuple[str, ...]] = {"gate_up_proj": ("gate_proj", "up_proj"), "down_proj": ("down_proj",)}
+PLAIN_LAYOUT: dict[str, tuple[str, ...]] = {"up_proj": ("fc1",), "down_proj": ("fc2",)}
 
 
 def feed_forward_layout(mlp: nn.Module) -> dict[str, tuple[str, ...]]:
@@ -32,6 +33,12 @@ def feed_forward_layout(mlp: nn.Module) -> dict[str, tuple[str, ...]]:
 
 @use_experts_implementation
 class _Experts(nn.Module):
+    has_gate: bool
+    has_bias: bool
+    act_fn: Any
+    down_proj: nn.Parameter
+    _apply_gate: Callable[[torch.Tensor], torch.Tensor]
+
     def __init__(self, config: MoELlavaConfig, num_experts: int, mlp: nn.Module):
         super().__init__()
         self.num_experts = num_experts

@@ -28,7 +28,8 @@ class ModelInfo:
 
     Args:
         name: as given on the command line.
-        family: such as `moe_llava`; tasks may treat pictures differently for some families.
+        family: the codebase of a converted checkpoint (`moe-llava`, `llava`), else the model type; tasks may treat
+            pictures differently for some families.
         llm: the language model inside, for tables.
         image_size: side of the square picture that the vision tower sees, in pixels.
         parameters: how many; None where that is not known.

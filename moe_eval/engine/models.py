@@ -123,7 +123,7 @@ class ModelSource:
         size = getattr(getattr(config, "vision_config", None), "image_size", None)
         return ModelInfo(
             name=self.name,
-            family=config.model_type,
+            family=getattr(config, "codebase", None) or config.model_type,
             weights_fingerprint=self.fingerprint,
             backend=backend,
             dtype=str(self.torch_dtype).removeprefix("torch."),

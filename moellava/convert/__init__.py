@@ -70,7 +70,7 @@ def convert(source: Path, out: Path, *, base: Path | None = None, progress: bool
         writer = ShardWriter(folder, SHARD_BYTES)
         assembler = Assembler(plan, shapes, writer.add)
         tensors = _tensors(files, tower, tied=model_config.tie_word_embeddings)
-        for path, name, tensor in tqdm(tensors, f"convert {source.name}", len(plan), disable=not progress):
+        for path, name, tensor in tqdm(tensors, f"convert to {out.name}", len(plan), disable=not progress):
             assembler.add(name, tensor, path)
             if name == "lm_head.weight" or model_config.dtype is None:
                 model_config.dtype = tensor.dtype
@@ -120,7 +120,7 @@ def _model_config(config: dict, family: Family, tower: Tower, tokenizer: PreTrai
         text_config=text_config(config, family),
         vision_config=tower.config,
         moe=moe_config(config),
-        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
+        image_token_index=tokenizer.get_vocab()[IMAGE_TOKEN],
         image_seq_length=tower.num_patches,
         vision_feature_layer=config.get("mm_vision_select_layer", -2),
         vision_feature_select_strategy="default",

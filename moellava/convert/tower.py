@@ -15,8 +15,9 @@ __all__ = ["Tower", "find_tower"]
 
 CONFIG_FILES = ["config.json", "preprocessor_config.json"]
 COPIES = (".image_tower.image_tower.", ".vision_tower.vision_tower.")
-PREPROCESSING = ("do_center_crop", "do_normalize", "do_rescale", "do_resize", "crop_size", "size")
-PREPROCESSING += ("image_mean", "image_std", "resample", "rescale_factor")
+PREPROCESSING = (
+    "do_center_crop crop_size do_resize size resample do_rescale rescale_factor do_normalize image_mean image_std"
+)
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Tower:
     def image_processor(self, pad: bool) -> LlavaImageProcessorPil:
         """The tower's preprocessing (resize, crop, normalise), after padding to a square if `pad`."""
         own = AutoImageProcessor.from_pretrained(self.config_folder, backend="pil").to_dict()
-        values = {name: own[name] for name in PREPROCESSING if own.get(name) is not None}
+        values = {name: own[name] for name in PREPROCESSING.split() if own.get(name) is not None}
         return LlavaImageProcessorPil(**{"do_center_crop": False, **values}, do_pad=pad)  # SigLIP does not crop
 
 

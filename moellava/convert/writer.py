@@ -34,7 +34,8 @@ class ShardWriter:
     def finish(self) -> None:
         """Write what is left, give the shards their final names, and write the index if there are several."""
         self._flush()
-        count, weight_map = len(self._shards), {}
+        count = len(self._shards)
+        weight_map: dict[str, str] = {}
         for number, (path, keys) in enumerate(self._shards, start=1):
             name = f"model-{number:05d}-of-{count:05d}.safetensors" if count > 1 else "model.safetensors"
             path.rename(self.folder / name)

@@ -11,7 +11,13 @@ from moellava.moe import load_balancing_loss
 from tests.tiny_models import BACKBONES, TOWERS, tiny_config, tiny_inputs, tiny_model
 
 TOLERANCE = {"rtol": 0.0, "atol": 2e-5}
-PROMPTS = ("What is in <image>?", "Nothing to see.", "<image> or <image>, which <image>?", "A longer one, about <image>.")
+IMAGE_TOKEN_ID = tiny_config().image_token_id
+PROMPTS = (
+    "What is in <image>?",
+    "Nothing to see.",
+    "<image> or <image>, which <image>?",
+    "A longer one, about <image>.",
+)
 
 every_backbone = pytest.mark.parametrize("backbone", BACKBONES)
 every_tower = pytest.mark.parametrize("tower", TOWERS)
@@ -30,9 +36,10 @@ def continuations(model: MoELlavaForConditionalGeneration, tower: str, *prompts:
 
 
 def labelled(tower: str, *prompts: str) -> dict[str, torch.Tensor]:
-    """Inputs of a training step: the second half of every prompt is learned, padding is not."""
+    """Inputs of a training step: the text in the second half of every row is learned."""
     inputs = dict(tiny_inputs(tower, *prompts, padding=True, padding_side="right"))
-    labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
+    is_text = (inputs["attention_mask"] == 1) & (inputs["input_ids"] != IMAGE_TOKEN_ID)
+    labels = inputs["input_ids"].masked_fill(~is_text, -100)
     labels[:, : labels.shape[1] // 2] = -100
     return {**inputs, "labels": labels}
 

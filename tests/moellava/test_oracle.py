@@ -60,10 +60,7 @@ class Oracle:
     def generate(self, *names: str) -> list[list[int]]:
         """16 new ids per prompt, past any end marker, as they were recorded."""
         inputs = self.inputs(*names, padding=True)
-        config = self.model.generation_config
-        ids = self.model.generate(
-            **inputs, min_new_tokens=16, max_new_tokens=16, eos_token_id=-1, pad_token_id=config.pad_token_id
-        )
+        ids = self.model.generate(**inputs, max_new_tokens=16, eos_token_id=-1)
         return ids[:, inputs["input_ids"].shape[1] :].tolist()
 
     @contextmanager
@@ -128,7 +125,9 @@ def test_tower_and_image_features_are_equal(oracle: Oracle):
     names = [name.removeprefix("tower_features.") for name in oracle.tensors if name.startswith("tower_features.")]
     assert names
     for name in names:
-        pixel_values = oracle.processor.image_processor(oracle.image(name), return_tensors="pt")["pixel_values"]
+        pixel_values = oracle.processor.image_processor(oracle.image(name), do_pad=True, return_tensors="pt")[
+            "pixel_values"
+        ]
         features = oracle.model.get_image_features(pixel_values)
         tower = features.hidden_states[oracle.model.config.vision_feature_layer][0, 1:]
         torch.testing.assert_close(tower, oracle.tensors[f"tower_features.{name}"], **TOLERANCE)

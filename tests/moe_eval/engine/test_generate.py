@@ -107,7 +107,7 @@ def test_padding_is_the_requests_choice():
 def test_a_model_is_described_without_loading_it(monkeypatch):
     monkeypatch.setattr(ModelSource, "load", lambda self: pytest.fail("loaded"))
     info = GenerateBackend(ModelSource("moe-llava-tiny", device="cpu")).describe()
-    assert (info.family, info.dtype, info.image_size, info.random_weights) == ("moe_llava", "float32", 56, True)
+    assert (info.family, info.dtype, info.image_size, info.random_weights) == ("moe-llava", "float32", 56, True)
 
 
 @pytest.mark.usefixtures("zoo_cache")
