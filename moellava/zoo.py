@@ -89,7 +89,7 @@ def resolve(name: str, revision: str | None = None) -> Path:
     """
     entry = find(name)
     if entry.source is None:
-        raise ConversionError(f"{name}: its weights were never published; give a folder of your own")
+        raise ConversionError(f"the weights of {name} were never published; give a folder of your own")
     return convert_once(entry.folder or fetch_source(entry.source, revision), name)
 
 

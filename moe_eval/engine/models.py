@@ -120,6 +120,8 @@ class ModelSource:
     def describe(self, backend: str) -> ModelInfo:
         """Facts for run records and tables, from the configuration and the files alone."""
         config, entry = self.config, _zoo_entry(self.name)
+        if self.router_noise_seed is not None and not getattr(getattr(config, "moe", None), "layers", None):
+            raise UserError(f"model {self.name}: has no sparse layer for --router-noise to act on; leave it out")
         size = getattr(getattr(config, "vision_config", None), "image_size", None)
         return ModelInfo(
             name=self.name,

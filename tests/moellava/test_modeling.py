@@ -77,7 +77,7 @@ def test_a_saved_folder_in_shards_loads(tmp_path):
     assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in loaded.state_dict().items())
 
 
-@pytest.mark.parametrize("implementation", ["eager", "batched_mm", "grouped_mm"])
+@pytest.mark.parametrize("implementation", ["eager", "batched_mm"])
 def test_the_experts_implementation_is_chosen_on_loading(tmp_path, implementation):
     model = tiny_model("phi")
     model.save_pretrained(tmp_path)
@@ -86,18 +86,6 @@ def test_the_experts_implementation_is_chosen_on_loading(tmp_path, implementatio
     torch.testing.assert_close(
         logits(loaded, "clip", *PROMPTS, padding=True), logits(model, "clip", *PROMPTS, padding=True), rtol=0, atol=1e-5
     )
-
-
-@every_backbone
-def test_a_new_model_is_initialised_in_all_its_parts(backbone):
-    torch.manual_seed(0)
-    model = MoELlavaForConditionalGeneration(tiny_config(backbone))
-    for block in model.model.sparse_blocks().values():
-        for name, parameter in block.experts.named_parameters():
-            std = 0.0 if name.endswith("bias") else model.config.text_config.initializer_range
-            assert parameter.std().item() == pytest.approx(std, rel=0.1)
-        assert block.router.weight.abs().max() <= 32**-0.5
-        assert block.router.weight.std().item() == pytest.approx(32**-0.5 / 3**0.5, rel=0.2)
 
 
 # Forward
@@ -186,12 +174,11 @@ def test_last_logits_can_be_had_alone():
     torch.testing.assert_close(model(**inputs, logits_to_keep=1).logits, model(**inputs).logits[:, -1:])
 
 
-@pytest.mark.parametrize(("tokens", "pictures"), [(0, 1), (1, 0), (1, 2), (2, 1)])
+@pytest.mark.parametrize(("tokens", "pictures"), [(0, 1), (1, 2), (2, 1)])
 def test_pictures_that_do_not_fit_the_image_tokens_are_refused(tokens, pictures):
     inputs = dict(tiny_inputs("clip", "<image>" * tokens + "Yes?"))
-    pixel_values = torch.zeros(pictures, 3, 28, 28) if pictures else None
     with pytest.raises(ValueError, match=r"image tokens in input_ids.*rows of picture features") as caught:
-        tiny_model()(**{**inputs, "pixel_values": pixel_values})
+        tiny_model()(**{**inputs, "pixel_values": torch.zeros(pictures, 3, 28, 28)})
     assert "\n" not in str(caught.value)
 
 
@@ -202,11 +189,12 @@ def test_embeddings_with_pictures_are_refused():
 
 @pytest.mark.slow
 def test_a_compiled_model_equals_the_eager_one():
-    model = tiny_model("phi")
+    model = tiny_model("phi", layers=(0,), text={"num_hidden_layers": 2})
     inputs = tiny_inputs("clip", *PROMPTS[:2], padding=True)
-    expected = model(**inputs).logits
-    compiled = torch.compile(model, fullgraph=False)
-    torch.testing.assert_close(compiled(**inputs).logits, expected, **TOLERANCE)
+    with torch.inference_mode():
+        expected = model(**inputs).logits
+        compiled = torch.compile(model, fullgraph=False, backend="aot_eager")  # inductor itself takes a minute
+        torch.testing.assert_close(compiled(**inputs).logits, expected, **TOLERANCE)
 
 
 # Loss and gradients

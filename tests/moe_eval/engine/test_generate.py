@@ -116,6 +116,12 @@ def test_a_checkpoint_of_the_original_code_is_converted_on_the_way():
     assert ModelSource(name).fingerprint == ModelSource("moe-llava-tiny").fingerprint
 
 
+@pytest.mark.usefixtures("zoo_cache")
+def test_router_noise_of_a_dense_model_is_an_error():
+    with pytest.raises(UserError, match=r"llava-tiny: has no sparse layer for --router-noise"):
+        ModelSource("llava-tiny", device="cpu", router_noise_seed=1).describe("generate")
+
+
 def spoiled(folder, tmp_path, change):
     """A copy of the model whose weights went through `change`."""
     copy = shutil.copytree(folder, tmp_path / "copy")
