@@ -29,7 +29,8 @@ class ModelSource:
 
     Args:
         name: zoo name, folder, or `hf:ORGANISATION/NAME[@REVISION]`.
-        dtype: `auto` is the stored type on a GPU and float32 on a CPU.
+        dtype: `auto` is float32 on a CPU; on a GPU float16 for converted checkpoints, as the originals evaluate them,
+            and the stored type for others.
         device: such as `cuda:1` or `cpu`; `auto` is the first GPU if there is one.
         router_noise_seed: draw the noise that picks second experts as the original does, from this seed.
 
@@ -114,8 +115,11 @@ class ModelSource:
 
         if self.dtype != "auto":
             return getattr(torch, self.dtype)
-        stored = self.config.dtype or self.config.get_text_config().dtype
-        return torch.float32 if self.torch_device.type == "cpu" or stored is None else stored
+        if self.torch_device.type == "cpu":
+            return torch.float32
+        if getattr(self.config, "codebase", None):
+            return torch.float16
+        return self.config.dtype or self.config.get_text_config().dtype or torch.float32
 
     def describe(self, backend: str) -> ModelInfo:
         """Facts for run records and tables, from the configuration and the files alone."""

@@ -63,7 +63,7 @@ def test_arguments_of_another_kind_are_refused(arguments):
 
 @pytest.mark.parametrize("layer", [4, -1])
 def test_a_sparse_layer_that_the_language_model_does_not_have_is_refused(layer):
-    with pytest.raises(ValueError, match=rf"names \[{layer}\], but the language model has layers 0 to 3"):
+    with pytest.raises(ValueError, match=rf"names \[{layer}\]"):
         tiny_config(layers=(0, layer))
 
 
