@@ -7,11 +7,12 @@ from collections import Counter
 from dataclasses import dataclass
 
 import torch
+from transformers.initialization import no_init_weights
 
 from moellava.configuration import MoELlavaConfig
 from moellava.modeling import MoELlavaForConditionalGeneration
 
-__all__ = ["Flops", "ParameterCount", "count_parameters", "forward_flops"]
+__all__ = ["Flops", "ParameterCount", "count_parameters", "forward_flops", "parameter_shapes"]
 
 VISION = ("vision tower", "projector")
 PARTS = (
@@ -54,25 +55,28 @@ class ParameterCount:
         return self.llm_total - self.idle
 
 
-def _meta_model(config: MoELlavaConfig) -> MoELlavaForConditionalGeneration:
-    with torch.device("meta"):
-        return MoELlavaForConditionalGeneration(config)
+Shapes = dict[str, torch.Size]
 
 
-def count_parameters(config: MoELlavaConfig) -> ParameterCount:
-    """Parameters of a model, tied ones once.
+def parameter_shapes(config: MoELlavaConfig) -> Shapes:
+    """Names and shapes of all parameters, tied ones once, from the meta device."""
+    with torch.device("meta"), no_init_weights():
+        model = MoELlavaForConditionalGeneration(config)
+    return {name: parameter.shape for name, parameter in model.named_parameters()}
+
+
+def count_parameters(config: MoELlavaConfig, shapes: Shapes | None = None) -> ParameterCount:
+    """Parameters of a model; `shapes` saves laying it out again.
 
     Source of the convention: spec/checkpoints.md section 7 ("activated" is everything but the num_experts - top_k idle
     experts of each sparse layer).
     """
-    model = _meta_model(config)
     parts: Counter[str] = Counter()
-    for name, parameter in model.named_parameters():
-        parts[next(part for fragment, part in PARTS if fragment in name)] += parameter.numel()
     idle = 0
-    for block in model.model.sparse_blocks().values():
-        experts = sum(parameter.numel() for parameter in block.experts.parameters())
-        idle += experts // block.router.num_experts * (block.router.num_experts - config.moe.top_k)
+    for name, shape in (shapes or parameter_shapes(config)).items():
+        parts[next(part for fragment, part in PARTS if fragment in name)] += shape.numel()
+        if ".mlp.experts." in name:
+            idle += shape.numel() // shape[0] * (shape[0] - config.moe.top_k)
     return ParameterCount(dict(parts), idle)
 
 
@@ -95,8 +99,8 @@ class Flops:
         return (self.image + self.prefill) / self.tokens
 
 
-def forward_flops(config: MoELlavaConfig, text_tokens: int = 64) -> Flops:
-    """Cost of a prompt with one picture and `text_tokens` text tokens.
+def forward_flops(config: MoELlavaConfig, text_tokens: int = 64, shapes: Shapes | None = None) -> Flops:
+    """Cost of a prompt with one picture and `text_tokens` text tokens; `shapes` as in `count_parameters`.
 
     Each token passes `top_k` experts. Attention is counted in full, not only its causal half, as torch's FLOP counter
     does, which gives the same numbers (`tests/moellava/test_accounting.py`) but takes seconds for the larger models.
@@ -107,20 +111,20 @@ def forward_flops(config: MoELlavaConfig, text_tokens: int = 64) -> Flops:
     tokens = rows - 1 + text_tokens
     image = vision.num_hidden_layers * 4 * rows**2 * vision.hidden_size  # attention scores and their application
     per_token = 0.0
-    for name, weight in _meta_model(config).named_parameters():
-        if weight.dim() < 2 or "embed_tokens" in name or "position_embedding" in name or name.endswith("_bias"):
+    for name, shape in (shapes or parameter_shapes(config)).items():
+        if len(shape) < 2 or "embed_tokens" in name or "position_embedding" in name or name.endswith("_bias"):
             continue
         if ".vision_tower.head." in name:  # SigLIP's pooling: one query over all rows; runs although it is not used
             share = {"probe": 0, "in_proj_weight": (1 + 2 * rows) / 3}.get(
                 name.rpartition("head.")[2].split(".")[-1], 1
             )
-            image += 2 * weight.numel() * share + (4 * rows * vision.hidden_size if not share else 0)
+            image += 2 * shape.numel() * share + (4 * rows * vision.hidden_size if not share else 0)
         elif ".vision_tower." in name:
-            image += 2 * weight.numel() * (patches if "patch_embedding" in name else rows)
+            image += 2 * shape.numel() * (patches if "patch_embedding" in name else rows)
         elif ".multi_modal_projector." in name:
-            image += 2 * weight.numel() * (rows - 1)
+            image += 2 * shape.numel() * (rows - 1)
         elif name != "lm_head.weight":
-            per_token += 2 * weight.numel() * (config.moe.top_k / len(weight) if ".experts." in name else 1)
+            per_token += 2 * shape.numel() * (config.moe.top_k / shape[0] if ".experts." in name else 1)
     head_dim = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     scores = 4 * text.num_hidden_layers * text.num_attention_heads * head_dim
     head = 2 * text.vocab_size * text.hidden_size

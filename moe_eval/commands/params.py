@@ -34,10 +34,11 @@ def parameter_report(models: list[str], text_tokens: int, as_json: bool) -> str:
 
 
 def _facts(name: str, text_tokens: int) -> dict[str, Any]:
-    from moellava.accounting import count_parameters, forward_flops
+    from moellava.accounting import count_parameters, forward_flops, parameter_shapes
 
     config = _config(name)
-    count, flops = count_parameters(config), forward_flops(config, text_tokens)
+    shapes = parameter_shapes(config)
+    count, flops = count_parameters(config, shapes), forward_flops(config, text_tokens, shapes)
     return {
         "llm": {"total": count.llm_total, "activated": count.llm_activated},
         "all": {"total": count.total, "activated": count.activated},

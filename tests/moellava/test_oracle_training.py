@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from moellava import MoELlavaForConditionalGeneration, MoELlavaProcessor
 from moellava.convert import convert
+from tests.moellava.test_oracle import record_routing
 
 UPSTREAM_IMAGE_ID = -200
 ITEMS = {"images": (0, 1), "mixed": (0, 2)}  # of conversations.json
@@ -137,15 +138,8 @@ def test_gradients_of_a_training_step_are_equal(oracle: TrainingOracle, monkeypa
 
 def test_routing_of_a_training_step_is_equal(oracle: TrainingOracle, monkeypatch: pytest.MonkeyPatch):
     for variant, record in oracle.record["training"].items():
-        routing = {}
-        handles = [
-            block.router.register_forward_hook(lambda _, args, output, index=index: routing.update({index: output}))
-            for index, block in oracle.model.model.sparse_blocks().items()
-        ]
-        with monkeypatch.context() as patch:
+        with monkeypatch.context() as patch, record_routing(oracle.model) as routing:
             oracle.step(variant, patch)
-        for handle in handles:
-            handle.remove()
         assert routing.keys() == {int(index) for index in record.get("moe", {})}
         for index, (router_logits, weights, experts) in routing.items():
             combine = torch.zeros_like(router_logits).scatter(-1, experts, weights)
