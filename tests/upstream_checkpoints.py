@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-__all__ = ["CASES", "change_config", "change_weights", "copy_checkpoint", "read_weights", "tower_folder"]
+__all__ = ["CASES", "ORACLE", "change_config", "change_weights", "copy_checkpoint", "read_weights", "tower_folder"]
 
 ORACLE = Path(__file__).parent / "data" / "oracle"
 CASES = tuple(sorted(folder.name for folder in ORACLE.iterdir() if folder.is_dir()))

@@ -37,7 +37,9 @@ def test_half_of_the_layers_are_sparse_and_hold_four_feed_forward_layers_each(na
 @pytest.mark.parametrize("tower", TOWERS)
 def test_parameters_are_counted_once_and_none_is_forgotten(backbone, tower):
     count = count_parameters(tiny_config(backbone, tower, num_experts=[4, 8]))
-    assert count.total == sum(parameter.numel() for parameter in tiny_model(backbone, tower, num_experts=[4, 8]).parameters())
+    assert count.total == sum(
+        parameter.numel() for parameter in tiny_model(backbone, tower, num_experts=[4, 8]).parameters()
+    )
 
 
 def test_idle_experts_are_those_beyond_top_k():

@@ -46,7 +46,12 @@ def test_nothing_separates_an_answer_from_the_next_turn():
 
 
 def test_pictures_come_first_one_line_each():
-    content = [{"type": "text", "text": "Which one"}, {"type": "image"}, {"type": "image"}, {"type": "text", "text": "?"}]
+    content = [
+        {"type": "text", "text": "Which one"},
+        {"type": "image"},
+        {"type": "image"},
+        {"type": "text", "text": "?"},
+    ]
     assert "USER: <image>\n<image>\nWhich one? ASSISTANT:" in render(chat(content))
 
 

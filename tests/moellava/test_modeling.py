@@ -178,7 +178,7 @@ def test_last_logits_can_be_had_alone():
 def test_pictures_that_do_not_fit_the_image_tokens_are_refused(tokens, pictures):
     inputs = dict(tiny_inputs("clip", "<image>" * tokens + "Yes?"))
     inputs["pixel_values"] = torch.zeros(pictures, 3, 28, 28) if pictures else None
-    with pytest.raises(ValueError, match="image token.*picture") as caught:
+    with pytest.raises(ValueError, match=r"image token.*picture") as caught:
         tiny_model()(**inputs)
     assert "\n" not in str(caught.value)
 

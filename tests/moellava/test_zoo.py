@@ -1,0 +1,193 @@
+"""Named models resolve to folders: converted once, downloaded once, and found again without network."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from huggingface_hub import constants
+
+from moellava import MoELlavaForConditionalGeneration, zoo
+from moellava.convert import ConversionError
+from tests.hub_server import HubServer
+from tests.upstream_checkpoints import ORACLE, copy_checkpoint, tower_folder
+
+PUBLISHED = Path(__file__).parents[2] / "results" / "published.json"
+SIGLIP = "moe-llava-2.7bx4-384"  # its repository is served as the tiny siglip case
+REPOSITORY = "LanguageBind/MoE-LLaVA-Phi2-2.7B-4e-384"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("MOELLAVA_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+# Names
+
+
+def test_names_are_unique():
+    def refuse_twice(pairs: list[tuple[str, object]]) -> dict:
+        assert len({key for key, _ in pairs}) == len(pairs)
+        return dict(pairs)
+
+    json.loads(Path(zoo.__file__).with_name("zoo.json").read_text(), object_pairs_hook=refuse_twice)
+    assert len(set(zoo.names())) == len(zoo.names())
+
+
+def test_a_name_that_there_is_not_is_a_key_error():
+    with pytest.raises(KeyError, match="moe-llava-9bx9"):
+        zoo.find("moe-llava-9bx9")
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_every_entry_is_complete(name):
+    entry = zoo.find(name)
+    assert entry.name == name
+    assert entry.llm
+    assert entry.folder or (entry.language_model and entry.tower)
+    assert entry.random_weights == (entry.folder is not None)
+    assert entry.revision is None or len(entry.revision) == 40
+
+
+def test_no_repository_is_named_twice():
+    sources = [entry.source for entry in map(zoo.find, zoo.names()) if entry.source]
+    assert len(set(sources)) == len(sources)
+
+
+def test_published_names_are_rows_of_the_published_tables():
+    published = PUBLISHED.read_text()
+    for name in zoo.names():
+        if row := zoo.find(name).published_as:
+            assert json.dumps(row) in published
+
+
+def test_an_embedded_model_has_the_architecture_of_its_folder():
+    config = zoo.architecture("moe-llava-tiny")
+    assert (config.text_config.hidden_size, config.moe.layers) == (64, [0, 2])
+
+
+# Conversion
+
+
+def test_an_embedded_model_is_converted_once(cache, monkeypatch):
+    folder = zoo.resolve("moe-llava-tiny")
+    assert folder.parent == cache
+    MoELlavaForConditionalGeneration.from_pretrained(folder)
+    monkeypatch.setattr(zoo, "convert", None)  # not called again
+    assert zoo.resolve("moe-llava-tiny") == folder
+
+
+def test_a_source_that_changed_is_converted_anew(tmp_path):
+    source = copy_checkpoint("moe-llava-phi", tmp_path)
+    first = zoo.convert_once(source, "mine")
+    assert zoo.convert_once(source, "mine") == first
+    os.utime(source / "pytorch_model.bin", ns=(0, 0))
+    second = zoo.convert_once(source, "mine")
+    assert second != first
+    assert second.is_dir()
+
+
+def test_equal_names_of_other_folders_are_told_apart(tmp_path):
+    first, second = (copy_checkpoint("moe-llava-phi", tmp_path / side) for side in "ab")
+    assert zoo.convert_once(first, "mine") != zoo.convert_once(second, "mine")
+
+
+def test_weights_that_were_never_published_are_an_error():
+    with pytest.raises(ConversionError, match=r"moe-llava-7bx4.* never published"):
+        zoo.resolve("moe-llava-7bx4")
+
+
+# Download
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A hub that serves the tiny siglip case, with the other form of its weights and left-overs, under a real name."""
+    source = copy_checkpoint("moe-llava-phi-siglip", tmp_path)
+    (source / "pytorch_model.bin").write_bytes(b"the same again")
+    (source / "training_args.bin").write_bytes(b"a pickle")
+    with HubServer() as server:
+        server.add("model", REPOSITORY, source, commit=zoo.find(SIGLIP).revision or "a" * 40)
+        server.add("model", "google/siglip-tiny-patch14-56", tower_folder(source), commit="b" * 40)
+        monkeypatch.setattr(constants, "ENDPOINT", server.endpoint)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        yield server
+
+
+def downloaded(hub: HubServer) -> set[str]:
+    return {path.rpartition("/")[2] for method, path in hub.requests if method == "GET" and "/resolve/" in path}
+
+
+def test_a_published_model_is_downloaded_and_converted(hub):
+    model = MoELlavaForConditionalGeneration.from_pretrained(zoo.resolve(SIGLIP))
+    assert model.config.moe.layers == [0, 1, 2, 3]
+    assert model.config.vision_config.model_type == "siglip_vision_model"
+
+
+def test_one_form_of_the_weights_is_downloaded_and_no_left_overs(hub):
+    zoo.fetch_source(REPOSITORY)
+    assert "model.safetensors" in downloaded(hub)
+    assert not downloaded(hub) & {"pytorch_model.bin", "training_args.bin"}
+
+
+def test_what_was_downloaded_is_found_without_network(hub, monkeypatch):
+    first = zoo.resolve(SIGLIP)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    asked = len(hub.requests)
+    assert zoo.resolve(SIGLIP) == first
+    assert len(hub.requests) == asked
+
+
+def test_what_was_downloaded_is_found_when_the_hub_is_down(hub, monkeypatch):
+    first = zoo.resolve(SIGLIP)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    assert zoo.resolve(SIGLIP) == first
+
+
+def test_the_pinned_revision_is_downloaded(hub):
+    assert zoo.fetch_source(REPOSITORY).name == zoo.find(SIGLIP).revision
+
+
+def test_another_revision_can_be_asked_for(hub):
+    with pytest.raises(ConversionError, match=REPOSITORY):
+        zoo.fetch_source(REPOSITORY, revision="c" * 40)
+
+
+def test_a_repository_that_there_is_not_is_one_line(hub):
+    with pytest.raises(ConversionError, match="someone/nothing") as caught:
+        zoo.fetch_source("someone/nothing")
+    assert "\n" not in str(caught.value)
+
+
+def test_without_network_and_cache_there_is_one_line(hub, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ConversionError, match=f"{REPOSITORY}: cannot be downloaded") as caught:
+        zoo.resolve(SIGLIP)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_download_that_was_cut_is_completed(hub):
+    folder = zoo.fetch_source(REPOSITORY)
+    (folder / "model.safetensors").resolve().unlink()
+    (folder / "model.safetensors").unlink()
+    assert (zoo.fetch_source(REPOSITORY) / "model.safetensors").exists()
+
+
+def test_a_tower_that_is_nowhere_else_comes_from_the_hub(hub, tmp_path):
+    source = copy_checkpoint("llava-1.5", tmp_path)
+    tower = tower_folder(source)
+    moved = shutil.move(tower, tmp_path / "tower")
+    hub.add("model", "openai/clip-vit-tiny-patch14-56", Path(moved), commit="d" * 40)
+    expected = zoo.convert_once(ORACLE / "llava-1.5" / "checkpoint", "beside") / "model.safetensors"
+    assert (zoo.convert_once(source, "fetched") / "model.safetensors").read_bytes() == expected.read_bytes()
+
+
+def test_of_a_tower_whose_copy_is_inside_only_the_settings_come_from_the_hub(hub):
+    zoo.resolve(SIGLIP)
+    tower = {path for _, path in hub.requests if "siglip-tiny" in path and "/resolve/" in path}
+    assert {path.rpartition("/")[2] for path in tower} == {"config.json", "preprocessor_config.json"}
