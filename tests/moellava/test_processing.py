@@ -188,3 +188,15 @@ def test_a_saved_processor_remembers_not_to_pad(tmp_path):
     wide = picture(0, (56, 28))
     expected = pixels(processor, wide, "<image>")
     assert torch.equal(pixels(MoELlavaProcessor.from_pretrained(tmp_path), wide, "<image>"), expected)
+
+
+def test_conversations_become_inputs_in_one_step():
+    processor = tiny_processor()
+    asked = [{"type": "image", "image": picture(0)}, {"type": "text", "text": "What?"}]
+    chats = [[{"role": "user", "content": asked}], [{"role": "user", "content": "Why?"}]]
+    options = {"add_generation_prompt": True, "padding": True, "return_tensors": "pt"}
+    found = processor.apply_chat_template(chats, tokenize=True, return_dict=True, **options)
+    text = [processor.apply_chat_template(chat, add_generation_prompt=True) for chat in chats]
+    expected = processor(images=[picture(0)], text=text, padding=True, return_tensors="pt")
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())

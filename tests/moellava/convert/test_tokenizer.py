@@ -57,7 +57,10 @@ def test_special_tokens_of_qwen_start_at_the_number_of_ranks():
 
 
 def test_special_tokens_of_stablelm_start_after_an_id_without_use():
-    start, ids = ranks("moe-llava-stablelm", "arcade100k.tiktoken"), tokenizer("moe-llava-stablelm").convert_tokens_to_ids
+    start, ids = (
+        ranks("moe-llava-stablelm", "arcade100k.tiktoken"),
+        tokenizer("moe-llava-stablelm").convert_tokens_to_ids,
+    )
     assert ids(["<|endoftext|>", "<|fim_prefix|>", "<gh_stars>"]) == [start + 1, start + 2, start + 6]
     assert ids(["<|endofprompt|>", "<|reg0|>", "<|extra0|>", "<image>"]) == [start + i for i in (20, 24, 32, 33)]
 
