@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 __all__ = ["main"]
 
@@ -53,4 +54,9 @@ def _fetch(repository: str, revision: str, fetch_source) -> Path:
 
 def main() -> None:
     """Entry point of `moellava`: exit code 0, or 2 after one line on stderr."""
-    app()
+    try:
+        code = app(prog_name="moellava", standalone_mode=False)
+    except TyperException as error:
+        print(f"moellava: {' '.join(error.format_message().split())}", file=sys.stderr)
+        code = 2
+    sys.exit(code or 0)

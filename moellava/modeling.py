@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import Cache, LlavaForConditionalGeneration, LlavaModel
-from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.llava.modeling_llava import LlavaCausalLMOutputWithPast, LlavaPreTrainedModel
+from transformers.utils.generic import can_return_tuple
 
 from moellava.configuration import MoELlavaConfig
-from moellava.moe import Experts, SparseMoeBlock, TopKRouter, load_balancing_loss
+from moellava.moe import SparseMoeBlock, load_balancing_loss
 
 __all__ = ["MoELlavaCausalLMOutputWithPast", "MoELlavaForConditionalGeneration", "MoELlavaModel", "enable_router_noise"]
 
@@ -30,17 +30,6 @@ class MoELlavaCausalLMOutputWithPast(LlavaCausalLMOutputWithPast):
 class MoELlavaPreTrainedModel(LlavaPreTrainedModel):
     config: MoELlavaConfig
 
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if isinstance(module, Experts):
-            std = getattr(self.config.get_text_config(), "initializer_range", 0.02)
-            for name, parameter in module.named_parameters():
-                init.zeros_(parameter) if name.endswith("bias") else init.normal_(parameter, mean=0.0, std=std)
-        elif isinstance(module, TopKRouter):
-            bound = module.weight.shape[-1] ** -0.5  # torch's default for a linear layer, which upstream keeps
-            init.uniform_(module.weight, -bound, bound)
-
     @classmethod
     def _can_set_experts_implementation(cls) -> bool:
         return True  # transformers looks for the decorator in this file's source; ours is in moellava/moe.py
@@ -56,6 +45,8 @@ class MoELlavaModel(MoELlavaPreTrainedModel, LlavaModel):
     """Vision tower, projector and a language model whose layers `config.moe.layers` are sparse."""
 
     def __init__(self, config: MoELlavaConfig):
+        for part in (config.text_config, config.vision_config):
+            part._experts_implementation = None  # ours is the only part that has experts
         super().__init__(config)
         layers = self.language_model.layers
         for index, num_experts in config.moe.experts_per_layer().items():
@@ -125,6 +116,7 @@ class MoELlavaForConditionalGeneration(MoELlavaPreTrainedModel, LlavaForConditio
         self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
         self.post_init()
 
+    @can_return_tuple
     def forward(
         self,
         input_ids: torch.LongTensor | None = None,
@@ -143,7 +135,6 @@ class MoELlavaForConditionalGeneration(MoELlavaPreTrainedModel, LlavaForConditio
         With `labels` the loss is cross-entropy + `router_aux_loss_coef` * balancing loss; with labels or
         `output_router_logits` the output carries `aux_loss` and `router_logits`.
         """
-        kwargs.pop("return_dict", None)
         router_logits: list[torch.Tensor] = []
         with self._append_router_logits(router_logits, enabled=output_router_logits or labels is not None):
             outputs = super().forward(

@@ -41,9 +41,10 @@ class _Experts(nn.Module):
 
     def __init__(self, config: MoELlavaConfig, num_experts: int, mlp: nn.Module):
         super().__init__()
+        layout = feed_forward_layout(mlp)
         self.num_experts = num_experts
         self.act_fn = getattr(mlp, "act_fn", None) or mlp.activation_fn
-        for name, linears in feed_forward_layout(mlp).items():
+        for name, linears in layout.items():
             parts = [getattr(mlp, linear) for linear in linears]
             rows, like = sum(part.out_features for part in parts), parts[0].weight
             self.register_parameter(name, nn.Parameter(like.new_empty(num_experts, rows, parts[0].in_features)))
@@ -79,6 +80,10 @@ class Experts(_Experts):
         super().__init__(config, num_experts, mlp)
         self.has_gate = hasattr(self, "gate_up_proj")  # the interface would fix both per class
         self.has_bias = hasattr(self, "down_proj_bias")
+        # Here and in the router, because transformers lets the language model's class initialise what is below it.
+        for name, parameter in self.named_parameters():
+            std = getattr(config.get_text_config(), "initializer_range", 0.02)
+            nn.init.zeros_(parameter) if name.endswith("bias") else nn.init.normal_(parameter, std=std)
 
 
 def expert_capacity(num_tokens: int, num_experts: int, top_k: int, factor: float, min_capacity: int = 0) -> int:
@@ -151,6 +156,7 @@ class TopKRouter(nn.Module):
         self.moe = config.moe
         self.num_experts = num_experts
         self.weight = nn.Parameter(torch.empty(num_experts, hidden_size))
+        nn.init.uniform_(self.weight, -(hidden_size**-0.5), hidden_size**-0.5)  # torch's default, which upstream keeps
         self.generator: torch.Generator | None = None
 
     def forward(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -7,22 +7,19 @@
 import hashlib
 import json
 import os
-import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import HfHubHTTPError
 from transformers import AutoConfig
 
 from moellava.configuration import MoEConfig, MoELlavaConfig
 from moellava.convert import ConversionError, convert
+from moellava.convert.hub import fetch_checkpoint
 
 __all__ = ["ZooEntry", "architecture", "convert_once", "fetch_source", "find", "names", "resolve"]
 
 REPOSITORY = Path(__file__).parents[1]
-NOT_WEIGHTS = ["*.json", "*.txt", "*.model", "*.tiktoken"]
 
 
 @dataclass(frozen=True)
@@ -94,25 +91,9 @@ def resolve(name: str, revision: str | None = None) -> Path:
 
 
 def fetch_source(repository: str, revision: str | None = None) -> Path:
-    """Download what a conversion needs of a hub repository: one form of the weights, and none of the left-overs.
-
-    Without network, what was downloaded before is taken.
-
-    Raises:
-        ConversionError: no such repository or revision, no access, or no network.
-    """
-    revision = revision or next((e.revision for e in map(find, names()) if e.source == repository), None)
-    try:
-        files = [file.rfilename for file in HfApi().model_info(repository, revision=revision).siblings or []]
-        weights = [name for name in files if name.endswith(".safetensors")]
-        weights = weights or [name for name in files if re.fullmatch(r"(pytorch_model|mm_projector).*\.bin", name)]
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=[*NOT_WEIGHTS, *weights]))
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        try:
-            return Path(snapshot_download(repository, revision=revision, local_files_only=True))
-        except (OSError, ValueError):
-            reason = " ".join(str(error).split())[:200]
-        raise ConversionError(f"{repository}: cannot be downloaded, and was not before ({reason})") from None
+    """Download an upstream checkpoint, at the zoo's revision if none is given (ConversionError: see `convert.hub`)."""
+    pinned = next((entry.revision for entry in map(find, names()) if entry.source == repository), None)
+    return fetch_checkpoint(repository, revision or pinned)
 
 
 def convert_once(source: Path, name: str) -> Path:

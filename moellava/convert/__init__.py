@@ -20,6 +20,7 @@ from moellava.convert.plan import Assembler, make_plan
 from moellava.convert.source import (
     PROJECTOR_ONLY,
     ConversionError,
+    blame,
     iterate_tensors,
     open_weights,
     read_config,
@@ -64,8 +65,9 @@ def convert(source: Path, out: Path, *, base: Path | None = None, progress: bool
     names = [name for path in files for name in open_weights(path)[0]]
     tower = find_tower(source, config, names)
     tokenizer, num_logits = load_tokenizer(base or source, config)
-    model_config = _model_config(config, family, tower, tokenizer)
-    plan, shapes = make_plan(model_config, family, names, tower.prefix)
+    with blame(source / "config.json"):
+        model_config = _model_config(config, family, tower, tokenizer)
+        plan, shapes = make_plan(model_config, family, names, tower.prefix)
     with whole_folder(out) as folder:
         writer = ShardWriter(folder, SHARD_BYTES)
         assembler = Assembler(plan, shapes, writer.add)
@@ -113,9 +115,7 @@ def _model_config(config: dict, family: Family, tower: Tower, tokenizer: PreTrai
     projector = config.get("image_projector_type", config.get("mm_projector_type", "linear"))
     features = config.get("mm_vision_select_feature", "patch")
     if projector != "mlp2x_gelu" or features != "patch":
-        raise ConversionError(
-            f"config.json: projector {projector!r} on features {features!r} is not supported, only 'mlp2x_gelu' on 'patch'"
-        )
+        raise ValueError(f"projector {projector!r} on {features!r} is not supported, only 'mlp2x_gelu' on 'patch'")
     return MoELlavaConfig(
         text_config=text_config(config, family),
         vision_config=tower.config,

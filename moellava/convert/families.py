@@ -82,7 +82,8 @@ def family_of(config: Mapping, folder: object) -> Family:
             f"{folder}/config.json: names no vision tower ({', '.join(UPSTREAM_TOWER_KEYS)}); model_type {model_type!r} "
             "is not a LLaVA or MoE-LLaVA checkpoint in the upstream format"
         )
-    name = "llama" if model_type == "llava" else re.sub(r"^(moe_)?llava_", "", model_type)
+    match = re.fullmatch(r"(?:moe_)?llava_(\w+)", str(model_type))
+    name = match[1] if match else "llama" if model_type == "llava" else ""
     if name == "minicpm":
         raise ConversionError(
             f"{folder}: MiniCPM is not supported: no checkpoint was published, and upstream scales its embeddings in "
@@ -107,7 +108,7 @@ def text_config(config: Mapping, family: Family) -> PreTrainedConfig:
         values["intermediate_size"] //= 2  # upstream stores the width of w1 and w2 together
         values["num_key_value_heads"] = values["num_attention_heads"]
         if config.get("rotary_pct", 1.0) != 1.0:
-            raise ConversionError(f"config.json: rotary_pct {config['rotary_pct']} is not supported for Qwen, only 1.0")
+            raise ValueError(f"rotary_pct {config['rotary_pct']} is not supported for Qwen, only 1.0")
     rope = {"rope_type": "default", "rope_theta": renamed.get("rope_theta", 10000.0)}
     if "partial_rotary_factor" in renamed:
         rope["partial_rotary_factor"] = renamed["partial_rotary_factor"]
@@ -120,7 +121,7 @@ def moe_config(config: Mapping) -> MoEConfig:
     """The `moe` block of an upstream configuration; no sparse layer for a dense checkpoint.
 
     Raises:
-        ConversionError: residual experts, which nobody published, or a key that is missing.
+        ValueError: residual experts, which nobody published, or a key that is missing.
     """
     moe = config.get("moe") or {}
     if not moe.get("moe_enable", bool(moe)):
@@ -128,7 +129,7 @@ def moe_config(config: Mapping) -> MoEConfig:
     missing = [key for key in ("moe_layers_idx", "num_experts", "top_k_experts") if moe.get(key) is None]
     if missing or moe.get("use_residual"):
         what = f"{', '.join(missing)} missing" if missing else "use_residual is true, which is not supported"
-        raise ConversionError(f"config.json: moe: {what}")
+        raise ValueError(f"moe: {what}")
     experts = [moe["num_experts"]] if isinstance(moe["num_experts"], int) else moe["num_experts"]
     return MoEConfig(
         layers=moe["moe_layers_idx"],

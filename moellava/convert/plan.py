@@ -56,6 +56,9 @@ class Assembler:
         self._seen[name] = path
         self._check_shape(name, tensor, path)
         for target, origin in self.plan[name]:
+            partial = self._partial.get(target)
+            if partial and partial[0].dtype != tensor.dtype:
+                raise ConversionError(f"{path}: key {name!r} is {tensor.dtype}, but its neighbours {partial[0].dtype}")
             self._place(target, origin, tensor)
 
     def _check_shape(self, name: str, tensor: torch.Tensor, path: Path) -> None:

@@ -2,16 +2,28 @@
 
 import json
 import pickle
+import re
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
-__all__ = ["PROJECTOR_ONLY", "ConversionError", "iterate_tensors", "open_weights", "read_config", "weight_files"]
+__all__ = [
+    "PROJECTOR_ONLY",
+    "ConversionError",
+    "blame",
+    "iterate_tensors",
+    "open_weights",
+    "read_config",
+    "weight_files",
+]
 
 PROJECTOR_ONLY = "mm_projector.bin"  # what a stage-1 checkpoint holds
 SINGLE = ("model.safetensors", "pytorch_model.bin")
+LFS = b"version https://git-lfs"
 REOPEN_AFTER = 1 << 30  # bytes; the pages of a mapped file count as memory until it is closed
 
 
@@ -19,15 +31,28 @@ class ConversionError(ValueError):
     """A source checkpoint that cannot be converted; the message says what is wrong, where, and what to do."""
 
 
-def read_config(folder: Path) -> dict:
-    """`config.json` of a folder (ConversionError if it is missing or not JSON)."""
-    path = folder / "config.json"
+@contextmanager
+def blame(what: object, advice: str = "") -> Iterator[None]:
+    """Whatever goes wrong in the block is a ConversionError about `what` (a file, mostly), in one line."""
     try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise ConversionError(f"{path}: not found; SOURCE must be a checkpoint folder or a hub id") from None
-    except ValueError as error:
-        raise ConversionError(f"{path}: not JSON ({error})") from None
+        yield
+    except ConversionError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ConversionError(f"{what}: {reason}{advice}") from error
+
+
+def read_config(folder: Path) -> dict:
+    """`config.json` of a folder (ConversionError if it is missing or not a JSON object)."""
+    path = folder / "config.json"
+    if not path.exists():
+        raise ConversionError(f"{path}: not found; SOURCE must be a checkpoint folder or a hub id")
+    with blame(path, advice="; it is not JSON"):
+        config = json.loads(path.read_text())
+    if not isinstance(config, dict):
+        raise ConversionError(f"{path}: holds a {type(config).__name__} instead of an object")
+    return config
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -39,10 +64,8 @@ def weight_files(folder: Path) -> list[Path]:
     for name in SINGLE:
         index = folder / f"{name}.index.json"
         if index.exists():
-            try:
+            with blame(index, advice=": not a weight index"):
                 shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-            except (ValueError, KeyError, TypeError, AttributeError):
-                raise ConversionError(f"{index}: not a weight index (no weight_map)") from None
             missing = [shard for shard in shards if not (folder / shard).exists()]
             if missing:
                 count = f"{len(missing)} of {len(shards)} shards missing: {', '.join(missing[:3])}"
@@ -73,30 +96,32 @@ def open_weights(path: Path) -> tuple[list[str], Callable[[str], torch.Tensor]]:
     Raises:
         ConversionError: a truncated or foreign file, or a pickle that holds anything but plain tensors.
     """
+    with path.open("rb") as stream:
+        if stream.read(len(LFS)) == LFS:
+            raise ConversionError(f"{path}: a Git LFS pointer, not the file itself; fetch it with git lfs pull")
     if path.suffix == ".safetensors":
-        try:
+        with blame(path, advice="; it is not a readable safetensors file, download it again"):
             file = safe_open(str(path), framework="pt")
-        except (SafetensorError, OSError) as error:
-            raise ConversionError(f"{path}: not a readable safetensors file ({error}); download it again") from None
-        return list(file.keys()), file.get_tensor
+            return list(file.keys()), file.get_tensor
     state = _load_pickle(path)
     return list(state), state.__getitem__
 
 
 def _load_pickle(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        state = _mapped_or_loaded(path)
-    except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        raise ConversionError(f"{path}: refused, this pickle holds more than plain tensors ({reason})") from None
-    except (RuntimeError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConversionError(f"{path}: not a readable torch file ({reason}); download it again") from None
+    with blame(path, advice="; it is not a readable torch file, download it again"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            state = _mapped_or_loaded(path)
+        except pickle.UnpicklingError as error:
+            foreign = re.search(r"GLOBAL (\S+)", str(error))
+            what = f"it names {foreign[1]}" if foreign else str(error).splitlines()[0]
+            raise ConversionError(f"{path}: refused, this pickle is not of plain tensors only: {what}") from None
     if not isinstance(state, dict):
         raise ConversionError(f"{path}: refused, it holds a {type(state).__name__} instead of tensors by name")
     for key, value in state.items():
-        if not isinstance(value, torch.Tensor):
-            raise ConversionError(f"{path}: refused, {key!r} is a {type(value).__name__}, not a plain tensor")
+        plain = isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_meta
+        if not plain or not isinstance(key, str):
+            raise ConversionError(f"{path}: refused, {key!r} is a {type(value).__name__}, not a plain tensor by name")
     return state
 
 

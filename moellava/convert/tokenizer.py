@@ -11,11 +11,12 @@ from tokenizers import AddedToken, normalizers
 from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import TikTokenConverter
 
-from moellava.convert.source import ConversionError
+from moellava.convert.source import ConversionError, blame
 
 __all__ = ["IMAGE_TOKEN", "load_tokenizer"]
 
 IMAGE_TOKEN = "<image>"
+VOCABULARIES = ("tokenizer.model", "vocab.json", "tokenizer.json")
 TIKTOKEN_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
@@ -44,7 +45,11 @@ def load_tokenizer(folder: Path, config: dict) -> tuple[PreTrainedTokenizerBase,
     if config.get("mm_use_im_start_end"):
         raise ConversionError(f"{folder}/config.json: mm_use_im_start_end is true, which no published model uses")
     ranks = [name for name in TIKTOKEN_FILES if (folder / name).exists()]
-    tokenizer = _from_ranks(folder / ranks[0], *TIKTOKEN_FILES[ranks[0]]) if ranks else _from_pretrained(folder)
+    tokenizer: PreTrainedTokenizerBase
+    if ranks:
+        tokenizer = _from_ranks(folder / ranks[0], *TIKTOKEN_FILES[ranks[0]], config.get("pad_token_id"))
+    else:
+        tokenizer = _from_pretrained(folder)
     if config.get("mm_use_im_patch_token", True):  # absent means true for upstream's loader
         names = ["<im_patch>", *(["<vid_patch>"] if "mm_image_tower" in config else [])]
         tokenizer.add_tokens([AddedToken(name, special=True, normalized=False) for name in names])
@@ -68,9 +73,17 @@ class _RanksConverter(TikTokenConverter):
         return ranks
 
 
-def _from_ranks(path: Path, special: list[str], pad: str) -> PreTrainedTokenizerFast:
+def _from_ranks(path: Path, special: list[str], pad: str, pad_token_id: int | None) -> PreTrainedTokenizerFast:
     backend = _RanksConverter(str(path), TIKTOKEN_PATTERN, extra_special_tokens=special).converted()
     backend.normalizer = normalizers.NFC()
+    # Special ids are counted from the end of the file: if they are not where config.json has them, lines are missing.
+    start, known = backend.get_vocab()[special[0]], ("<|extra_0|>", "<|reg0|>", "<|endoftext|>")
+    if start < 256 or (
+        pad_token_id is not None and pad_token_id >= start and backend.id_to_token(pad_token_id) not in known
+    ):
+        raise ConversionError(
+            f"{path}: {start} tokens do not fit config.json (pad_token_id {pad_token_id}); is it cut off?"
+        )
     return PreTrainedTokenizerFast(
         tokenizer_object=backend, eos_token="<|endoftext|>", pad_token=pad, padding_side="left"
     )
@@ -79,16 +92,17 @@ def _from_ranks(path: Path, special: list[str], pad: str) -> PreTrainedTokenizer
 def _from_pretrained(folder: Path) -> PreTrainedTokenizerBase:
     """BPE or sentencepiece files that transformers reads by itself, decoding as transformers 4.37 did."""
     path = folder / "tokenizer_config.json"
-    saved = json.loads(path.read_text()) if path.exists() else {}
+    if not any((folder / name).exists() and (folder / name).stat().st_size for name in VOCABULARIES):
+        raise ConversionError(f"{folder}: no tokenizer; expected one of {', '.join([*VOCABULARIES, *TIKTOKEN_FILES])}")
+    with blame(path):
+        saved = dict(json.loads(path.read_text())) if path.exists() else {}
     options = {}
     if saved.get("tokenizer_class", "").startswith("CodeGen"):
         clean = saved.get("clean_up_tokenization_spaces", True)
         force = "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"
         options = {"clean_up_tokenization_spaces": clean, force: clean}
-    try:
+    with blame(folder, advice="; its tokenizer files cannot be read"):
         tokenizer = AutoTokenizer.from_pretrained(folder, config=PreTrainedConfig(), padding_side="left", **options)
-    except (OSError, ValueError, ImportError) as error:
-        raise ConversionError(f"{folder}: no readable tokenizer ({str(error).splitlines()[0]})") from None
     if not (folder / "tokenizer.model").exists():
         return tokenizer
     backend = tokenizer.backend_tokenizer

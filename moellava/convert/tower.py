@@ -4,12 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from transformers import AutoConfig, AutoImageProcessor, PreTrainedConfig
 from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
 
-from moellava.convert.source import ConversionError, read_config, weight_files
+from moellava.convert.hub import fetch
+from moellava.convert.source import ConversionError, blame, read_config, weight_files
 
 __all__ = ["Tower", "find_tower"]
 
@@ -65,7 +64,7 @@ def find_tower(source: Path, config: dict, names: Iterable[str]) -> Tower:
         ConversionError: neither a folder, nor a copy inside, nor to be had from the hub.
     """
     name = config.get("mm_image_tower") or config.get("mm_vision_tower")
-    if not name:
+    if not name or not isinstance(name, str):
         raise ConversionError(f"{source}/config.json: mm_image_tower is empty; there is nothing to see with")
     copies = (key[: key.index(marker) + len(marker)] for key in names for marker in COPIES if marker in key)
     copy_prefix = next(copies, None)
@@ -73,21 +72,14 @@ def find_tower(source: Path, config: dict, names: Iterable[str]) -> Tower:
     if beside:
         folder, files = beside[0], weight_files(beside[0])
     elif copy_prefix:
-        folder, files = _download(name, CONFIG_FILES, source), []
+        folder, files = fetch(name, CONFIG_FILES), []
     else:
-        folder = _download(name, [*CONFIG_FILES, "model.safetensors", "pytorch_model.bin"], source)
+        folder = fetch(name, [*CONFIG_FILES, "model.safetensors", "pytorch_model.bin"])
         files = weight_files(folder)
-    read_config(folder)  # one clear line if it is missing
-    vision_config = AutoConfig.from_pretrained(folder)
-    vision_config = getattr(vision_config, "vision_config", vision_config)
+    read_config(folder)
+    with blame(folder / "config.json"):
+        vision_config = AutoConfig.from_pretrained(folder)
+        vision_config = getattr(vision_config, "vision_config", vision_config)
     if vision_config.model_type not in ("clip_vision_model", "siglip_vision_model"):
         raise ConversionError(f"{folder}: a tower of type {vision_config.model_type!r}; only CLIP and SigLIP are known")
     return Tower(vision_config, folder, files, copy_prefix)
-
-
-def _download(name: str, patterns: list[str], source: Path) -> Path:
-    try:
-        return Path(snapshot_download(name, allow_patterns=patterns))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConversionError(f"{source}: its tower {name!r} is not beside it, and the hub says: {reason}") from None

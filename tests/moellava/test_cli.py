@@ -101,3 +101,13 @@ def test_the_installed_command_prints_one_line(tmp_path):
     assert done.returncode == 2
     assert "moe_llava_gemma" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["convert"], ["convert", "a"], ["convert", "a", "b", "--bsae", "c"], ["convret", "a", "b"]]
+)
+def test_mistakes_on_the_command_line_get_one_line(monkeypatch, capsys, arguments):
+    monkeypatch.setattr(sys, "argv", ["moellava", *arguments])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err.count("\n") == 1

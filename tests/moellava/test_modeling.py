@@ -330,3 +330,25 @@ def test_capacity_differs_between_training_and_evaluation():
 def test_other_numbers_of_choices_generate(top_k):
     model = tiny_model(top_k=top_k)
     assert continuations(model, "clip", *PROMPTS) == continuations(model, "clip", *PROMPTS, use_cache=False)
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_a_new_model_is_initialised_in_all_its_parts(backbone):
+    torch.manual_seed(0)
+    model = MoELlavaForConditionalGeneration(tiny_config(backbone))
+    for block in model.model.sparse_blocks().values():
+        for name, parameter in block.experts.named_parameters():
+            std = 0.0 if name.endswith("bias") else model.config.text_config.initializer_range
+            assert parameter.std().item() == pytest.approx(std, rel=0.1)
+        assert block.router.weight.abs().max() <= 32**-0.5
+        assert block.router.weight.std().item() == pytest.approx(32**-0.5 / 3**0.5, rel=0.2)
+
+
+def test_grouped_mm_can_be_chosen_on_loading(tmp_path):
+    tiny_model("phi").save_pretrained(tmp_path)
+    loaded = MoELlavaForConditionalGeneration.from_pretrained(tmp_path, experts_implementation="grouped_mm")
+    assert loaded.config._experts_implementation == "grouped_mm"
+
+
+def test_tuples_are_returned_on_request():
+    assert isinstance(tiny_model()(**tiny_inputs("clip", "<image>"), return_dict=False), tuple)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.models.phi3.modeling_phi3 import Phi3Config, Phi3MLP
 
 from moellava.moe import SparseMoeBlock, TopKRouter, load_balancing_loss, top_k_gating
@@ -339,3 +340,10 @@ def test_layers_may_have_different_numbers_of_experts():
     torch.testing.assert_close(
         load_balancing_loss([first, second]), load_balancing_loss([first]) + load_balancing_loss([second])
     )
+
+
+def test_a_feed_forward_layer_without_named_activation_cannot_be_made_sparse():
+    config = AutoConfig.for_model("bloom", hidden_size=32, n_head=2, n_layer=1, vocab_size=8)
+    mlp = AutoModelForCausalLM.from_config(config).transformer.h[0].mlp
+    with pytest.raises(TypeError, match="BloomMLP has neither gate_proj, up_proj, down_proj nor fc1, fc2"):
+        SparseMoeBlock(tiny_config(), 4, mlp)

@@ -190,3 +190,23 @@ def test_of_a_tower_whose_copy_is_inside_only_the_settings_come_from_the_hub(hub
     zoo.resolve(SIGLIP)
     tower = {path for _, path in hub.requests if "siglip-tiny" in path and "/resolve/" in path}
     assert {path.rpartition("/")[2] for path in tower} == {"config.json", "preprocessor_config.json"}
+
+
+def test_what_was_downloaded_of_a_real_repository_is_found_without_network(hub, monkeypatch):
+    served = hub.repositories[f"models/{REPOSITORY}"].folder
+    (served / "README.md").write_text("every repository of the hub has one")
+    first = zoo.resolve(SIGLIP)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert zoo.resolve(SIGLIP) == first
+
+
+def test_what_was_downloaded_is_found_when_the_hub_is_down(hub, monkeypatch):
+    first = zoo.resolve(SIGLIP)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    assert zoo.resolve(SIGLIP) == first
+
+
+def test_a_hub_that_is_down_is_one_line(hub, monkeypatch):
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(ConversionError, match=REPOSITORY):
+        zoo.fetch_source(REPOSITORY)

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from moellava import MoELlavaConfig, MoELlavaForConditionalGeneration, MoELlavaProcessor
-from moellava.cli import main
 from moellava.convert import ConversionError, convert
+from tests.moellava.convert.conftest import left_in
 from tests.tiny_llava import save_tiny_llava
 from tests.upstream_checkpoints import (
     CASES,
@@ -25,31 +25,6 @@ from tests.upstream_checkpoints import (
 )
 
 KEY = "model.layers.1.mlp.fc1.weight"  # of moe-llava-phi
-
-
-@pytest.fixture
-def complaint(tmp_path, monkeypatch, capsys):
-    """`complaint(source, *options)` is the line that a conversion prints that has to fail, leaving nothing behind."""
-
-    def run(source: Path, *options: object) -> str:
-        out = tmp_path / "out" / "converted"
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["moellava", "convert", str(source), str(out), *map(str, options)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        line = capsys.readouterr().err
-        assert caught.value.code == 2
-        assert line.startswith("moellava convert: ")
-        assert line.count("\n") == 1
-        assert left_in(out.parent) == []
-        return line
-
-    return run
-
-
-def left_in(folder: Path) -> list[str]:
-    """What lies in a folder, but for locks, which nobody may remove while another process may hold them."""
-    return [path.name for path in folder.glob("*") if path.suffix != ".lock"] if folder.exists() else []
 
 
 # What is kept
@@ -394,7 +369,7 @@ def test_a_file_that_the_tower_lacks_is_an_error(tmp_path, complaint, name):
 def test_a_tower_that_is_nowhere_is_named(tmp_path, complaint):
     source = copy_checkpoint("moe-llava-phi", tmp_path)
     change_config(source, mm_image_tower="openai/nowhere")
-    assert "'openai/nowhere'" in complaint(source)
+    assert "openai/nowhere: cannot be downloaded" in complaint(source)
 
 
 def test_a_tower_of_another_kind_is_named(tmp_path, complaint):
