@@ -105,7 +105,7 @@ class RunRecord(Record):
 
 class HeadlineRecord(Record):
     name: str
-    value: float
+    value: float | None = Field(description="null where references are hidden or a judge has not graded yet")
 
 
 class ScoresRecord(Record):

@@ -100,7 +100,8 @@ def check_askable(task: Task, dataset: Dataset) -> None:
 
 
 def _describe(task: Task, protocol_name: str, dataset: Dataset, model: ModelInfo) -> RunRecord:
-    prompts = [task.protocol(protocol_name).prompt(sample) for sample in dataset.samples]
+    protocol = task.protocol(protocol_name)
+    prompts = [protocol.prompt(sample) for sample in dataset.samples]
     digest = hashlib.sha256("\0".join(prompts).encode("utf-8", "surrogatepass")).hexdigest()
     return RunRecord(
         task=task.name,
@@ -109,7 +110,8 @@ def _describe(task: Task, protocol_name: str, dataset: Dataset, model: ModelInfo
         data=DataRecord.of(dataset),
         prompt=PromptRecord(fingerprint=f"sha256:{digest}", example=prompts[0]),
         generation=GenerationRecord(
-            max_new_tokens=task.max_new_tokens, pad_images=model.family not in task.unpadded_families
+            max_new_tokens=protocol.max_new_tokens or task.max_new_tokens,
+            pad_images=model.family not in task.unpadded_families,
         ),
     )
 

@@ -46,6 +46,14 @@ def score_answers(
         metrics=dict(result.metrics),
         missing=absent,
         samples=[
-            {"id": sample.id, "group": sample.group, **values} for sample, values in zip(answered, scores, strict=True)
+            {"id": sample.id, "group": sample.group, **{name: _storable(value) for name, value in values.items()}}
+            for sample, values in zip(answered, scores, strict=True)
         ],
     )
+
+
+def _storable(value: float | int | str) -> float | int | str:
+    """Half a surrogate pair, which a broken answer may hold, is no text that can be written: `\\ud800` instead."""
+    if isinstance(value, str) and not value.isascii():
+        return value.encode("utf-8", "backslashreplace").decode()
+    return value

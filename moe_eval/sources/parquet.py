@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -28,13 +28,7 @@ class ParquetRow:
     def picture(self, column: str, name: str) -> EncodedImage:
         """The picture in `column` (the `datasets` layout: a struct with `bytes`), read when opened."""
 
-        def read() -> bytes:
-            cell = _row_group_column(self.path, self.row_group, column)[self.row].as_py()
-            if not isinstance(cell, dict) or not cell.get("bytes"):
-                raise UnreadableImageError(name, f"row {self.row} of {self.path.name} has no bytes in {column!r}")
-            return cell["bytes"]
-
-        return EncodedImage(name, read)
+        return EncodedImage(name, partial(_read_bytes, self.path, self.row_group, self.row, column, name))
 
 
 def read_parquet(paths: Sequence[Path], columns: Sequence[str], heavy: Sequence[str] = ()) -> Iterator[ParquetRow]:
@@ -61,6 +55,13 @@ def read_parquet(paths: Sequence[Path], columns: Sequence[str], heavy: Sequence[
             rows = file.read_row_group(group, columns=list(columns)).to_pylist()
             for index, values in enumerate(rows):
                 yield ParquetRow(values, path, group, index)
+
+
+def _read_bytes(path: Path, group: int, row: int, column: str, name: str) -> bytes:
+    cell = _row_group_column(path, group, column)[row].as_py()
+    if not isinstance(cell, dict) or not cell.get("bytes"):
+        raise UnreadableImageError(name, f"row {row} of {path.name} has no bytes in {column!r}")
+    return cell["bytes"]
 
 
 _lock = Lock()

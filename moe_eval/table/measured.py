@@ -77,4 +77,4 @@ def _look_up(scores: ScoresRecord, path: tuple[str, ...]) -> float | None:
         if not isinstance(value, Mapping) or key not in value:
             return None
         value = value[key]
-    return float(value)
+    return None if value is None else float(value)

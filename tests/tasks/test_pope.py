@@ -13,8 +13,10 @@ from moe_eval.errors import UnreadableImageError, UserError
 from moe_eval.jsonl import read_jsonl
 from moe_eval.score import score_answers
 from tasks.pope import TASK, parse_yes_no
+from tests.vectors import read_vectors
 
 DATA = Path(__file__).parents[1] / "data"
+VECTORS = "pope"
 LLAVA = TASK.protocol("llava")
 MINI = TASK.load("mini")
 
@@ -199,13 +201,6 @@ def test_wrong_source_gets_one_clear_line(source, message):
 # --- vectors ----------------------------------------------------------------------------------------------------
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "vectors_folder" in metafunc.fixturenames:
-        folders = [DATA / "vectors", *map(Path, metafunc.config.getoption("vectors", default=None) or [])]
-        folders = [folder / "pope" for folder in folders if (folder / "pope").is_dir()]
-        metafunc.parametrize("vectors_folder", folders, ids=[f"vectors-{n}-pope" for n in range(len(folders))])
-
-
 def test_vectors_are_scored_as_by_llava(vectors_folder: Path):
     """Every parsed answer and every aggregate of the original scorer, within 1e-9."""
     expected = json.loads((vectors_folder / "expected.json").read_text())["aggregates"]
@@ -215,7 +210,7 @@ def test_vectors_are_scored_as_by_llava(vectors_folder: Path):
         for sample in TASK.load(f"official:{version}").samples
     }
     scores: dict[str, list] = {}
-    for _, vector in read_vectors(vectors_folder, "samples"):
+    for vector in read_vectors(vectors_folder):
         reference = vector["ref"]
         sample = by_reference[reference["data"], reference["category"], reference["question_id"]]
         score = LLAVA.score(sample, vector["prediction"])
@@ -231,7 +226,7 @@ def test_vectors_are_scored_as_by_llava(vectors_folder: Path):
 
 def test_vectors_edge_cases(vectors_folder: Path):
     """Where the original divides by zero, we give 0; where it zips lists of unequal length, so does this test."""
-    for _, case in read_vectors(vectors_folder, "edge_cases"):
+    for case in read_vectors(vectors_folder, "edge_cases"):
         parsed = [parse_yes_no(prediction) for prediction in case["predictions"]]
         assert parsed == case["expected"]["parsed"], case["name"]
         scores = [
@@ -243,11 +238,6 @@ def test_vectors_edge_cases(vectors_folder: Path):
             assert metrics["f1"] == 0.0, case["name"]
         elif len(case["labels"]) >= len(parsed):
             assert_same_metrics(metrics, case["expected"]["llava"])
-
-
-def read_vectors(folder: Path, name: str):
-    path = next((p for p in (folder / f"{name}.jsonl.gz", folder / f"{name}.jsonl") if p.exists()), None)
-    return read_jsonl(path) if path else iter(())
 
 
 def assert_same_metrics(ours: dict, original: dict) -> None:
