@@ -12,7 +12,7 @@ __all__ = ["check_complete", "read_answers"]
 
 def read_answers(task: Task, dataset: Dataset, path: Path) -> dict[str, str]:
     """Answer text by sample id, from our `responses.jsonl` (`id`, `response`) or a LLaVA answers file
-    (`question_id`, `text`), plain or gzipped.
+    (`question_id`, `text`; some call it `prediction`), plain or gzipped.
 
     Raises:
         UserError: for a broken line, a line without those fields, and an id that occurs twice or is not in the data.
@@ -26,7 +26,7 @@ def read_answers(task: Task, dataset: Dataset, path: Path) -> dict[str, str]:
             if "response" in record:
                 sample_id, text = str(record["id"]), record["response"]
             else:
-                sample_id, text = task.answer_id(record), record["text"]
+                sample_id, text = task.answer_id(record), record["text" if "text" in record else "prediction"]
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f"{where}: neither an answer of ours (id, response) nor of LLaVA's (question_id, text): {error!r}"

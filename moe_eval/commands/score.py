@@ -28,13 +28,19 @@ def score_file(
     task = find_task(task_name)
     task.protocol(protocol)
     path = answers / "responses.jsonl" if answers.is_dir() else answers
-    dataset = task.load(data) if data else _recorded_data(task, path) or task.load(next(iter(task.sources)))
+    dataset = task.load(data) if data else _recorded_data(task, path) or _default_data(task, path)
     texts = read_answers(task, dataset, path)
     if not allow_missing:
         check_complete(task, dataset, texts, path)
     missing = [sample.id for sample in dataset.samples if sample.id not in texts]
     scores = score_answers(task, protocol, dataset, texts, missing)
     return scores.model_dump_json(indent=1) if as_json else summarise(scores)
+
+
+def _default_data(task: Task, path: Path) -> Dataset:
+    """The task's first source; `answers` is the file of answers itself, with its gold in it."""
+    first = next(iter(task.sources))
+    return task.load(f"answers:{path}" if first == "answers" else first)
 
 
 def _recorded_data(task: Task, path: Path) -> Dataset | None:
