@@ -114,13 +114,15 @@ def score(
         str | None,
         typer.Option(help="What was asked. Default: the run's own data, or the task's official ones."),
     ] = None,
-    protocol: ProtocolOption = "llava",
+    protocol: Annotated[
+        str, typer.Option(help="How answers are scored; `all`: every way there is, and where they disagree.")
+    ] = "llava",
     allow_missing: Annotated[bool, typer.Option(help="Leave out questions that have no answer.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what scores.json would hold.")] = False,
 ) -> None:
     """Score stored answers.
 
-    Example: moe-eval score pope tests/data/llava15_13b/pope.jsonl.gz
+    Example: moe-eval score pope tests/data/llava15_13b/pope.jsonl.gz --protocol all
     """
     from moe_eval.commands.score import score_file
 

@@ -1,8 +1,10 @@
 """`moe-eval score`: stored answers in, scores out; nothing is written."""
 
+import json
 from pathlib import Path
 
 from moe_eval.answers import check_complete, read_answers
+from moe_eval.disagreement import as_data, find_disagreements, render_comparison
 from moe_eval.errors import UserError
 from moe_eval.records import RunRecord, read_record
 from moe_eval.registry import find_task
@@ -12,6 +14,8 @@ from moe_eval.task import Dataset, Task
 
 __all__ = ["score_file"]
 
+EVERY_PROTOCOL = "all"
+
 
 def score_file(
     task_name: str, answers: Path, data: str | None, protocol: str, allow_missing: bool, as_json: bool
@@ -20,21 +24,27 @@ def score_file(
 
     Args:
         answers: a run folder, its `responses.jsonl`, or a LLaVA answers file.
+        protocol: one of the task's, or `all`: each of them, and where they disagree.
         data: what was asked; None: the run's own data if `run.json` lies beside, else the task's first source.
 
     Raises:
         UserError: for an unknown task, source or protocol, and for answers that do not fit the data.
     """
     task = find_task(task_name)
-    task.protocol(protocol)
+    protocols = list(task.protocols) if protocol == EVERY_PROTOCOL else [protocol]
+    for name in protocols:
+        task.protocol(name)
     path = answers / "responses.jsonl" if answers.is_dir() else answers
     dataset = task.load(data) if data else _recorded_data(task, path) or _default_data(task, path)
     texts = read_answers(task, dataset, path)
     if not allow_missing:
         check_complete(task, dataset, texts, path)
     missing = [sample.id for sample in dataset.samples if sample.id not in texts]
-    scores = score_answers(task, protocol, dataset, texts, missing)
-    return scores.model_dump_json(indent=1) if as_json else summarise(scores)
+    scores = {name: score_answers(task, name, dataset, texts, missing) for name in protocols}
+    if protocol == EVERY_PROTOCOL:
+        kinds = find_disagreements(dataset.samples, texts, scores)
+        return json.dumps(as_data(scores, kinds), indent=1) if as_json else render_comparison(scores, kinds)
+    return scores[protocol].model_dump_json(indent=1) if as_json else summarise(scores[protocol])
 
 
 def _default_data(task: Task, path: Path) -> Dataset:
