@@ -13,6 +13,7 @@ from moe_eval.errors import UserError
 __all__ = ["app", "main"]
 
 RUNS = Path("results/runs")
+JUDGE_CACHE = Path("results/judge")
 
 app = typer.Typer(
     help="Evaluate vision-language models, sparse and dense, and tabulate the results.",
@@ -127,6 +128,60 @@ def score(
     from moe_eval.commands.score import score_file
 
     print(score_file(task, answers, data, protocol, allow_missing, as_json))
+
+
+@app.command()
+def judge(
+    run: Annotated[Path, typer.Argument(help="The folder of a run whose task needs a judge.")],
+    model: Annotated[str | None, typer.Option(help="Name of the judge. Default: the original's.")] = None,
+    url: Annotated[str, typer.Option(help="Any OpenAI-compatible endpoint.")] = "https://api.openai.com/v1",
+    key_variable: Annotated[str, typer.Option(help="Environment variable that holds the key.")] = "OPENAI_API_KEY",
+    runs: Annotated[
+        int | None, typer.Option(min=1, help="Grade each answer so often. Default: as the original.")
+    ] = None,
+    max_calls: Annotated[int | None, typer.Option(min=0, help="Ask the judge at most so often.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=0, help="Spend at most so many tokens, in and out.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Calls at the same time.")] = 8,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for a reply.")] = 60.0,
+    cache: Annotated[Path, typer.Option(help="Folder of everything that judges have said.")] = JUDGE_CACHE,
+) -> None:
+    """Grade a run's answers with a language model, and score the run.
+
+    What was said before is not asked again.
+
+    Example: moe-eval judge results/runs/llava-1.5-7b/mmvet --model gpt-4-0613 --runs 5
+    """
+    from moe_eval.commands.judge import judge_run
+    from moe_eval.judge.grading import Budget
+
+    judge_run(
+        run,
+        model=model,
+        url=url,
+        key_variable=key_variable,
+        runs=runs,
+        budget=Budget(max_calls, max_tokens),
+        concurrency=concurrency,
+        timeout=timeout,
+        cache=cache,
+    )
+
+
+@app.command()
+def submit(
+    run: Annotated[Path, typer.Argument(help="The folder of a run on a split whose answers a server has.")],
+    data: Annotated[
+        str | None, typer.Option(help="All that the server wants answered, where that is more than the run's data.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write. Default: in the run's folder.")] = None,
+) -> None:
+    """Write the file that a benchmark's server accepts, checked, and say where to upload it.
+
+    Example: moe-eval submit results/runs/llava-1.5-7b/vizwiz
+    """
+    from moe_eval.commands.submit import submit_run
+
+    print(submit_run(run, data, out))
 
 
 @app.command()

@@ -20,6 +20,7 @@ __all__ = [
     "GenerationRecord",
     "HeadlineRecord",
     "PromptRecord",
+    "Record",
     "RunRecord",
     "ScoresRecord",
     "SessionRecord",
@@ -117,6 +118,7 @@ class ScoresRecord(Record):
     data: DataRecord
     headline: HeadlineRecord
     metrics: dict[str, Any] = Field(description="the breakdown; its shape is the task's")
+    judge: str | None = Field(default=None, description="the language model that graded the answers, and how often")
     missing: list[str] = Field(default=[], description="ids of samples that were not answered and are left out")
     samples: list[dict[str, float | int | str]] = Field(description="per sample: id, group, and the task's scores")
 
@@ -134,7 +136,7 @@ def _settings(record: RunRecord) -> dict[str, Any]:
 
 _DECISIVE_OF_MODEL = ("name", "weights_fingerprint", "backend", "dtype", "router_noise_seed")
 
-AnyRecord = TypeVar("AnyRecord", RunRecord, ScoresRecord)
+AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 def read_record(kind: type[AnyRecord], path: Path) -> AnyRecord:
@@ -153,7 +155,7 @@ def read_record(kind: type[AnyRecord], path: Path) -> AnyRecord:
         raise UserError(f"{path}: {field}: {first['msg']}; was it edited, or written by another version?") from error
 
 
-def write_record(record: RunRecord | ScoresRecord, path: Path) -> None:
+def write_record(record: Record, path: Path) -> None:
     """Write a record so that a reader sees the old file or the new one, never a half."""
     write_atomically(path, record.model_dump_json(indent=1) + "\n")
 

@@ -18,6 +18,7 @@ from moe_eval import environment
 from moe_eval.engine.backend import Backend, ModelInfo, Request, Unanswered
 from moe_eval.errors import UserError
 from moe_eval.journal import Journal
+from moe_eval.judge.record import JUDGE_FILE, read_judge
 from moe_eval.records import (
     DataRecord,
     GenerationRecord,
@@ -33,7 +34,7 @@ from moe_eval.task import Dataset, Sample, Task
 
 __all__ = ["RUN_FILES", "check_askable", "run_folder", "run_task"]
 
-RUN_FILES = ("run.json", "responses.jsonl", "scores.json")
+RUN_FILES = ("run.json", "responses.jsonl", "scores.json", JUDGE_FILE)
 
 
 def run_folder(out: Path, model: str, task: str) -> Path:
@@ -81,7 +82,8 @@ def run_task(
                 unanswered = _ask(record, task, protocol_name, dataset, backend, journal, on_answer)
         _check_readable(task, unanswered, len(dataset.samples), allow_missing)
         answers = {response.id: response.text for response in journal.responses.values()}
-        scores = score_answers(task, protocol_name, dataset, answers, missing=[item.id for item in unanswered])
+        missing = [item.id for item in unanswered]
+        scores = score_answers(task, protocol_name, dataset, answers, missing, read_judge(folder, protocol_name))
         write_record(scores, folder / "scores.json")
         return scores
 

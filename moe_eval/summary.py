@@ -18,6 +18,8 @@ def summarise(scores: ScoresRecord) -> str:
         f"{asked - len(scores.missing):,} of {asked:,} questions, protocol {scores.protocol}",
         f"data: {scores.data.version}",
     ]
+    if scores.judge:
+        lines.append(f"graded by {scores.judge}")
     if not scores.data.official:
         lines.append("not the data that published numbers are about")
     if scores.missing:

@@ -186,11 +186,15 @@ class Submission:
         filename: of the file that is written.
         upload: where to upload it, in one line.
         write: the file's content, from all samples in the order of the data and the answers by id.
+        rows: how many questions the server wants in it; None where it has several splits.
+        may_leave_out: whether the format has room for questions without an answer.
     """
 
     filename: str
     upload: str
     write: Callable[[Dataset, Mapping[str, str]], bytes]
+    rows: int | None = None
+    may_leave_out: bool = False
 
 
 DatasetLoader = Callable[[str], Dataset]

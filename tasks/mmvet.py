@@ -315,5 +315,6 @@ TASK = Task(
         filename="mmvet.json",
         upload="https://huggingface.co/spaces/whyu/MM-Vet_Evaluator (or grade it with `moe-eval judge`)",
         write=write_submission,
+        rows=218,
     ),
 )

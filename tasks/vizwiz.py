@@ -210,5 +210,6 @@ TASK = Task(
         filename="vizwiz_test.json",
         upload="https://eval.ai/web/challenges/challenge-page/2185 (phase test-standard)",
         write=write_submission,
+        rows=8000,
     ),
 )

@@ -196,5 +196,7 @@ TASK = Task(
         filename="vqav2_test2015.json",
         upload="https://eval.ai/web/challenges/challenge-page/830 (phase Test-Dev)",
         write=write_submission,
+        rows=SPLITS["test"],
+        may_leave_out=True,
     ),
 )

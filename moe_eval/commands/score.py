@@ -6,13 +6,14 @@ from pathlib import Path
 from moe_eval.answers import check_complete, read_answers
 from moe_eval.disagreement import as_data, find_disagreements, render_comparison
 from moe_eval.errors import UserError
+from moe_eval.judge.record import read_judge
 from moe_eval.records import RunRecord, read_record
 from moe_eval.registry import find_task
 from moe_eval.score import score_answers
 from moe_eval.summary import summarise
 from moe_eval.task import Dataset, Task
 
-__all__ = ["score_file"]
+__all__ = ["recorded_data", "score_file"]
 
 EVERY_PROTOCOL = "all"
 
@@ -35,12 +36,14 @@ def score_file(
     for name in protocols:
         task.protocol(name)
     path = answers / "responses.jsonl" if answers.is_dir() else answers
-    dataset = task.load(data) if data else _recorded_data(task, path) or _default_data(task, path)
+    dataset = task.load(data) if data else recorded_data(task, path) or _default_data(task, path)
     texts = read_answers(task, dataset, path)
     if not allow_missing:
         check_complete(task, dataset, texts, path)
     missing = [sample.id for sample in dataset.samples if sample.id not in texts]
-    scores = {name: score_answers(task, name, dataset, texts, missing) for name in protocols}
+    scores = {
+        name: score_answers(task, name, dataset, texts, missing, read_judge(path.parent, name)) for name in protocols
+    }
     if protocol == EVERY_PROTOCOL:
         kinds = find_disagreements(dataset.samples, texts, scores)
         return json.dumps(as_data(scores, kinds), indent=1) if as_json else render_comparison(scores, kinds)
@@ -53,7 +56,7 @@ def _default_data(task: Task, path: Path) -> Dataset:
     return task.load(f"answers:{path}" if first == "answers" else first)
 
 
-def _recorded_data(task: Task, path: Path) -> Dataset | None:
+def recorded_data(task: Task, path: Path) -> Dataset | None:
     """What the run beside whose `run.json` the answers lie was asked."""
     file = path.parent / "run.json"
     if not file.is_file():
