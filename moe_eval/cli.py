@@ -24,6 +24,9 @@ app = typer.Typer(
 )
 
 ProtocolOption = Annotated[str, typer.Option(help="How questions are asked and answers scored.")]
+TaskFileOption = Annotated[
+    Path | None, typer.Option(metavar="FILE.py", help="A Python file that defines a task of your own as TASK.")
+]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -66,7 +69,11 @@ def run(
         list[str],
         typer.Argument(metavar="MODEL...", help="A name of `list models`, a folder, or hf:ORG/NAME."),
     ],
-    tasks: Annotated[str, typer.Option(help="Comma-separated names of `list tasks`.")] = "pope",
+    tasks: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated names of `list tasks`. Default: pope, or the task of --task-file."),
+    ] = None,
+    task_file: TaskFileOption = None,
     data: Annotated[str, typer.Option(help="Where samples come from; see `list data`.")] = "mini",
     out: Annotated[Path, typer.Option(help="Folder of all runs.")] = RUNS,
     protocol: ProtocolOption = "llava",
@@ -90,10 +97,11 @@ def run(
     from moe_eval.commands.run import run_models
     from moe_eval.engine.models import ModelSource
 
+    own_task = _load_task_file(task_file)
     noise = seed if router_noise else None
     run_models(
         [ModelSource(name, dtype=dtype, device=device, router_noise_seed=noise) for name in models],
-        tasks=[name.strip() for name in tasks.split(",")],
+        tasks=[name.strip() for name in (tasks or own_task or "pope").split(",")],
         data=data,
         protocol=protocol,
         out=out,
@@ -115,6 +123,7 @@ def score(
         str | None,
         typer.Option(help="What was asked. Default: the run's own data, or the task's official ones."),
     ] = None,
+    task_file: TaskFileOption = None,
     protocol: Annotated[
         str, typer.Option(help="How answers are scored; `all`: every way there is, and where they disagree.")
     ] = "llava",
@@ -127,6 +136,7 @@ def score(
     """
     from moe_eval.commands.score import score_file
 
+    _load_task_file(task_file)
     print(score_file(task, answers, data, protocol, allow_missing, as_json))
 
 
@@ -224,6 +234,7 @@ def params(
 def list_(
     what: Annotated[str, typer.Argument(metavar="tasks|models|data", help="What to list.")],
     long: Annotated[bool, typer.Option("--long", help="With everything there is to know.")] = False,
+    task_file: TaskFileOption = None,
 ) -> None:
     """List the tasks, models or data sources there are.
 
@@ -231,4 +242,12 @@ def list_(
     """
     from moe_eval.commands.list import listing
 
+    _load_task_file(task_file)
     print(listing(what, long))
+
+
+def _load_task_file(path: Path | None) -> str | None:
+    """Name of the task that the file defines, which is found by that name from now on."""
+    from moe_eval.registry import load_task_file
+
+    return load_task_file(path).name if path else None
