@@ -117,7 +117,7 @@ def score(
     task: Annotated[str, typer.Argument(help="A name of `list tasks`.")],
     answers: Annotated[
         Path,
-        typer.Argument(help="A run folder, its responses.jsonl, or a LLaVA answers file (.jsonl, .jsonl.gz)."),
+        typer.Argument(help="A run folder, or a file of answers: ours, LLaVA's, lmms-eval's (.jsonl, .jsonl.gz)."),
     ],
     data: Annotated[
         str | None,
@@ -138,6 +138,36 @@ def score(
 
     _load_task_file(task_file)
     print(score_file(task, answers, data, protocol, allow_missing, as_json))
+
+
+@app.command("import")
+def import_(
+    task: Annotated[str, typer.Argument(help="A name of `list tasks`.")],
+    answers: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="ANSWERS...", help="LLaVA's answers/*.jsonl, lmms-eval's *_samples_*.jsonl, or folders of chunks."
+        ),
+    ],
+    model: Annotated[str, typer.Option(help="Who answered; a name of `list models` fills in the table's columns.")],
+    llm: Annotated[str | None, typer.Option(help="The language model inside, for tables.")] = None,
+    data: Annotated[str | None, typer.Option(help="What was asked. Default: the task's official data.")] = None,
+    task_file: TaskFileOption = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="How to score. Default: as the program that wrote the answers does.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of all runs.")] = RUNS,
+    allow_missing: Annotated[bool, typer.Option(help="Leave out questions that have no answer.")] = False,
+    fresh: Annotated[bool, typer.Option(help="Throw away what the run's folder holds.")] = False,
+) -> None:
+    """Make a run of answers that another program wrote; it is scored, compared and tabulated like our own.
+
+    Example: moe-eval import pope tests/data/llava15_13b/pope.jsonl.gz --model llava-1.5-13b
+    """
+    from moe_eval.commands.import_answers import import_answers
+
+    _load_task_file(task_file)
+    print(import_answers(task, answers, model, llm, data, protocol, out, allow_missing, fresh))
 
 
 @app.command()

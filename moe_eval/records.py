@@ -19,6 +19,8 @@ __all__ = [
     "DataRecord",
     "GenerationRecord",
     "HeadlineRecord",
+    "ImportedFile",
+    "OriginRecord",
     "PromptRecord",
     "Record",
     "RunRecord",
@@ -74,6 +76,25 @@ class GenerationRecord(Record):
     pad_images: bool
 
 
+class ImportedFile(Record):
+    """A file of answers that somebody else's program wrote."""
+
+    path: str
+    sha256: str
+    answers: int
+
+
+class OriginRecord(Record):
+    """Where imported answers came from."""
+
+    format: Literal["moe-eval", "llava", "lmms-eval"]
+    files: list[ImportedFile]
+    model: str | None = Field(description="what the files call the model")
+    imported: str = Field(description="UTC, ISO 8601")
+    command: list[str]
+    git_commit: str | None
+
+
 class SessionRecord(Record):
     """One process that worked on the run; a resumed run has several."""
 
@@ -94,14 +115,16 @@ class RunRecord(Record):
     protocol: str
     model: ModelInfo
     data: DataRecord
-    prompt: PromptRecord
-    generation: GenerationRecord
+    prompt: PromptRecord | None = Field(description="null where imported answers do not say what was asked")
+    generation: GenerationRecord | None = Field(description="null for imported answers, which do not say")
+    origin: OriginRecord | None = Field(default=None, description="of imported answers; null for those made here")
     sessions: list[SessionRecord] = []
 
     def differences(self, other: "RunRecord") -> list[str]:
         """What decides the answers and is not the same in both records, as `name: ours → theirs`."""
         mine, theirs = _settings(self), _settings(other)
-        return [f"{name}: {mine[name]} → {theirs[name]}" for name in mine if mine[name] != theirs[name]]
+        names = dict.fromkeys([*mine, *theirs])
+        return [f"{name}: {mine.get(name)} → {theirs.get(name)}" for name in names if mine.get(name) != theirs.get(name)]
 
 
 class HeadlineRecord(Record):
@@ -129,8 +152,8 @@ def _settings(record: RunRecord) -> dict[str, Any]:
         "protocol": record.protocol,
         **{f"model.{name}": value for name, value in asdict(record.model).items() if name in _DECISIVE_OF_MODEL},
         "data": f"{record.data.source} ({record.data.samples} samples, {record.data.fingerprint[:15]})",
-        "prompts": record.prompt.fingerprint[:15],
-        **{f"generation.{name}": value for name, value in record.generation.model_dump().items()},
+        "prompts": record.prompt.fingerprint[:15] if record.prompt else None,
+        **{f"generation.{name}": value for name, value in (dict(record.generation) if record.generation else {}).items()},
     }
 
 

@@ -76,6 +76,7 @@ def run_task(
         if fresh:
             for name in RUN_FILES:
                 (folder / name).unlink(missing_ok=True)
+        _refuse_imported(folder)
         with Journal(folder / "responses.jsonl") as journal:
             sessions = _earlier_sessions(folder, record) if journal.responses else []
             with _session(folder, record, sessions, journal):
@@ -136,6 +137,15 @@ def _only_process(folder: Path) -> Iterator[None]:
         ) from error
 
 
+def _refuse_imported(folder: Path) -> None:
+    path = folder / "run.json"
+    if path.is_file() and read_record(RunRecord, path).origin:
+        raise UserError(
+            f"{folder} holds imported answers, and a run cannot go on from them: "
+            "throw them away with --fresh, or keep both with another --out"
+        )
+
+
 def _earlier_sessions(folder: Path, record: RunRecord) -> list[SessionRecord]:
     """Sessions of the run whose answers the journal holds; it must have had the same settings."""
     earlier = read_record(RunRecord, folder / "run.json")
@@ -180,14 +190,15 @@ def _ask(
     on_answer: Callable[[int, int], None],
 ) -> list[Unanswered]:
     """Journal the answers to all open questions; what could not be asked comes back."""
-    prompt = task.protocol(protocol_name).prompt
+    prompt, generation = task.protocol(protocol_name).prompt, record.generation
+    assert generation is not None  # only imported answers have none
     requests = (
         Request(
             id=sample.id,
             images=sample.images,
             text=prompt(sample),
-            max_new_tokens=record.generation.max_new_tokens,
-            pad_images=record.generation.pad_images,
+            max_new_tokens=generation.max_new_tokens,
+            pad_images=generation.pad_images,
         )
         for sample in _by_group(dataset.samples)
         if sample.id not in journal.responses

@@ -48,7 +48,7 @@ def measured_rows(folders: Iterable[Path], layout: Layout) -> list[MeasuredRow]:
 
 def _row(run: RunRecord, scores: ScoresRecord, values: Mapping[str, float]) -> Row:
     data, parameters = run.data, run.model.parameters
-    notes = [f"measured here: {data.source}, {data.version}; protocol {run.protocol}"]
+    notes = [f"{_made(run)}: {data.source}, {data.version}; protocol {run.protocol}"]
     if not data.official:
         notes.append("not the data that published numbers are about: do not compare with them")
     if scores.missing:
@@ -66,9 +66,18 @@ def _row(run: RunRecord, scores: ScoresRecord, values: Mapping[str, float]) -> R
         values=values,
         origin="measured",
         data=OFFICIAL if data.official and not scores.missing else data.fingerprint,
-        remark="random weights" if run.model.random_weights else "",
+        remark="random weights" if run.model.random_weights else "imported answers" if run.origin else "",
         notes=tuple(notes),
     )
+
+
+def _made(run: RunRecord) -> str:
+    """Who made the answers."""
+    if run.origin is None:
+        return "measured here"
+    first, *others = run.origin.files
+    files = Path(first.path).name + (f" and {len(others)} more" if others else "")
+    return f"{run.model.name}: answers imported ({run.origin.format}, {files}), scored here"
 
 
 def _look_up(scores: ScoresRecord, path: tuple[str, ...]) -> float | None:
