@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from moe_eval.errors import UserError
 from moe_eval.judge.record import JudgeRecord, with_grades
 from moe_eval.records import DataRecord, HeadlineRecord, ScoresRecord
-from moe_eval.task import Dataset, Task
+from moe_eval.task import Dataset, SampleScore, Task
 
 __all__ = ["score_answers"]
 
@@ -51,14 +51,17 @@ def score_answers(
         judge=judge.name if judge else None,
         missing=absent,
         samples=[
-            {"id": sample.id, "group": sample.group, **{name: _storable(value) for name, value in values.items()}}
+            {"id": sample.id, "group": sample.group, **_storable(values)}
             for sample, values in zip(answered, scores, strict=True)
         ],
     )
 
 
-def _storable(value: float | int | str) -> float | int | str:
+def _storable(values: SampleScore) -> SampleScore:
     """Half a surrogate pair, which a broken answer may hold, is no text that can be written: `\\ud800` instead."""
-    if isinstance(value, str) and not value.isascii():
-        return value.encode("utf-8", "backslashreplace").decode()
-    return value
+    if all(value.isascii() for value in values.values() if isinstance(value, str)):
+        return values
+    return {
+        name: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+        for name, value in values.items()
+    }

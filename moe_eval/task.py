@@ -151,9 +151,10 @@ class Dataset:
     def fingerprint(self) -> str:
         """SHA-256 over ids, questions, gold and picture names; pixels are not read."""
         digest = hashlib.sha256()
+        encode = json.JSONEncoder(ensure_ascii=True, sort_keys=True).encode
         for sample in self.samples:
             row = [sample.id, sample.question, [image.name for image in sample.images], sample.gold]
-            digest.update(json.dumps(row, ensure_ascii=True, sort_keys=True).encode() + b"\n")
+            digest.update(encode(row).encode() + b"\n")
         return f"sha256:{digest.hexdigest()}"
 
     def first(self, limit: int) -> "Dataset":

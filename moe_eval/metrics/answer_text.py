@@ -23,9 +23,7 @@ __all__ = [
 ]
 
 _TABLES = json.loads((Path(__file__).parent / "vqa_normalisation.json").read_text(encoding="utf-8"))
-_NUMBERS: dict[str, str] = _TABLES["numbers"]
-_ARTICLES = frozenset(_TABLES["articles"])
-_CONTRACTIONS: dict[str, str] = _TABLES["contractions"]
+_WORDS: dict[str, str] = _TABLES["contractions"] | _TABLES["numbers"] | dict.fromkeys(_TABLES["articles"], "")
 _SYMBOLS = frozenset(_TABLES["punctuation"])
 
 _NUMBER_VQA = re.compile(r"\d,\d")
@@ -104,5 +102,5 @@ def _strip_punctuation(text: str, number: re.Pattern[str], period: re.Pattern[st
 
 def _map_words(text: str) -> str:
     """Lower case, number words as digits, no articles, apostrophes where they are missing; single blanks."""
-    words = (_NUMBERS.get(word, word) for word in text.lower().split())
-    return " ".join(_CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
+    words = [_WORDS.get(word, word) for word in text.lower().split()]
+    return " ".join([word for word in words if word])

@@ -22,7 +22,7 @@ def consensus(matches: int, annotators: int = 10) -> float:
 
 def count_matches(prediction: str, answers: Sequence[str], normalise: Callable[[str], str]) -> int:
     """How many of the answers are, normalised, the prediction, which is normalised already."""
-    return sum(answers.count(answer) for answer in set(answers) if normalise(answer) == prediction)
+    return sum([answers.count(answer) for answer in set(answers) if normalise(answer) == prediction])
 
 
 def official_vqa_accuracy(prediction: str, answers: Sequence[str]) -> float:
