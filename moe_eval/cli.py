@@ -23,7 +23,9 @@ app = typer.Typer(
     add_completion=False,
 )
 
-ProtocolOption = Annotated[str, typer.Option(help="How questions are asked and answers scored.")]
+ProtocolOption = Annotated[
+    str | None, typer.Option(help="How questions are asked and answers scored. Default: llava, or the only one.")
+]
 TaskFileOption = Annotated[
     Path | None, typer.Option(metavar="FILE.py", help="A Python file that defines a task of your own as TASK.")
 ]
@@ -71,12 +73,17 @@ def run(
     ],
     tasks: Annotated[
         str | None,
-        typer.Option(help="Comma-separated names of `list tasks`. Default: pope, or the task of --task-file."),
+        typer.Option(
+            help="Comma-separated names of `list tasks`, or lmms:NAME for a task of lmms-eval. "
+            "Default: pope, or the task of --task-file."
+        ),
     ] = None,
     task_file: TaskFileOption = None,
-    data: Annotated[str, typer.Option(help="Where samples come from; see `list data`.")] = "mini",
+    data: Annotated[
+        str | None, typer.Option(help="Where samples come from; see `list data`. Default: mini, or the only source.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of all runs.")] = RUNS,
-    protocol: ProtocolOption = "llava",
+    protocol: ProtocolOption = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts per batch.")] = 16,
     limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first so many questions.")] = None,
     allow_missing: Annotated[bool, typer.Option(help="Score without samples whose pictures are unreadable.")] = False,
@@ -125,8 +132,12 @@ def score(
     ] = None,
     task_file: TaskFileOption = None,
     protocol: Annotated[
-        str, typer.Option(help="How answers are scored; `all`: every way there is, and where they disagree.")
-    ] = "llava",
+        str | None,
+        typer.Option(
+            help="How answers are scored; `all`: every way there is, and where they disagree. "
+            "Default: llava, or the only one."
+        ),
+    ] = None,
     allow_missing: Annotated[bool, typer.Option(help="Leave out questions that have no answer.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what scores.json would hold.")] = False,
 ) -> None:

@@ -1,7 +1,8 @@
-"""The tasks there are: those of installed packages (entry-point group `moe_eval.tasks`), and those of task files."""
+"""The tasks there are: of installed packages (entry-point group `moe_eval.tasks`), of task files, and of lmms-eval."""
 
 import importlib.util
 import sys
+from collections.abc import Collection
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any
 from moe_eval.errors import UserError, unknown
 from moe_eval.task import Task
 
-__all__ = ["all_tasks", "find_task", "load_task_file", "task_names"]
+__all__ = ["LMMS_PREFIX", "all_tasks", "find_task", "load_task_file", "only_choice", "task_names"]
 
 GROUP = "moe_eval.tasks"
+
+LMMS_PREFIX = "lmms:"
+"""What the names of lmms-eval's tasks begin with: `lmms:NAME`, or `lmms:FILE.yaml`."""
 
 _from_files: dict[str, Task] = {}
 """Tasks of the files that this process was told to load, by name."""
@@ -40,6 +44,10 @@ def find_task(name: str) -> Task:
     """
     if name in _from_files:
         return _from_files[name]
+    if name.startswith(LMMS_PREFIX):
+        from moe_eval.lmms.tasks import load_lmms_task
+
+        return load_lmms_task(name.removeprefix(LMMS_PREFIX))
     if name not in _entry_points():
         raise unknown("task", name, task_names(), "try `moe-eval list tasks`, or bring your own with --task-file")
     point, *others = _entry_points()[name]
@@ -53,6 +61,15 @@ def find_task(name: str) -> Task:
     if not isinstance(task, Task):
         raise UserError(f"task {name!r}: {point.value} is a {type(task).__name__}, not a moe_eval.task.Task")
     return task
+
+
+def only_choice(names: Collection[str], usual: str) -> str:
+    """What is taken of a task's protocols or sources when nothing is said: the usual one, or the only one there is.
+
+    >>> only_choice(["llava", "lmms-eval"], "llava"), only_choice(["lmms-eval"], "llava")
+    ('llava', 'lmms-eval')
+    """
+    return next(iter(names)) if len(names) == 1 else usual
 
 
 def load_task_file(path: Path) -> Task:

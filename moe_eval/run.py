@@ -38,13 +38,12 @@ RUN_FILES = ("run.json", "responses.jsonl", "scores.json", JUDGE_FILE)
 
 
 def run_folder(out: Path, model: str, task: str) -> Path:
-    """`out/<model>/<task>`, with the model's name made safe for a path.
+    """`out/<model>/<task>`, with both names made safe for a path.
 
     >>> run_folder(Path("results/runs"), "hf:llava-hf/llava-1.5-7b-hf", "pope").as_posix()
     'results/runs/hf--llava-hf--llava-1.5-7b-hf/pope'
     """
-    parts = [part for part in model.replace(":", "/").replace("@", "/").split("/") if part.strip(".")]
-    return out / "--".join(parts) / task
+    return out / _path_part(model) / _path_part(task)
 
 
 def run_task(
@@ -117,6 +116,10 @@ def _describe(task: Task, protocol_name: str, dataset: Dataset, model: ModelInfo
             pad_images=model.family not in task.unpadded_families,
         ),
     )
+
+
+def _path_part(name: str) -> str:
+    return "--".join(part for part in name.replace(":", "/").replace("@", "/").split("/") if part.strip("."))
 
 
 def _make(folder: Path) -> None:

@@ -8,7 +8,7 @@ from moe_eval.disagreement import as_data, find_disagreements, render_comparison
 from moe_eval.errors import UserError
 from moe_eval.judge.record import read_judge
 from moe_eval.records import RunRecord, read_record
-from moe_eval.registry import find_task
+from moe_eval.registry import find_task, only_choice
 from moe_eval.score import score_answers
 from moe_eval.summary import summarise
 from moe_eval.task import Dataset, Task
@@ -19,19 +19,20 @@ EVERY_PROTOCOL = "all"
 
 
 def score_file(
-    task_name: str, answers: Path, data: str | None, protocol: str, allow_missing: bool, as_json: bool
+    task_name: str, answers: Path, data: str | None, protocol: str | None, allow_missing: bool, as_json: bool
 ) -> str:
     """The scores of a file of answers, as text or as JSON.
 
     Args:
         answers: a run folder, its `responses.jsonl`, or a LLaVA answers file.
-        protocol: one of the task's, or `all`: each of them, and where they disagree.
+        protocol: one of the task's, or `all`: each of them, and where they disagree; None: `llava`, or the only one.
         data: what was asked; None: the run's own data if `run.json` lies beside, else the task's first source.
 
     Raises:
         UserError: for an unknown task, source or protocol, and for answers that do not fit the data.
     """
     task = find_task(task_name)
+    protocol = protocol or only_choice(task.protocols, "llava")
     protocols = list(task.protocols) if protocol == EVERY_PROTOCOL else [protocol]
     for name in protocols:
         task.protocol(name)
