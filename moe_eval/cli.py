@@ -236,11 +236,28 @@ def submit(
 
 
 @app.command()
+def record(
+    run: Annotated[Path, typer.Argument(help="The folder of a run whose number is pending.")],
+    value: Annotated[float, typer.Argument(help="What the server says, in the headline's units.")],
+    source: Annotated[str | None, typer.Option(help="Who says it. Default: the server that submit names.")] = None,
+    task_file: TaskFileOption = None,
+) -> None:
+    """Record the number that a server gave a run's answers; tables then carry it, marked as the server's.
+
+    Example: moe-eval record results/runs/llava-1.5-7b/vizwiz 50.0 --source "EvalAI submission 12345"
+    """
+    from moe_eval.commands.record import record_number
+
+    _load_task_file(task_file)
+    print(record_number(run, value, source))
+
+
+@app.command()
 def table(
     runs: Annotated[
         list[Path] | None, typer.Argument(metavar="[RUN...]", help="Run folders, or folders of them.")
     ] = None,
-    layout: Annotated[str, typer.Option(help="Which numbers: pope.")] = "pope",
+    layout: Annotated[str, typer.Option(help="Which numbers: pope, or main (nine benchmarks).")] = "pope",
     format_name: Annotated[
         str | None, typer.Option("--format", help="md, latex, csv or html. Default: what suits the terminal.")
     ] = None,

@@ -124,7 +124,9 @@ class RunRecord(Record):
         """What decides the answers and is not the same in both records, as `name: ours → theirs`."""
         mine, theirs = _settings(self), _settings(other)
         names = dict.fromkeys([*mine, *theirs])
-        return [f"{name}: {mine.get(name)} → {theirs.get(name)}" for name in names if mine.get(name) != theirs.get(name)]
+        return [
+            f"{name}: {mine.get(name)} → {theirs.get(name)}" for name in names if mine.get(name) != theirs.get(name)
+        ]
 
 
 class HeadlineRecord(Record):
@@ -153,7 +155,7 @@ def _settings(record: RunRecord) -> dict[str, Any]:
         **{f"model.{name}": value for name, value in asdict(record.model).items() if name in _DECISIVE_OF_MODEL},
         "data": f"{record.data.source} ({record.data.samples} samples, {record.data.fingerprint[:15]})",
         "prompts": record.prompt.fingerprint[:15] if record.prompt else None,
-        **{f"generation.{name}": value for name, value in (dict(record.generation) if record.generation else {}).items()},
+        **{f"generation.{name}": value for name, value in (record.generation or ())},
     }
 
 

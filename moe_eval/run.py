@@ -19,6 +19,7 @@ from moe_eval.engine.backend import Backend, ModelInfo, Request, Unanswered
 from moe_eval.errors import UserError
 from moe_eval.journal import Journal
 from moe_eval.judge.record import JUDGE_FILE, read_judge
+from moe_eval.recorded import RECORDED_FILE
 from moe_eval.records import (
     DataRecord,
     GenerationRecord,
@@ -34,7 +35,7 @@ from moe_eval.task import Dataset, Sample, Task
 
 __all__ = ["RUN_FILES", "check_askable", "run_folder", "run_task"]
 
-RUN_FILES = ("run.json", "responses.jsonl", "scores.json", JUDGE_FILE)
+RUN_FILES = ("run.json", "responses.jsonl", "scores.json", JUDGE_FILE, RECORDED_FILE)
 
 
 def run_folder(out: Path, model: str, task: str) -> Path:
