@@ -195,6 +195,7 @@ def judge(
     concurrency: Annotated[int, typer.Option(min=1, help="Calls at the same time.")] = 8,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for a reply.")] = 60.0,
     cache: Annotated[Path, typer.Option(help="Folder of everything that judges have said.")] = JUDGE_CACHE,
+    task_file: TaskFileOption = None,
 ) -> None:
     """Grade a run's answers with a language model, and score the run.
 
@@ -205,6 +206,7 @@ def judge(
     from moe_eval.commands.judge import judge_run
     from moe_eval.judge.grading import Budget
 
+    _load_task_file(task_file)
     judge_run(
         run,
         model=model,
@@ -225,6 +227,7 @@ def submit(
         str | None, typer.Option(help="All that the server wants answered, where that is more than the run's data.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write. Default: in the run's folder.")] = None,
+    task_file: TaskFileOption = None,
 ) -> None:
     """Write the file that a benchmark's server accepts, checked, and say where to upload it.
 
@@ -232,6 +235,7 @@ def submit(
     """
     from moe_eval.commands.submit import submit_run
 
+    _load_task_file(task_file)
     print(submit_run(run, data, out))
 
 

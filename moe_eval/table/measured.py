@@ -18,6 +18,10 @@ MeasuredRow = tuple[Row, str | None]
 
 HEADLINE = ("headline", "value")
 
+PENDING = (
+    "pending: a server (`moe-eval submit`, then `moe-eval record`) or a judge (`moe-eval judge`) has to give the number"
+)
+
 
 def find_runs(paths: Iterable[Path]) -> list[Path]:
     """Run folders with scores in or below the given folders.
@@ -77,6 +81,7 @@ def _cells(run: RunRecord, scores: ScoresRecord, recorded: RecordedNumber | None
         if value is None and path == HEADLINE:
             if recorded is None:
                 cells.pending.add(column.name)
+                cells.notes[column.name] = PENDING
                 continue
             value = recorded.value
             cells.notes[column.name] = (

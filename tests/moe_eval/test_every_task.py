@@ -1,4 +1,4 @@
-"""What every task must keep to, whoever wrote it: the installed ones and the example of docs/adding-a-task.md.
+"""What every task must keep to: those of `tasks/` and the example of docs/adding-a-task.md.
 
 A new task in `tasks/` adds to `DATA` how some of its data come to be here.
 """
@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ import pytest
 from moe_eval.commands.list import listing
 from moe_eval.errors import UserError
 from moe_eval.jsonl import read_jsonl
-from moe_eval.registry import find_task, load_task_file, task_names
+from moe_eval.registry import find_task, load_task_file
 from moe_eval.task import Dataset, Sample, SampleScore, Task, TaskProtocol, worth
 from tests.tables import write_tsv
 
@@ -182,8 +183,9 @@ def comparable(value: object) -> str:
 # --- the interface ------------------------------------------------------------------------------------------------
 
 
-def test_every_installed_task_is_tested_here():
-    assert set(task_names()) - {"easy_vqa"} <= set(DATA), "add to DATA how some of the new task's data come to be here"
+def test_every_task_of_ours_is_tested_here():
+    ours = {point.name for point in entry_points(group="moe_eval.tasks") if point.module.startswith("tasks.")}
+    assert ours == set(DATA) - {"easy_vqa"}, "add to DATA how some of the new task's data come to be here"
 
 
 def test_it_says_what_it_is(task):

@@ -116,7 +116,7 @@ def test_a_log_that_lmms_eval_writes_is_read(capsys, tmp_path, gqa):
     ]
     log.save_results_samples("gqa", samples)
     path = tmp_path / "theirs" / "20260101_000000_samples_gqa.jsonl"
-    assert "accuracy (%) 100.00" in call(capsys, "import", "gqa", path, *gqa)[1]
+    assert "exact match (%) 100.00" in call(capsys, "import", "gqa", path, *gqa)[1]
 
 
 def test_mme_is_recognised_without_its_request_for_yes_or_no(capsys, tmp_path):

@@ -40,7 +40,8 @@ def run(capsys, tmp_path):
 def test_a_hidden_split_is_pending(capsys, run):
     assert cells(capsys, run)["Image QA VizWiz"] == "pending"
     shown = call(capsys, "table", run, "--layout", "main", "--published", "none", "--format", "md")[1]
-    assert re.search(r"\| +pending \|", shown)
+    assert re.search(r"\| +pending \[\d+\] \|", shown)
+    assert re.search(r"\d+\. pending: a server", shown)
 
 
 def test_the_servers_number_takes_its_place_and_is_marked(capsys, run):
