@@ -31,7 +31,7 @@ def official_vqa_accuracy(prediction: str, answers: Sequence[str]) -> float:
     Where all annotators wrote the very same, neither side is normalised, so "No." is then wrong for "No".
     Source: GT-Vision-Lab/VQA `vqaEval.py`; spec section 2.
     """
-    different = {clean_whitespace(answer) for answer in set(answers)}
-    if len(different) == 1:
-        return consensus(len(answers) if clean_whitespace(prediction) in different else 0, len(answers))
+    first = clean_whitespace(answers[0])
+    if all(clean_whitespace(answer) == first for answer in set(answers)):
+        return consensus(len(answers) if clean_whitespace(prediction) == first else 0, len(answers))
     return consensus(count_matches(normalise_vqa(prediction), answers, normalise_vqa), len(answers))
