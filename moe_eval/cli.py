@@ -14,6 +14,7 @@ __all__ = ["app", "main"]
 
 RUNS = Path("results/runs")
 JUDGE_CACHE = Path("results/judge")
+OPENAI = "https://api.openai.com/v1"
 
 app = typer.Typer(
     help="Evaluate vision-language models, sparse and dense, and tabulate the results.",
@@ -36,8 +37,11 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its warnings are about files that we check ourselves
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
+    words = [word for word in arguments if word != "--debug"]
+    if words[:2] == ["judge", "calibrate"]:  # one command; a run folder of that name is ./calibrate
+        words[:2] = ["judge calibrate"]
     try:
-        code = app([word for word in arguments if word != "--debug"], prog_name="moe-eval", standalone_mode=False)
+        code = app(words, prog_name="moe-eval", standalone_mode=False)
     except (KeyboardInterrupt, Abort):
         sys.exit(_complain("stopped; the same command goes on from here", 130))
     except TyperException as error:
@@ -181,43 +185,88 @@ def import_(
     print(import_answers(task, answers, model, llm, data, protocol, out, allow_missing, fresh))
 
 
+JudgeOption = Annotated[str | None, typer.Option("--model", help="Name of the judge. Default: the original's.")]
+UrlOption = Annotated[str, typer.Option(help="Any OpenAI-compatible endpoint.")]
+KeyOption = Annotated[str, typer.Option(help="Environment variable that holds the key.")]
+JudgeRunsOption = Annotated[
+    int | None, typer.Option(min=1, help="Grade each answer so often. Default: as the original.")
+]
+MaxCallsOption = Annotated[int | None, typer.Option(min=0, help="Ask the judge at most so often.")]
+MaxTokensOption = Annotated[int | None, typer.Option(min=0, help="Spend at most so many tokens, in and out.")]
+ConcurrencyOption = Annotated[int, typer.Option(min=1, help="Calls at the same time.")]
+TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for a reply.")]
+CacheOption = Annotated[Path, typer.Option(help="Folder of everything that judges have said.")]
+
+
 @app.command()
 def judge(
     run: Annotated[Path, typer.Argument(help="The folder of a run whose task needs a judge.")],
-    model: Annotated[str | None, typer.Option(help="Name of the judge. Default: the original's.")] = None,
-    url: Annotated[str, typer.Option(help="Any OpenAI-compatible endpoint.")] = "https://api.openai.com/v1",
-    key_variable: Annotated[str, typer.Option(help="Environment variable that holds the key.")] = "OPENAI_API_KEY",
-    runs: Annotated[
-        int | None, typer.Option(min=1, help="Grade each answer so often. Default: as the original.")
-    ] = None,
-    max_calls: Annotated[int | None, typer.Option(min=0, help="Ask the judge at most so often.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=0, help="Spend at most so many tokens, in and out.")] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Calls at the same time.")] = 8,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for a reply.")] = 60.0,
-    cache: Annotated[Path, typer.Option(help="Folder of everything that judges have said.")] = JUDGE_CACHE,
+    model: JudgeOption = None,
+    url: UrlOption = OPENAI,
+    key_variable: KeyOption = "OPENAI_API_KEY",
+    runs: JudgeRunsOption = None,
+    max_calls: MaxCallsOption = None,
+    max_tokens: MaxTokensOption = None,
+    concurrency: ConcurrencyOption = 8,
+    timeout: TimeoutOption = 60.0,
+    cache: CacheOption = JUDGE_CACHE,
     task_file: TaskFileOption = None,
 ) -> None:
     """Grade a run's answers with a language model, and score the run.
 
-    What was said before is not asked again.
+    MM-Vet needs it; of MMBench it reads, where it is wanted, the answers whose letter the rules do not find. What was
+    said before is not asked again.
 
     Example: moe-eval judge results/runs/llava-1.5-7b/mmvet --model gpt-4-0613 --runs 5
     """
-    from moe_eval.commands.judge import judge_run
+    from moe_eval.commands.judge import Asking, judge_run
     from moe_eval.judge.grading import Budget
 
     _load_task_file(task_file)
-    judge_run(
-        run,
-        model=model,
-        url=url,
-        key_variable=key_variable,
-        runs=runs,
-        budget=Budget(max_calls, max_tokens),
-        concurrency=concurrency,
-        timeout=timeout,
-        cache=cache,
-    )
+    budget = Budget(max_calls, max_tokens)
+    judge_run(run, Asking(model, url, key_variable, runs, budget, concurrency, timeout, cache))
+
+
+@app.command("judge calibrate")
+def judge_calibrate(
+    answers: Annotated[
+        Path, typer.Argument(help="Answers that the original has graded: .jsonl with question_id, text and grades.")
+    ],
+    grades: Annotated[
+        Path | None,
+        typer.Option(
+            help="Their grades, if they are elsewhere: .jsonl with question_id and grades, or MM-Vet's .json."
+        ),
+    ] = None,
+    task: Annotated[str, typer.Option(help="A task that is graded by a judge.")] = "mmvet",
+    data: Annotated[str, typer.Option(help="Questions and reference answers; see `list data`.")] = "hub",
+    protocol: ProtocolOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    model: JudgeOption = None,
+    url: UrlOption = OPENAI,
+    key_variable: KeyOption = "OPENAI_API_KEY",
+    runs: JudgeRunsOption = None,
+    max_calls: MaxCallsOption = None,
+    max_tokens: MaxTokensOption = None,
+    concurrency: ConcurrencyOption = 8,
+    timeout: TimeoutOption = 60.0,
+    cache: CacheOption = JUDGE_CACHE,
+    task_file: TaskFileOption = None,
+) -> None:
+    """Hold a judge against the original one, by answers whose original grades are known.
+
+    Says how often they agree, how many points the judge is off, and whether its numbers can stand beside published
+    ones.
+
+    Example: moe-eval judge calibrate answers/llava-v1.5-13b.jsonl --grades results/llava-v1.5-13b-grade.json --model gpt-4o
+    """
+    from moe_eval.commands.calibrate import calibrate_judge
+    from moe_eval.commands.judge import Asking
+    from moe_eval.judge.grading import Budget
+
+    _load_task_file(task_file)
+    asking = Asking(model, url, key_variable, runs, Budget(max_calls, max_tokens), concurrency, timeout, cache)
+    calibrate_judge(task, answers, grades, data, protocol, asking, as_json)
 
 
 @app.command()

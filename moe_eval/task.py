@@ -20,6 +20,7 @@ __all__ = [
     "Card",
     "Dataset",
     "DatasetLoader",
+    "Grade",
     "Judge",
     "JudgeCall",
     "Judgement",
@@ -87,7 +88,10 @@ class JudgeCall:
     max_tokens: int
 
 
-Judgement = Generator[JudgeCall, str, float]
+Grade = float | str
+"""What a judge makes of one answer: a number from 0 to 1, or how it understands the answer, such as a letter."""
+
+Judgement = Generator[JudgeCall, str, Grade]
 """How one answer is graded: yields calls, is sent the reply to each, returns the grade. Pure, so it can be replayed."""
 
 
@@ -101,11 +105,14 @@ class Judge:
         model: the model that the original uses.
         grade: the dialogue about one answer.
         runs: how often the original grades each answer.
+        undecided: of the samples with answers, those that a judge has to read because the rules leave them open. Such a
+            judge reads letters, and there is a score without it, too. None: it grades every answer with a number.
     """
 
     model: str
     grade: Callable[[Sample, str], Judgement]
     runs: int = 1
+    undecided: Callable[[Sequence[Sample], Mapping[str, str]], Sequence[Sample]] | None = None
 
 
 @dataclass(frozen=True)

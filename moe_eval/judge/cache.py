@@ -24,11 +24,18 @@ class ReplyCache:
 
     Args:
         folder: created if missing; one file per endpoint and model.
+        today: the day that new replies are marked with, ISO 8601; empty: none.
+
+    Attributes:
+        last_day: the latest day of the replies that were asked for, empty if none is known.
     """
 
-    def __init__(self, folder: Path, endpoint: Endpoint):
+    def __init__(self, folder: Path, endpoint: Endpoint, today: str = ""):
         name = re.sub(r"[^\w.-]+", "-", f"{endpoint.model}-{endpoint.url.split('://')[-1]}").strip("-")
         self.path = folder / f"{name}.jsonl"
+        self.last_day = ""
+        self._today = today
+        self._days: dict[str, str] = {}
         self._replies: dict[str, Reply] = {}
         self._asking: defaultdict[str, Lock] = defaultdict(Lock)
         self._lock = Lock()
@@ -45,6 +52,7 @@ class ReplyCache:
                 self._replies[record["key"]] = Reply(
                     record["reply"], record["prompt_tokens"], record["completion_tokens"]
                 )
+                self._days[record["key"]] = str(record.get("day", ""))
             except (ValueError, KeyError, TypeError):
                 continue  # torn by a kill or a full disk: it is asked again
 
@@ -61,12 +69,15 @@ class ReplyCache:
             if key not in self._replies:
                 reply = ask(call)
                 self._store(key, reply)
-                self._replies[key] = reply
+                self._replies[key], self._days[key] = reply, self._today
+            with self._lock:
+                self.last_day = max(self.last_day, self._days[key])
             return self._replies[key]
 
     def _store(self, key: str, reply: Reply) -> None:
         record = {
             "key": key,
+            "day": self._today,
             "reply": reply.text,
             **{n: getattr(reply, n) for n in ("prompt_tokens", "completion_tokens")},
         }

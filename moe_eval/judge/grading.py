@@ -8,7 +8,7 @@ from threading import Event, Lock
 from moe_eval.errors import UserError
 from moe_eval.judge.cache import ReplyCache
 from moe_eval.judge.endpoint import Reply, guess_tokens
-from moe_eval.task import Judge, JudgeCall, Sample
+from moe_eval.task import Grade, Judge, JudgeCall, Sample
 
 __all__ = ["Budget", "Cost", "estimate", "grade_answers"]
 
@@ -68,7 +68,7 @@ def grade_answers(
     budget: Budget = Budget(),
     concurrency: int = 8,
     on_grade: Callable[[], None] = lambda: None,
-) -> tuple[dict[str, tuple[float, ...]], Cost]:
+) -> tuple[dict[str, tuple[Grade, ...]], Cost]:
     """Grades of each answer, one per run, and what was paid for them.
 
     Args:
@@ -80,10 +80,10 @@ def grade_answers(
         UserError: when the endpoint gives up or the budget is spent. What was said until then is in the cache.
     """
     purse = _Purse(budget, ask)
-    grades: dict[str, list[float]] = {sample.id: [0.0] * runs for sample in samples}
+    grades: dict[str, list[Grade]] = {sample.id: [0.0] * runs for sample in samples}
     stopped = Event()
 
-    def work(job: Job) -> tuple[Job, float | None]:
+    def work(job: Job) -> tuple[Job, Grade | None]:
         sample, run = job
         dialogue = judge.grade(sample, answers[sample.id])
         call, place = next(dialogue), 0
@@ -92,7 +92,7 @@ def grade_answers(
                 reply = cache.get(call, run, place, purse.ask)
                 call, place = dialogue.send(reply.text), place + 1
         except StopIteration as done:
-            return job, float(done.value)
+            return job, done.value
         except UserError:
             stopped.set()  # here, so that no other thread asks on before the error is seen
             raise

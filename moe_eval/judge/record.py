@@ -19,7 +19,7 @@ class GradedAnswer(Record):
     """The grades of one answer, one per run of the judge; they hold for this text only."""
 
     answer: str = Field(description="SHA-256 of the answer's text")
-    grades: list[float]
+    grades: list[float | str]
 
 
 class JudgeRecord(Record):
@@ -31,6 +31,9 @@ class JudgeRecord(Record):
     model: str
     url: str
     runs: int
+    date: str | None = Field(
+        default=None, description="UTC day of the last reply, ISO 8601; null where it is not known"
+    )
     prompt: str = Field(description="what the judge was asked first about the first answer")
     prompts: str = Field(description="SHA-256 over the first questions about all answers, in the order of the data")
     calls: int = Field(description="made by the last `moe-eval judge`; replies from its cache do not count")
@@ -39,8 +42,8 @@ class JudgeRecord(Record):
 
     @property
     def name(self) -> str:
-        """Who graded, for people: `gpt-4-0613, 5 runs`."""
-        return f"{self.model}, {self.runs} run{'s' * (self.runs != 1)}"
+        """Who graded, for people: `gpt-4-0613, 5 runs, 2024-01-31`. The day is there because judges drift."""
+        return f"{self.model}, {self.runs} run{'s' * (self.runs != 1)}{f', {self.date}' if self.date else ''}"
 
 
 def fingerprint(text: str) -> str:

@@ -46,6 +46,16 @@ def test_every_answer_gets_its_grades_and_nothing_is_asked_twice(tmp_path):
     assert (again, paid_again, len(script.calls)) == (grades, Cost(), 12)
 
 
+def test_the_day_is_that_of_the_last_reply_and_not_of_its_reading(tmp_path):
+    script = Script(lambda call: "1.0")
+    for day, samples in (("2024-01-02", SAMPLES[:3]), ("2024-01-05", SAMPLES[3:])):
+        grade_answers(JUDGE, samples, ANSWERS, 1, ReplyCache(tmp_path, ENDPOINT, day), script)
+    for samples, day in ((SAMPLES[:3], "2024-01-02"), (SAMPLES, "2024-01-05")):
+        cache = ReplyCache(tmp_path, ENDPOINT, "2025-12-31")
+        grade_answers(JUDGE, samples, ANSWERS, 1, cache, script)
+        assert cache.last_day == day
+
+
 def test_another_answer_is_asked_and_so_is_a_further_run(tmp_path):
     script = Script(lambda call: "1.0")
     grade(tmp_path, script)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -73,9 +74,10 @@ def test_a_judged_run_has_its_number_and_names_the_judge(run, capsys):
     assert server.most_at_once <= 3
     assert server.requests[0]["max_tokens"] == 3
     scores = read_record(ScoresRecord, run / "scores.json")
-    assert (scores.headline.value, scores.judge) == (50.0, "judge-1, 2 runs")
-    assert scores.metrics["capabilities"]["math"] == {"grade": 100.0, "samples": 6}
     record = read_record(JudgeRecord, run / "judge.json")
+    assert date.fromisoformat(record.date)
+    assert (scores.headline.value, scores.judge) == (50.0, f"judge-1, 2 runs, {record.date}")
+    assert scores.metrics["capabilities"]["math"] == {"grade": 100.0, "samples": 6}
     assert (record.model, record.url, record.runs, record.calls) == ("judge-1", server.url, 2, 24)
     assert record.prompt.endswith("\nWhat is 0? | 0 | Yes | ")
     assert "graded by judge-1, 2 runs" in call(capsys, "score", "mmvet", run)[1]
