@@ -54,7 +54,9 @@ def test_released_answers_become_a_run_that_is_scored_and_tabulated(capsys, tmp_
     assert read_record(ScoresRecord, folder / "scores.json").headline.value == pytest.approx(85.94688, abs=1e-5)
     assert "mean F1 (%) 85.95" in call(capsys, "score", "pope", folder)[1]
     table = call(capsys, "table", tmp_path, "--published", "own", "--format", "md")[1]
-    assert re.search(r"\| llava-1.5-13b +\| Vicuna-13B-v1.5 \| +13B \|.*\b85\.9\b.*\| measured, imported answers", table)
+    assert re.search(
+        r"\| llava-1.5-13b +\| Vicuna-13B-v1.5 \| +13B \|.*\b85\.9\b.*\| measured, imported answers", table
+    )
     assert "llava-1.5-13b: answers imported (llava, pope.jsonl.gz), scored here" in table
 
 

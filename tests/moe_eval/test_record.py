@@ -92,7 +92,11 @@ def test_published_rows_of_nine_benchmarks_make_a_table(capsys, run):
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [("101", "accuracy (%) cannot be 101"), ("nan", "accuracy (%) cannot be nan"), ("high", "should be a valid number")],
+    [
+        ("101", "accuracy (%) cannot be 101"),
+        ("nan", "accuracy (%) cannot be nan"),
+        ("high", "should be a valid number"),
+    ],
 )
 def test_a_value_that_is_none_is_one_line(capsys, run, value, message):
     code, _, err = call(capsys, "record", run, value)
