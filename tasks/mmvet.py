@@ -5,7 +5,7 @@ The grades come from `moe-eval judge` and reach the scorer as `sample.meta["grad
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from math import fsum
 from pathlib import Path
 from statistics import fmean, pstdev
@@ -83,20 +83,21 @@ def grade(sample: Sample, response: str) -> Judgement:
 def grade_as_lmms_eval(sample: Sample, response: str) -> Judgement:
     """lmms-eval's dialogue: its own header, no blank after the last bar, longer replies.
 
-    Where a reply is no number it asks twice, hotter by 0.5, and reads the second reply; an empty reply is a 0. A number
-    that is out of range makes it ask the same again, without end; here, five times in all.
+    An empty reply is asked for again, three times in all, and is a 0 then. Where a reply is no number it asks twice,
+    hotter by 0.5, and reads the second reply. A number that is out of range makes it ask the same again, without end;
+    here, five times in all.
     Source: lmms-eval `mmvet/utils.py`, `mmvet_process_results`.
     """
     question = f"{PROMPTS['lmms_eval']}\n{_row(sample, response)} |"
     temperature, out_of_range = 0.0, 0
     while out_of_range < 5:
-        reply = (yield JudgeCall(question, temperature, max_tokens=128)).strip()
+        reply = yield from _reply_to_lmms_eval(question, temperature)
         if not reply:
             return 0.0
         value = _number(reply.split(" ")[0])
         if value is None:
             temperature += 0.5
-            yield JudgeCall(question, temperature, max_tokens=128)
+            yield from _reply_to_lmms_eval(question, temperature)
             if temperature >= 2:
                 return 0.0
         elif 0.0 <= value <= 1.0:
@@ -104,6 +105,15 @@ def grade_as_lmms_eval(sample: Sample, response: str) -> Judgement:
         else:
             out_of_range += 1
     return 0.0
+
+
+def _reply_to_lmms_eval(question: str, temperature: float) -> Generator[JudgeCall, str, str]:
+    """The first of at most three replies that says anything."""
+    for _ in range(3):
+        reply = (yield JudgeCall(question, temperature, max_tokens=128)).strip()
+        if reply:
+            return reply
+    return ""
 
 
 def grade_as_vlmevalkit(sample: Sample, response: str) -> Judgement:
@@ -299,6 +309,7 @@ TASK = Task(
             "Judges drift: the released LLaVA-1.5-7B answers, 31.1 in the paper, get 27.9 from today's official grader.",
             "The same judge differs by 0.2 to 0.5 between runs.",
             "lmms-eval asks for step-by-step reasoning, and its default judge is gpt-4o.",
+            "lmms-eval samples answers at temperature 0.2 and asks for ever after a grade out of range; here greedy, five times.",
             "Pictures are fed unpadded by MoE-LLaVA, padded to a square by LLaVA.",
         ),
     ),

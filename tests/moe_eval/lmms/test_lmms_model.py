@@ -5,7 +5,6 @@ import math
 import os
 import subprocess
 import sys
-from functools import partial
 from importlib.metadata import entry_points
 
 import pytest
