@@ -5,7 +5,11 @@ data are rotations: `index % 1,000,000` is the question, `index // 1,000,000` th
 rotated already.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,10 +23,22 @@ from moe_eval.sources.hub import download_dataset, resolved_revision
 from moe_eval.sources.parquet import read_parquet
 from moe_eval.sources.stored import read_stored
 from moe_eval.sources.tsv import read_tsv
-from moe_eval.task import Card, Dataset, Result, Sample, SampleScore, Submission, Task, TaskProtocol
+from moe_eval.task import (
+    Card,
+    Dataset,
+    Judge,
+    JudgeCall,
+    Judgement,
+    Result,
+    Sample,
+    SampleScore,
+    Submission,
+    Task,
+    TaskProtocol,
+)
 from tasks.prompts import OPTION_LETTER, lettered
 
-__all__ = ["ABILITIES", "TASK"]
+__all__ = ["ABILITIES", "TASK", "match_as_lmms_eval", "match_as_vlmevalkit"]
 
 ABILITIES = {
     "logic_reasoning": ("structuralized_imagetext_understanding", "future_prediction"),
@@ -40,6 +56,11 @@ ABILITIES = {
 """Group (`l2-category`) → its abilities (`category`), for the order of tables; the data say what belongs where."""
 
 LETTERS = "ABCD"
+LETTER_PROMPTS = json.loads(
+    (Path(__file__).parent / "data" / "mmbench" / "letter_prompts.json").read_text(encoding="utf-8")
+)
+CHINESE = re.compile("[\u4e00-\u9fff]")
+TRIES = 3
 ROTATION = 1_000_000
 
 VERSIONS = {
@@ -104,6 +125,68 @@ def _options(sample: Sample) -> dict[str, str]:
     return {letter: text for letter, text in sample.meta["options"].items() if text != "nan"}
 
 
+# --- the judge --------------------------------------------------------------------------------------------------
+
+
+def match_as_lmms_eval(sample: Sample, response: str) -> Judgement:
+    """The letter of the option that is most like the answer, E for none, as lmms-eval's `gpt_eval` asks for it.
+
+    Three tries; then a random letter, here always the same one for a question, so that a run can be repeated.
+    Source: lmms-eval `mmbench_evals.py`, `extract_answer_from_item`; spec 9.
+    """
+    options = sample.meta["options"]
+    question = _letter_question("lmms_eval", sample, _leading(options), response.strip())
+    for _ in range(TRIES):
+        reply = yield JudgeCall(question, temperature=0.0, max_tokens=256)
+        if letter := letter_by_lmms_eval(reply.strip(), options):
+            return letter
+    return _random_letter(sample, f"{LETTERS}E")
+
+
+def match_as_vlmevalkit(sample: Sample, response: str) -> Judgement:
+    """The letter of the option that is most like the answer, Z for none, as VLMEvalKit asks for it.
+
+    In Chinese where the question is. Three tries; then a random letter, here always the same one for a question.
+    Source: VLMEvalKit `multiple_choice.py`, `extract_answer_from_item`; spec 9.
+    """
+    options = _options(sample)
+    name = "vlmevalkit_cn" if CHINESE.search(sample.question) else "vlmevalkit"
+    question = _letter_question(name, sample, options, response.strip())
+    for _ in range(TRIES):
+        reply = yield JudgeCall(question, temperature=0.0, max_tokens=1024)
+        if letter := letter_by_vlmevalkit(reply, options):
+            return letter
+    return _random_letter(sample, [*options, "Z"])
+
+
+def undecided(
+    read: Callable[[Sample, str], str], samples: Sequence[Sample], answers: Mapping[str, str]
+) -> list[Sample]:
+    """Samples whose answers the rules do not read, of questions that no other rotation has lost already.
+
+    Args:
+        read: the letter by rules, empty if there is none.
+    """
+    letters = {sample.id: read(sample, answers[sample.id]) for sample in samples}
+    lost = {sample.group for sample in samples if letters[sample.id] and letters[sample.id] != sample.gold}
+    return [sample for sample in samples if not letters[sample.id] and sample.group not in lost]
+
+
+def _letter_question(name: str, sample: Sample, options: Mapping[str, str], answer: str) -> str:
+    listed = "".join(f"{letter}. {text}\n" for letter, text in options.items())
+    return str(LETTER_PROMPTS[name]).format(sample.question, f"There are several options: \n{listed}", answer)
+
+
+def _leading(options: Mapping[str, str]) -> dict[str, str]:
+    """Options up to the first that is missing."""
+    count = next((place for place, letter in enumerate(LETTERS) if letter not in options), len(LETTERS))
+    return {letter: options[letter] for letter in LETTERS[:count]}
+
+
+def _random_letter(sample: Sample, letters: Iterable[str]) -> str:
+    return random.Random(sample.id).choice(list(letters))
+
+
 # --- scoring ----------------------------------------------------------------------------------------------------
 
 
@@ -113,19 +196,37 @@ def score_llava(sample: Sample, response: str) -> SampleScore:
 
 
 def score_lmms_eval(sample: Sample, response: str) -> SampleScore:
-    """MMBench's own first rules, then lmms-eval's static ones, which stand in for its language model.
+    """MMBench's own first rules, then the judge, and without one lmms-eval's static rules, which stand in for it.
 
-    `resolved` is the letter without the latter.
+    `resolved` is the letter by the first rules alone.
     """
-    answer = response.strip()
-    options = sample.meta["options"]
-    resolved = letter_by_lmms_eval(answer, options)
-    return _score(sample, resolved or letter_by_static_rules(answer, sorted(options)), resolved=resolved)
+    resolved, judged = _read_as_lmms_eval(sample, response), _judged_letter(sample)
+    letter = resolved or judged or letter_by_static_rules(response.strip(), sorted(sample.meta["options"]))
+    return {**_score(sample, letter, resolved=resolved), **_reader(resolved, judged)}
 
 
 def score_vlmevalkit(sample: Sample, response: str) -> SampleScore:
-    """VLMEvalKit's rules (`exact_matching`: what they do not resolve is wrong)."""
-    return _score(sample, letter_by_vlmevalkit(response, _options(sample)))
+    """VLMEvalKit's rules, then the judge; without one, what they do not resolve is wrong (its `exact_matching`)."""
+    resolved, judged = _read_as_vlmevalkit(sample, response), _judged_letter(sample)
+    return {**_score(sample, resolved or judged), **_reader(resolved, judged)}
+
+
+def _read_as_lmms_eval(sample: Sample, response: str) -> str:
+    return letter_by_lmms_eval(response.strip(), sample.meta["options"])
+
+
+def _read_as_vlmevalkit(sample: Sample, response: str) -> str:
+    return letter_by_vlmevalkit(response, _options(sample))
+
+
+def _judged_letter(sample: Sample) -> str:
+    """The letter that the judge gave most often, the first of several; empty if it has not read the answer."""
+    grades = sample.meta.get("grades")
+    return str(Counter(grades).most_common(1)[0][0]) if grades else ""
+
+
+def _reader(resolved: str, judged: str) -> dict[str, int]:
+    return {"unresolved": int(not resolved and not judged), "by_judge": int(not resolved and bool(judged))}
 
 
 def _score(sample: Sample, prediction: str, **letters: str) -> SampleScore:
@@ -164,6 +265,9 @@ def aggregate(scores: Sequence[SampleScore], readings: Mapping[str, str]) -> Res
     for name, field in readings.items():
         metrics[name] = _circular(questions, partial(_is_gold, field))
     metrics["rows"], metrics["questions"] = len(known), sum(map(_times, questions))
+    if "unresolved" in known[0]:
+        metrics["letters_unresolved"] = sum(int(score["unresolved"]) for score in known)
+        metrics["letters_by_judge"] = sum(int(score["by_judge"]) for score in known)
     for kind, order in (
         ("group", list(ABILITIES)),
         ("ability", [name for names in ABILITIES.values() for name in names]),
@@ -379,6 +483,9 @@ TASK = Task(
             "Papers print circular accuracy; single-pass is about nine points higher for the same answers.",
             "Today's dev set (VLMEvalKit, the hub's default) is a later version with 4,329 rows.",
             "The protocol llava counts bare letters only; the server resolves other answers by rules and a language model.",
+            "Under lmms-eval and vlmevalkit, too, a language model reads what the rules leave open, if `moe-eval judge` is "
+            "run; without, `letters_unresolved` says how many those are, and static rules or nobody reads them.",
+            "A judge is not asked about questions that another rotation has lost, so single-pass is partly without it.",
             "lmms-eval asks with options behind the question on one line, which some models take badly.",
             "The Chinese set is asked with another suffix in LLaVA than in lmms-eval.",
         ),
@@ -396,6 +503,7 @@ TASK = Task(
             prompt_lmms_eval,
             score_lmms_eval,
             partial(aggregate, readings={"circular_prefetch_only": "resolved"}),
+            judge=Judge("gpt-4o-2024-11-20", match_as_lmms_eval, undecided=partial(undecided, _read_as_lmms_eval)),
         ),
         "vlmevalkit": TaskProtocol(
             "circular accuracy (%)",
@@ -403,6 +511,7 @@ TASK = Task(
             score_vlmevalkit,
             partial(aggregate, readings={}),
             max_new_tokens=2048,
+            judge=Judge("gpt-3.5-turbo-0125", match_as_vlmevalkit, undecided=partial(undecided, _read_as_vlmevalkit)),
         ),
     },
     sources={"answers": load_answers, "llava": load_llava, "tsv": load_tsv, "hub": load_hub},
