@@ -160,3 +160,12 @@ def test_a_task_without_judge_is_one_line(tmp_path, capsys):
     code, _, err = call(capsys, "judge", tmp_path / "run")
     assert code == 2
     assert "pope under protocol llava is scored without a judge" in err
+
+
+def test_the_table_names_the_judge_beside_the_number(run, capsys):
+    with JudgeServer(odd_is_right) as server:
+        judge(capsys, run, server)
+    code, out, err = call(capsys, "table", run.parent, "--layout", "main", "--published", "none", "--format", "md")
+    assert code == 0, err
+    assert "50.0" in out
+    assert re.search(r"^\d\. fake, Toolkit MM-Vet: graded by judge-1, 1 run, \d{4}-\d\d-\d\d$", out, re.MULTILINE)
