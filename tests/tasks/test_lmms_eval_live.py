@@ -5,8 +5,8 @@ Its tasks are built as it builds them, but for the data: the documents are made 
 
 import json
 from argparse import Namespace
-from collections.abc import Iterator
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -68,15 +68,17 @@ class OriginalTask(ConfigurableTask):
         return self.aggregation()[metric]([one[metric] for one in scores if metric in one], **arguments)
 
 
-@pytest.fixture
-def vectors(pytestconfig) -> Any:
-    """Reads the vectors of a benchmark, those under `--vectors` too."""
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "vectors" in metafunc.fixturenames:
+        roots = (VECTORS, *metafunc.config.getoption("vectors"))
+        readers = [partial(_vectors, root) for root in roots]
+        metafunc.parametrize("vectors", readers, ids=[f"vectors-{number}" for number in range(len(roots))])
 
-    def read(benchmark: str) -> Iterator[dict[str, Any]]:
-        for root in (VECTORS, *pytestconfig.getoption("vectors")):
-            yield from read_vectors(root / benchmark)
 
-    return read
+def _vectors(root: Path, benchmark: str) -> list[dict[str, Any]]:
+    if not (root / benchmark).is_dir():
+        pytest.skip(f"{root} has no vectors of {benchmark}")
+    return list(read_vectors(root / benchmark))
 
 
 def sample(sample_id: object, question: str, gold: Any, picture: str = "a.jpg", **meta: Any) -> Sample:
@@ -129,11 +131,10 @@ def assert_scored_alike(
     for one, mine, their in zip(samples, scores, theirs, strict=True):
         assert mine[ours] == pytest.approx(their[metric], abs=1e-9), one.id
     assert protocol.aggregate(scores).headline == pytest.approx(scale * original.total(metric, theirs), abs=1e-9)
-    assert len(docs) >= 300
 
 
 def test_vqav2(vectors):
-    given = list(vectors("vqav2"))
+    given = vectors("vqav2")
     docs = [{"question_id": v["id"], "question": "?", "answers": v["gold"]} for v in given]
     samples = [sample(v["id"], "?", tuple(one["answer"] for one in v["gold"])) for v in given]
     assert_scored_alike("vqav2", docs, samples, [v["prediction"] for v in given], "exact_match", "score")
@@ -141,14 +142,14 @@ def test_vqav2(vectors):
 
 @pytest.mark.parametrize("task", ["vizwiz", "textvqa"])
 def test_vizwiz_and_textvqa(vectors, task):
-    given = list(vectors(task))
+    given = vectors(task)
     docs = [{"question_id": v["id"], "question": "?", "answers": v["gold"], "ocr_tokens": []} for v in given]
     samples = [sample(v["id"], "?", tuple(v["gold"])) for v in given]
     assert_scored_alike(task, docs, samples, [v["prediction"] for v in given], "exact_match", "score")
 
 
 def test_gqa(vectors):
-    given = list(vectors("gqa"))
+    given = vectors("gqa")
     docs = [{"question": "?", "answer": v["gold"]} for v in given]
     samples = [sample(v["id"], "?", v["gold"]) for v in given]
     assert_scored_alike("gqa", docs, samples, [v["prediction"] for v in given], "exact_match", "correct")
@@ -167,7 +168,7 @@ def test_pope(vectors):
         for version, commit in (("old", "v_old_e3e39262"), ("new", "v_new_3df3ba1"))
         for one in find_task("pope").load(f"official:{version}").samples
     }
-    protocol, given = find_task("pope").protocol("lmms-eval"), list(vectors("pope"))
+    protocol, given = find_task("pope").protocol("lmms-eval"), vectors("pope")
     references = [v["ref"] for v in given]
     samples = [by_reference[ref["data"], ref["category"], ref["question_id"]] for ref in references]
     docs = [{"question_id": one.id, "question": one.question, "answer": one.gold} for one in samples]
@@ -188,7 +189,7 @@ def test_pope(vectors):
 
 
 def test_mme(vectors):
-    protocol, given = find_task("mme").protocol("lmms-eval"), list(vectors("mme"))
+    protocol, given = find_task("mme").protocol("lmms-eval"), vectors("mme")
     docs = [
         {
             "question_id": f"{v['input']['category']}/{v['input']['image']}",
@@ -215,7 +216,7 @@ def test_mme(vectors):
 
 
 def test_mmbench(vectors, tmp_path):
-    protocol, given = find_task("mmbench").protocol("lmms-eval"), list(vectors("mmbench"))
+    protocol, given = find_task("mmbench").protocol("lmms-eval"), vectors("mmbench")
     docs, samples = [], []
     numbers = [v["id"] % 1_000_000 for v in given]
     for v in given:
@@ -257,7 +258,7 @@ class ScriptedJudge:
 
 
 def test_mmvet(vectors, monkeypatch):
-    protocol, given = find_task("mmvet").protocol("lmms-eval"), list(vectors("mmvet"))
+    protocol, given = find_task("mmvet").protocol("lmms-eval"), vectors("mmvet")
     scores, theirs = [], []
     docs = [
         {"question_id": v["id"], **v["input"], "capability": ",".join(v["input"]["capability"]), "image": None}

@@ -2,14 +2,17 @@
 
 import json
 import math
+from collections import defaultdict
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("lmms_eval", reason="lmms-eval is not installed: make test EXTRAS=lmms")
 
 from moe_eval.commands.score import score_file
 from moe_eval.errors import UserError
-from moe_eval.lmms.tasks import _storable, _stored
+from moe_eval.lmms.scoring import storable, stored
 from moe_eval.records import RunRecord, read_record
 from moe_eval.registry import find_task
 from moe_eval.run import run_folder, run_task
@@ -113,11 +116,18 @@ def test_installed_names_are_found_and_groups_are_taken_apart():
         find_task("lmms:mmbench")
 
 
-@pytest.mark.parametrize("value", [0, 1.5, None, "a'b", ("a", 1), {7: [None, (1.5,)]}, [True, "\ud800"], math.inf])
+@pytest.mark.parametrize("value", [0, 1.5, None, "a'b", ("a", 1), {7: [None, (1.5,)]}, [True, "\ud800"], -math.inf])
 def test_values_come_back_as_they_were(value):
-    assert _stored(_storable(value)) == value
+    assert stored(storable(value)) == value
 
 
-def test_what_cannot_be_stored_is_an_error():
+def test_arrays_come_back_as_lists_and_what_is_no_number_as_such():
+    back = stored(storable({"a": np.array([1.5, np.nan]), "b": defaultdict(int, {1: np.int64(2)})}))
+    assert repr(back) == "{'a': [1.5, nan], 'b': {1: 2}}"
+    assert isinstance(storable(np.float32(0.5)), float)
+
+
+@pytest.mark.parametrize("value", [object(), {"picture": Path("a.jpg")}])
+def test_what_cannot_be_stored_is_an_error(value):
     with pytest.raises((ValueError, SyntaxError)):
-        _storable(object())
+        storable(value)
