@@ -16,6 +16,7 @@ import pytest
 pytest.importorskip("lmms_eval", reason="lmms-eval is not installed: make test EXTRAS=lmms")
 
 import lmms_eval.tasks
+import pandas as pd
 from lmms_eval.api.task import ConfigurableTask
 from lmms_eval.utils import load_yaml_config
 
@@ -238,6 +239,30 @@ def test_mmbench(vectors, tmp_path):
         assert table == pytest.approx(details[name], abs=1e-9)
 
 
+@pytest.mark.parametrize("replies", [["B"], ["neither", "(A)."], ["who knows", "A or B", "C, I think"], ["E"]])
+def test_mmbench_asks_the_judge_as_lmms_eval(vectors, monkeypatch, replies):
+    """For every answer that the rules do not read; the letter that lmms-eval draws in the end is random."""
+    doc, _ = asked("mmbench", "?")
+    functions = OriginalTask("mmbench", [doc]).config.process_results.__globals__
+    evaluator, task = functions["mmbench_evaluator"], find_task("mmbench")
+    undecided = 0
+    for v in vectors("mmbench"):
+        row = v["input"]
+        options = {letter: row[letter] for letter in "ABCD" if row[letter] is not None}
+        prediction = str(v["prediction"]).strip()
+        if evaluator.can_infer(prediction, dict(options)):
+            continue
+        undecided += 1
+        theirs, ours = ScriptedJudge(replies), ScriptedJudge(replies)
+        monkeypatch.setattr(evaluator, "get_chat_response", lambda prompt, judge=theirs: judge.reply(prompt, 0, 256))
+        letter, said = evaluator.extract_answer_from_item(pd.Series({**row, "prediction": prediction}))
+        one = sample(v["id"], row["question"], v["gold"], options=options)
+        mine = play(task.protocol("lmms-eval").judge.grade(one, prediction), ours)
+        assert ours.calls == theirs.calls, v["id"]
+        assert mine == letter or said.startswith("Failed to predict"), v["id"]
+    assert undecided
+
+
 class ScriptedJudge:
     """Says one reply after the other, the last one for ever, and remembers what it was asked."""
 
@@ -283,7 +308,7 @@ def test_mmvet(vectors, monkeypatch):
     assert protocol.aggregate(scores).headline == pytest.approx(total, abs=1e-9)
 
 
-def play(judgement: Any, judge: ScriptedJudge) -> float:
+def play(judgement: Any, judge: ScriptedJudge) -> Any:
     try:
         call = next(judgement)
         while True:
