@@ -9,6 +9,8 @@ TASKS ?= pope
 DATA ?= mini
 OUT ?= results/runs
 ARGS ?=
+EXTRAS ?=
+EXTRAS_READY := $(EXTRAS:%=$(READY)-%)
 
 .PHONY: eval test lint table bench setup clean
 
@@ -16,7 +18,7 @@ eval: $(READY)
 	@$(BIN)/moe-eval run $(MODEL) --tasks $(TASKS) --data $(DATA) --out $(OUT) $(ARGS)
 	@$(BIN)/moe-eval table $(OUT)
 
-test: $(READY)
+test: $(READY) $(EXTRAS_READY)
 	$(BIN)/pytest $(ARGS)
 
 lint: $(READY)
@@ -30,12 +32,22 @@ table: $(READY)
 bench: $(READY)
 	$(BIN)/python -m bench.generate $(ARGS)
 
-setup: $(READY)
+setup: $(READY) $(EXTRAS_READY)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# lmms-eval requires torchvision, which has no build for every torch: it comes alone, beside what it imports.
+$(READY)-lmms: $(READY) requirements-lmms.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement requirements-lmms.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps lmms-eval
+	@touch $@
+
+$(READY)-%: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$*]'
 	@touch $@
 
 clean:

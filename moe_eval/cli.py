@@ -14,6 +14,8 @@ from moe_eval.errors import UserError
 __all__ = ["app", "main"]
 
 RUNS = Path("results/runs")
+JUDGE_CACHE = Path("results/judge")
+OPENAI = "https://api.openai.com/v1"
 
 app = typer.Typer(
     help="Evaluate vision-language models, sparse and dense, and tabulate the results.",
@@ -23,7 +25,12 @@ app = typer.Typer(
     add_completion=False,
 )
 
-ProtocolOption = Annotated[str, typer.Option(help="How questions are asked and answers scored.")]
+ProtocolOption = Annotated[
+    str | None, typer.Option(help="How questions are asked and answers scored. Default: llava, or the only one.")
+]
+TaskFileOption = Annotated[
+    Path | None, typer.Option(metavar="FILE.py", help="A Python file that defines a task of your own as TASK.")
+]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -34,8 +41,11 @@ def main(arguments: list[str] | None = None) -> None:
     gc.set_threshold(100_000, 50, 100)
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
+    words = [word for word in arguments if word != "--debug"]
+    if words[:2] == ["judge", "calibrate"]:  # one command; a run folder of that name is ./calibrate
+        words[:2] = ["judge calibrate"]
     try:
-        code = app([word for word in arguments if word != "--debug"], prog_name="moe-eval", standalone_mode=False)
+        code = app(words, prog_name="moe-eval", standalone_mode=False)
     except (KeyboardInterrupt, Abort):
         sys.exit(_complain("stopped; the same command goes on from here", 130))
     except TyperException as error:
@@ -71,10 +81,19 @@ def run(
         list[str],
         typer.Argument(metavar="MODEL...", help="A name of `list models`, a folder, or hf:ORG/NAME."),
     ],
-    tasks: Annotated[str, typer.Option(help="Comma-separated names of `list tasks`.")] = "pope",
-    data: Annotated[str, typer.Option(help="Where samples come from; see `list data`.")] = "mini",
+    tasks: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated names of `list tasks`, or lmms:NAME for a task of lmms-eval. "
+            "Default: pope, or the task of --task-file."
+        ),
+    ] = None,
+    task_file: TaskFileOption = None,
+    data: Annotated[
+        str | None, typer.Option(help="Where samples come from; see `list data`. Default: mini, or the only source.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of all runs.")] = RUNS,
-    protocol: ProtocolOption = "llava",
+    protocol: ProtocolOption = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts per batch.")] = 16,
     limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first so many questions.")] = None,
     allow_missing: Annotated[bool, typer.Option(help="Score without samples whose pictures are unreadable.")] = False,
@@ -95,10 +114,11 @@ def run(
     from moe_eval.commands.run import run_models
     from moe_eval.engine.models import ModelSource
 
+    own_task = _load_task_file(task_file)
     noise = seed if router_noise else None
     run_models(
         [ModelSource(name, dtype=dtype, device=device, router_noise_seed=noise) for name in models],
-        tasks=[name.strip() for name in tasks.split(",")],
+        tasks=[name.strip() for name in (tasks or own_task or "pope").split(",")],
         data=data,
         protocol=protocol,
         out=out,
@@ -114,23 +134,181 @@ def score(
     task: Annotated[str, typer.Argument(help="A name of `list tasks`.")],
     answers: Annotated[
         Path,
-        typer.Argument(help="A run folder, its responses.jsonl, or a LLaVA answers file (.jsonl, .jsonl.gz)."),
+        typer.Argument(help="A run folder, or a file of answers: ours, LLaVA's, lmms-eval's (.jsonl, .jsonl.gz)."),
     ],
     data: Annotated[
         str | None,
         typer.Option(help="What was asked. Default: the run's own data, or the task's official ones."),
     ] = None,
-    protocol: ProtocolOption = "llava",
+    task_file: TaskFileOption = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="How answers are scored; `all`: every way there is, and where they disagree. "
+            "Default: llava, or the only one."
+        ),
+    ] = None,
     allow_missing: Annotated[bool, typer.Option(help="Leave out questions that have no answer.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what scores.json would hold.")] = False,
 ) -> None:
     """Score stored answers.
 
-    Example: moe-eval score pope tests/data/llava15_13b/pope.jsonl.gz
+    Example: moe-eval score pope tests/data/llava15_13b/pope.jsonl.gz --protocol all
     """
     from moe_eval.commands.score import score_file
 
+    _load_task_file(task_file)
     print(score_file(task, answers, data, protocol, allow_missing, as_json))
+
+
+@app.command("import")
+def import_(
+    task: Annotated[str, typer.Argument(help="A name of `list tasks`.")],
+    answers: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="ANSWERS...", help="LLaVA's answers/*.jsonl, lmms-eval's *_samples_*.jsonl, or folders of chunks."
+        ),
+    ],
+    model: Annotated[str, typer.Option(help="Who answered; a name of `list models` fills in the table's columns.")],
+    llm: Annotated[str | None, typer.Option(help="The language model inside, for tables.")] = None,
+    data: Annotated[str | None, typer.Option(help="What was asked. Default: the task's official data.")] = None,
+    task_file: TaskFileOption = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="How to score. Default: as the program that wrote the answers does.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of all runs.")] = RUNS,
+    allow_missing: Annotated[bool, typer.Option(help="Leave out questions that have no answer.")] = False,
+    fresh: Annotated[bool, typer.Option(help="Throw away what the run's folder holds.")] = False,
+) -> None:
+    """Make a run of answers that another program wrote; it is scored, compared and tabulated like our own.
+
+    Example: moe-eval import pope tests/data/llava15_13b/pope.jsonl.gz --model llava-1.5-13b
+    """
+    from moe_eval.commands.import_answers import import_answers
+
+    _load_task_file(task_file)
+    print(import_answers(task, answers, model, llm, data, protocol, out, allow_missing, fresh))
+
+
+JudgeOption = Annotated[str | None, typer.Option("--model", help="Name of the judge. Default: the original's.")]
+UrlOption = Annotated[str, typer.Option(help="Any OpenAI-compatible endpoint.")]
+KeyOption = Annotated[str, typer.Option(help="Environment variable that holds the key.")]
+JudgeRunsOption = Annotated[
+    int | None, typer.Option(min=1, help="Grade each answer so often. Default: as the original.")
+]
+MaxCallsOption = Annotated[int | None, typer.Option(min=0, help="Ask the judge at most so often.")]
+MaxTokensOption = Annotated[int | None, typer.Option(min=0, help="Spend at most so many tokens, in and out.")]
+ConcurrencyOption = Annotated[int, typer.Option(min=1, help="Calls at the same time.")]
+TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for a reply.")]
+CacheOption = Annotated[Path, typer.Option(help="Folder of everything that judges have said.")]
+
+
+@app.command()
+def judge(
+    run: Annotated[Path, typer.Argument(help="The folder of a run whose task needs a judge.")],
+    model: JudgeOption = None,
+    url: UrlOption = OPENAI,
+    key_variable: KeyOption = "OPENAI_API_KEY",
+    runs: JudgeRunsOption = None,
+    max_calls: MaxCallsOption = None,
+    max_tokens: MaxTokensOption = None,
+    concurrency: ConcurrencyOption = 8,
+    timeout: TimeoutOption = 60.0,
+    cache: CacheOption = JUDGE_CACHE,
+    task_file: TaskFileOption = None,
+) -> None:
+    """Grade a run's answers with a language model, and score the run.
+
+    MM-Vet needs it; of MMBench it reads, where it is wanted, the answers whose letter the rules do not find. What was
+    said before is not asked again.
+
+    Example: moe-eval judge results/runs/llava-1.5-7b/mmvet --model gpt-4-0613 --runs 5
+    """
+    from moe_eval.commands.judge import Asking, judge_run
+    from moe_eval.judge.grading import Budget
+
+    _load_task_file(task_file)
+    budget = Budget(max_calls, max_tokens)
+    judge_run(run, Asking(model, url, key_variable, runs, budget, concurrency, timeout, cache))
+
+
+@app.command("judge calibrate")
+def judge_calibrate(
+    answers: Annotated[
+        Path, typer.Argument(help="Answers that the original has graded: .jsonl with question_id, text and grades.")
+    ],
+    grades: Annotated[
+        Path | None,
+        typer.Option(
+            help="Their grades, if they are elsewhere: .jsonl with question_id and grades, or MM-Vet's .json."
+        ),
+    ] = None,
+    task: Annotated[str, typer.Option(help="A task that is graded by a judge.")] = "mmvet",
+    data: Annotated[str, typer.Option(help="Questions and reference answers; see `list data`.")] = "hub",
+    protocol: ProtocolOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    model: JudgeOption = None,
+    url: UrlOption = OPENAI,
+    key_variable: KeyOption = "OPENAI_API_KEY",
+    runs: JudgeRunsOption = None,
+    max_calls: MaxCallsOption = None,
+    max_tokens: MaxTokensOption = None,
+    concurrency: ConcurrencyOption = 8,
+    timeout: TimeoutOption = 60.0,
+    cache: CacheOption = JUDGE_CACHE,
+    task_file: TaskFileOption = None,
+) -> None:
+    """Hold a judge against the original one, by answers whose original grades are known.
+
+    Says how often they agree, how many points the judge is off, and whether its numbers can stand beside published
+    ones.
+
+    Example: moe-eval judge calibrate answers/llava-v1.5-13b.jsonl --grades results/llava-v1.5-13b-grade.json --model gpt-4o
+    """
+    from moe_eval.commands.calibrate import calibrate_judge
+    from moe_eval.commands.judge import Asking
+    from moe_eval.judge.grading import Budget
+
+    _load_task_file(task_file)
+    asking = Asking(model, url, key_variable, runs, Budget(max_calls, max_tokens), concurrency, timeout, cache)
+    calibrate_judge(task, answers, grades, data, protocol, asking, as_json)
+
+
+@app.command()
+def submit(
+    run: Annotated[Path, typer.Argument(help="The folder of a run on a split whose answers a server has.")],
+    data: Annotated[
+        str | None, typer.Option(help="All that the server wants answered, where that is more than the run's data.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write. Default: in the run's folder.")] = None,
+    task_file: TaskFileOption = None,
+) -> None:
+    """Write the file that a benchmark's server accepts, checked, and say where to upload it.
+
+    Example: moe-eval submit results/runs/llava-1.5-7b/vizwiz
+    """
+    from moe_eval.commands.submit import submit_run
+
+    _load_task_file(task_file)
+    print(submit_run(run, data, out))
+
+
+@app.command()
+def record(
+    run: Annotated[Path, typer.Argument(help="The folder of a run whose number is pending.")],
+    value: Annotated[float, typer.Argument(help="What the server says, in the headline's units.")],
+    source: Annotated[str | None, typer.Option(help="Who says it. Default: the server that submit names.")] = None,
+    task_file: TaskFileOption = None,
+) -> None:
+    """Record the number that a server gave a run's answers; tables then carry it, marked as the server's.
+
+    Example: moe-eval record results/runs/llava-1.5-7b/vizwiz 50.0 --source "EvalAI submission 12345"
+    """
+    from moe_eval.commands.record import record_number
+
+    _load_task_file(task_file)
+    print(record_number(run, value, source))
 
 
 @app.command()
@@ -138,7 +316,7 @@ def table(
     runs: Annotated[
         list[Path] | None, typer.Argument(metavar="[RUN...]", help="Run folders, or folders of them.")
     ] = None,
-    layout: Annotated[str, typer.Option(help="Which numbers: pope.")] = "pope",
+    layout: Annotated[str, typer.Option(help="Which numbers: pope, or main (nine benchmarks).")] = "pope",
     format_name: Annotated[
         str | None, typer.Option("--format", help="md, latex, csv or html. Default: what suits the terminal.")
     ] = None,
@@ -173,6 +351,7 @@ def params(
 def list_(
     what: Annotated[str, typer.Argument(metavar="tasks|models|data", help="What to list.")],
     long: Annotated[bool, typer.Option("--long", help="With everything there is to know.")] = False,
+    task_file: TaskFileOption = None,
 ) -> None:
     """List the tasks, models or data sources there are.
 
@@ -180,4 +359,12 @@ def list_(
     """
     from moe_eval.commands.list import listing
 
+    _load_task_file(task_file)
     print(listing(what, long))
+
+
+def _load_task_file(path: Path | None) -> str | None:
+    """Name of the task that the file defines, which is found by that name from now on."""
+    from moe_eval.registry import load_task_file
+
+    return load_task_file(path).name if path else None

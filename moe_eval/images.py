@@ -29,7 +29,7 @@ class ImageRef(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageFile:
     """A picture in a file."""
 
@@ -46,7 +46,7 @@ class ImageFile:
             raise UnreadableImageError(str(self.path), error.strerror or str(error)) from error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class EncodedImage:
     """A picture whose encoded bytes (JPEG, PNG, …) come from somewhere else, such as a Parquet column."""
 
@@ -57,7 +57,7 @@ class EncodedImage:
         return decode(self.name, self.read())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class NamedImage:
     """A picture of which only the name is at hand: enough to score answers, not to ask."""
 

@@ -19,7 +19,10 @@ __all__ = [
     "DataRecord",
     "GenerationRecord",
     "HeadlineRecord",
+    "ImportedFile",
+    "OriginRecord",
     "PromptRecord",
+    "Record",
     "RunRecord",
     "ScoresRecord",
     "SessionRecord",
@@ -73,6 +76,25 @@ class GenerationRecord(Record):
     pad_images: bool
 
 
+class ImportedFile(Record):
+    """A file of answers that somebody else's program wrote."""
+
+    path: str
+    sha256: str
+    answers: int
+
+
+class OriginRecord(Record):
+    """Where imported answers came from."""
+
+    format: Literal["moe-eval", "llava", "lmms-eval"]
+    files: list[ImportedFile]
+    model: str | None = Field(description="what the files call the model")
+    imported: str = Field(description="UTC, ISO 8601")
+    command: list[str]
+    git_commit: str | None
+
+
 class SessionRecord(Record):
     """One process that worked on the run; a resumed run has several."""
 
@@ -93,19 +115,23 @@ class RunRecord(Record):
     protocol: str
     model: ModelInfo
     data: DataRecord
-    prompt: PromptRecord
-    generation: GenerationRecord
+    prompt: PromptRecord | None = Field(description="null where imported answers do not say what was asked")
+    generation: GenerationRecord | None = Field(description="null for imported answers, which do not say")
+    origin: OriginRecord | None = Field(default=None, description="of imported answers; null for those made here")
     sessions: list[SessionRecord] = []
 
     def differences(self, other: "RunRecord") -> list[str]:
         """What decides the answers and is not the same in both records, as `name: ours → theirs`."""
         mine, theirs = _settings(self), _settings(other)
-        return [f"{name}: {mine[name]} → {theirs[name]}" for name in mine if mine[name] != theirs[name]]
+        names = dict.fromkeys([*mine, *theirs])
+        return [
+            f"{name}: {mine.get(name)} → {theirs.get(name)}" for name in names if mine.get(name) != theirs.get(name)
+        ]
 
 
 class HeadlineRecord(Record):
     name: str
-    value: float
+    value: float | None = Field(description="null where references are hidden or a judge has not graded yet")
 
 
 class ScoresRecord(Record):
@@ -117,6 +143,7 @@ class ScoresRecord(Record):
     data: DataRecord
     headline: HeadlineRecord
     metrics: dict[str, Any] = Field(description="the breakdown; its shape is the task's")
+    judge: str | None = Field(default=None, description="the language model that graded the answers, and how often")
     missing: list[str] = Field(default=[], description="ids of samples that were not answered and are left out")
     samples: list[dict[str, float | int | str]] = Field(description="per sample: id, group, and the task's scores")
 
@@ -127,14 +154,14 @@ def _settings(record: RunRecord) -> dict[str, Any]:
         "protocol": record.protocol,
         **{f"model.{name}": value for name, value in asdict(record.model).items() if name in _DECISIVE_OF_MODEL},
         "data": f"{record.data.source} ({record.data.samples} samples, {record.data.fingerprint[:15]})",
-        "prompts": record.prompt.fingerprint[:15],
-        **{f"generation.{name}": value for name, value in record.generation.model_dump().items()},
+        "prompts": record.prompt.fingerprint[:15] if record.prompt else None,
+        **{f"generation.{name}": value for name, value in (record.generation or ())},
     }
 
 
 _DECISIVE_OF_MODEL = ("name", "weights_fingerprint", "backend", "dtype", "router_noise_seed")
 
-AnyRecord = TypeVar("AnyRecord", RunRecord, ScoresRecord)
+AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 def read_record(kind: type[AnyRecord], path: Path) -> AnyRecord:
@@ -153,7 +180,7 @@ def read_record(kind: type[AnyRecord], path: Path) -> AnyRecord:
         raise UserError(f"{path}: {field}: {first['msg']}; was it edited, or written by another version?") from error
 
 
-def write_record(record: RunRecord | ScoresRecord, path: Path) -> None:
+def write_record(record: Record, path: Path) -> None:
     """Write a record so that a reader sees the old file or the new one, never a half."""
     write_atomically(path, record.model_dump_json(indent=1) + "\n")
 

@@ -18,6 +18,8 @@ from moe_eval import environment
 from moe_eval.engine.backend import Backend, ModelInfo, Request, Unanswered
 from moe_eval.errors import UserError
 from moe_eval.journal import Journal
+from moe_eval.judge.record import JUDGE_FILE, read_judge
+from moe_eval.recorded import RECORDED_FILE
 from moe_eval.records import (
     DataRecord,
     GenerationRecord,
@@ -33,17 +35,16 @@ from moe_eval.task import Dataset, Sample, Task
 
 __all__ = ["RUN_FILES", "check_askable", "run_folder", "run_task"]
 
-RUN_FILES = ("run.json", "responses.jsonl", "scores.json")
+RUN_FILES = ("run.json", "responses.jsonl", "scores.json", JUDGE_FILE, RECORDED_FILE)
 
 
 def run_folder(out: Path, model: str, task: str) -> Path:
-    """`out/<model>/<task>`, with the model's name made safe for a path.
+    """`out/<model>/<task>`, with both names made safe for a path.
 
     >>> run_folder(Path("results/runs"), "hf:llava-hf/llava-1.5-7b-hf", "pope").as_posix()
     'results/runs/hf--llava-hf--llava-1.5-7b-hf/pope'
     """
-    parts = [part for part in model.replace(":", "/").replace("@", "/").split("/") if part.strip(".")]
-    return out / "--".join(parts) / task
+    return out / _path_part(model) / _path_part(task)
 
 
 def run_task(
@@ -75,13 +76,15 @@ def run_task(
         if fresh:
             for name in RUN_FILES:
                 (folder / name).unlink(missing_ok=True)
+        _refuse_imported(folder)
         with Journal(folder / "responses.jsonl") as journal:
             sessions = _earlier_sessions(folder, record) if journal.responses else []
             with _session(folder, record, sessions, journal):
                 unanswered = _ask(record, task, protocol_name, dataset, backend, journal, on_answer)
         _check_readable(task, unanswered, len(dataset.samples), allow_missing)
         answers = {response.id: response.text for response in journal.responses.values()}
-        scores = score_answers(task, protocol_name, dataset, answers, missing=[item.id for item in unanswered])
+        missing = [item.id for item in unanswered]
+        scores = score_answers(task, protocol_name, dataset, answers, missing, read_judge(folder, protocol_name))
         write_record(scores, folder / "scores.json")
         return scores
 
@@ -100,7 +103,8 @@ def check_askable(task: Task, dataset: Dataset) -> None:
 
 
 def _describe(task: Task, protocol_name: str, dataset: Dataset, model: ModelInfo) -> RunRecord:
-    prompts = [task.protocol(protocol_name).prompt(sample) for sample in dataset.samples]
+    protocol = task.protocol(protocol_name)
+    prompts = [protocol.prompt(sample) for sample in dataset.samples]
     digest = hashlib.sha256("\0".join(prompts).encode("utf-8", "surrogatepass")).hexdigest()
     return RunRecord(
         task=task.name,
@@ -109,9 +113,14 @@ def _describe(task: Task, protocol_name: str, dataset: Dataset, model: ModelInfo
         data=DataRecord.of(dataset),
         prompt=PromptRecord(fingerprint=f"sha256:{digest}", example=prompts[0]),
         generation=GenerationRecord(
-            max_new_tokens=task.max_new_tokens, pad_images=model.family not in task.unpadded_families
+            max_new_tokens=protocol.max_new_tokens or task.max_new_tokens,
+            pad_images=model.family not in task.unpadded_families,
         ),
     )
+
+
+def _path_part(name: str) -> str:
+    return "--".join(part for part in name.replace(":", "/").replace("@", "/").split("/") if part.strip("."))
 
 
 def _make(folder: Path) -> None:
@@ -130,6 +139,15 @@ def _only_process(folder: Path) -> Iterator[None]:
         raise UserError(
             f"{folder}: another process is working on this run; wait for it, or use another --out"
         ) from error
+
+
+def _refuse_imported(folder: Path) -> None:
+    path = folder / "run.json"
+    if path.is_file() and read_record(RunRecord, path).origin:
+        raise UserError(
+            f"{folder} holds imported answers, and a run cannot go on from them: "
+            "throw them away with --fresh, or keep both with another --out"
+        )
 
 
 def _earlier_sessions(folder: Path, record: RunRecord) -> list[SessionRecord]:
@@ -176,14 +194,15 @@ def _ask(
     on_answer: Callable[[int, int], None],
 ) -> list[Unanswered]:
     """Journal the answers to all open questions; what could not be asked comes back."""
-    prompt = task.protocol(protocol_name).prompt
+    prompt, generation = task.protocol(protocol_name).prompt, record.generation
+    assert generation is not None  # only imported answers have none
     requests = (
         Request(
             id=sample.id,
             images=sample.images,
             text=prompt(sample),
-            max_new_tokens=record.generation.max_new_tokens,
-            pad_images=record.generation.pad_images,
+            max_new_tokens=generation.max_new_tokens,
+            pad_images=generation.pad_images,
         )
         for sample in _by_group(dataset.samples)
         if sample.id not in journal.responses

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from moe_eval.errors import UserError
+from moe_eval.judge.record import JudgeRecord, with_grades
 from moe_eval.records import DataRecord, HeadlineRecord, ScoresRecord
-from moe_eval.task import Dataset, Task
+from moe_eval.task import Dataset, SampleScore, Task
 
 __all__ = ["score_answers"]
 
@@ -15,12 +16,14 @@ def score_answers(
     dataset: Dataset,
     answers: Mapping[str, str],
     missing: Sequence[str] = (),
+    judge: JudgeRecord | None = None,
 ) -> ScoresRecord:
     """Scores of the answers to a data set.
 
     Args:
         answers: answer text by sample id; every sample has one, except those in `missing`.
         missing: ids of samples that may lack an answer; they are left out and listed in the result.
+        judge: grades of the answers, for a protocol that needs them; without, such a score is pending.
 
     Raises:
         UserError: when a sample has no answer and is not in `missing`, or nothing is left to score.
@@ -36,6 +39,7 @@ def score_answers(
     answered = [sample for sample in dataset.samples if sample.id in answers]
     if not answered:
         raise UserError(f"{task.name}: not one of the {len(dataset.samples)} questions has an answer")
+    answered = with_grades(answered, answers, judge)
     scores = [protocol.score(sample, answers[sample.id]) for sample in answered]
     result = protocol.aggregate(scores)
     return ScoresRecord(
@@ -44,8 +48,20 @@ def score_answers(
         data=DataRecord.of(dataset),
         headline=HeadlineRecord(name=protocol.headline, value=result.headline),
         metrics=dict(result.metrics),
+        judge=judge.name if judge else None,
         missing=absent,
         samples=[
-            {"id": sample.id, "group": sample.group, **values} for sample, values in zip(answered, scores, strict=True)
+            {"id": sample.id, "group": sample.group, **_storable(values)}
+            for sample, values in zip(answered, scores, strict=True)
         ],
     )
+
+
+def _storable(values: SampleScore) -> SampleScore:
+    """Half a surrogate pair, which a broken answer may hold, is no text that can be written: `\\ud800` instead."""
+    if all(value.isascii() for value in values.values() if isinstance(value, str)):
+        return values
+    return {
+        name: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+        for name, value in values.items()
+    }

@@ -7,23 +7,30 @@ from tabulate import tabulate
 
 from moe_eval.records import ScoresRecord
 
-__all__ = ["summarise"]
+__all__ = ["headline_text", "summarise"]
 
 
 def summarise(scores: ScoresRecord) -> str:
     """Headline, data and breakdown of one scored task."""
     asked = scores.data.samples
     lines = [
-        f"{scores.task}: {scores.headline.name} {scores.headline.value:.2f}",
+        f"{scores.task}: {scores.headline.name} {headline_text(scores)}",
         f"{asked - len(scores.missing):,} of {asked:,} questions, protocol {scores.protocol}",
         f"data: {scores.data.version}",
     ]
+    if scores.judge:
+        lines.append(f"graded by {scores.judge}")
     if not scores.data.official:
         lines.append("not the data that published numbers are about")
     if scores.missing:
         lines.append(f"{len(scores.missing):,} questions without an answer are left out, such as {scores.missing[0]}")
     blocks = [_breakdown(name, value) for name, value in scores.metrics.items()]
     return "\n\n".join(["\n".join(lines), *blocks])
+
+
+def headline_text(scores: ScoresRecord) -> str:
+    """The headline number with two decimals, or `pending`."""
+    return "pending" if scores.headline.value is None else f"{scores.headline.value:.2f}"
 
 
 def _breakdown(name: str, value: Any) -> str:

@@ -8,7 +8,7 @@ A task answers four questions: which samples there are (`sources`), what the mod
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -20,16 +20,22 @@ __all__ = [
     "Card",
     "Dataset",
     "DatasetLoader",
+    "Grade",
+    "Judge",
+    "JudgeCall",
+    "Judgement",
     "Result",
     "Sample",
     "SampleScore",
+    "Submission",
     "Task",
     "TaskProtocol",
     "question_id",
+    "worth",
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # by the hundred thousand
 class Sample:
     """One question.
 
@@ -52,15 +58,61 @@ class Sample:
 
 SampleScore = Mapping[str, float | int | str]
 """What one answer is worth, in plain numbers and strings: all that `aggregate` needs, so that results can be
-aggregated again (for intervals, for comparisons) from a stored file alone."""
+aggregated again (for intervals, for comparisons) from a stored file alone. `correct` (0 or 1) or `score` (0 to 1) says
+how right it was, and neither is there where that is not known; `prediction` is what the answer was understood as."""
+
+
+def worth(score: SampleScore) -> float | None:
+    """How right an answer was, between 0 and 1; None where the reference is hidden or a judge has not spoken yet."""
+    value = score.get("correct", score.get("score"))
+    return None if value is None else float(value)
 
 
 @dataclass(frozen=True)
 class Result:
-    """The scores of a whole data set, in the units that papers print: the one number, and the breakdown behind it."""
+    """The scores of a whole data set, in the units that papers print: the one number, and the breakdown behind it.
 
-    headline: float
+    `headline` is None where the number is not ours to give: references are hidden, or a judge has to grade first.
+    """
+
+    headline: float | None
     metrics: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class JudgeCall:
+    """One question to a language model that grades."""
+
+    prompt: str
+    temperature: float
+    max_tokens: int
+
+
+Grade = float | str
+"""What a judge makes of one answer: a number from 0 to 1, or how it understands the answer, such as a letter."""
+
+Judgement = Generator[JudgeCall, str, Grade]
+"""How one answer is graded: yields calls, is sent the reply to each, returns the grade. Pure, so it can be replayed."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """How a language model grades the answers of a task whose score needs one.
+
+    The grades of a sample reach `TaskProtocol.score` as `sample.meta["grades"]`, one per run of the judge.
+
+    Args:
+        model: the model that the original uses.
+        grade: the dialogue about one answer.
+        runs: how often the original grades each answer.
+        undecided: of the samples with answers, those that a judge has to read because the rules leave them open. Such a
+            judge reads letters, and there is a score without it, too. None: it grades every answer with a number.
+    """
+
+    model: str
+    grade: Callable[[Sample, str], Judgement]
+    runs: int = 1
+    undecided: Callable[[Sequence[Sample], Mapping[str, str]], Sequence[Sample]] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,12 +124,16 @@ class TaskProtocol:
         prompt: the text of the user turn: the question and its suffix, without image line and chat template.
         score: worth of one answer; total on strings.
         aggregate: worth of all answers; does not depend on their order.
+        max_new_tokens: length limit of an answer, where it is not the task's.
+        judge: how a language model grades answers, where the score needs that.
     """
 
     headline: str
     prompt: Callable[[Sample], str]
     score: Callable[[Sample, str], SampleScore]
     aggregate: Callable[[Sequence[SampleScore]], Result]
+    max_new_tokens: int | None = None
+    judge: Judge | None = None
 
 
 @dataclass(frozen=True)
@@ -102,9 +158,10 @@ class Dataset:
     def fingerprint(self) -> str:
         """SHA-256 over ids, questions, gold and picture names; pixels are not read."""
         digest = hashlib.sha256()
+        encode = json.JSONEncoder(ensure_ascii=True, sort_keys=True).encode
         for sample in self.samples:
             row = [sample.id, sample.question, [image.name for image in sample.images], sample.gold]
-            digest.update(json.dumps(row, ensure_ascii=True, sort_keys=True).encode() + b"\n")
+            digest.update(encode(row).encode() + b"\n")
         return f"sha256:{digest.hexdigest()}"
 
     def first(self, limit: int) -> "Dataset":
@@ -127,6 +184,25 @@ class Dataset:
         samples = [sample for sample in self.samples if sample.id in kept]
         version = f"{self.version}, first {len(samples):,} of {len(self.samples):,}"
         return replace(self, samples=samples, version=version, official=False)
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What the server of a benchmark wants to be sent.
+
+    Args:
+        filename: of the file that is written.
+        upload: where to upload it, in one line.
+        write: the file's content, from all samples in the order of the data and the answers by id.
+        rows: how many questions the server wants in it; None where it has several splits.
+        may_leave_out: whether the format has room for questions without an answer.
+    """
+
+    filename: str
+    upload: str
+    write: Callable[[Dataset, Mapping[str, str]], bytes]
+    rows: int | None = None
+    may_leave_out: bool = False
 
 
 DatasetLoader = Callable[[str], Dataset]
@@ -163,6 +239,7 @@ class Task:
         unpadded_families: model families whose original evaluation feeds this task's pictures without padding
             them to squares first.
         answer_id: the sample id that a line of a foreign answers file belongs to.
+        submission: what its server accepts, where there is one.
     """
 
     name: str
@@ -173,6 +250,7 @@ class Task:
     sources: Mapping[str, DatasetLoader]
     unpadded_families: frozenset[str] = frozenset()
     answer_id: Callable[[Mapping[str, Any]], str] = question_id
+    submission: Submission | None = None
 
     def protocol(self, name: str) -> TaskProtocol:
         """The protocol of that name.

@@ -10,7 +10,7 @@ MoE-LLaVA and comparable papers score (POPE commit e3e39262), and today's 9,000 
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -19,11 +19,14 @@ from typing import Any, Literal
 from moe_eval.errors import UserError, unknown
 from moe_eval.images import ImageFile, ImageRef, NamedImage
 from moe_eval.jsonl import read_jsonl
-from moe_eval.metrics import binary_metrics, count_binary
+from moe_eval.metrics import binary_metrics, count_binary, precision_recall_f1
+from moe_eval.metrics.yes_no import extract_yes_no
 from moe_eval.mini.scenes import COLOURS, SHAPES, Scene, make_scenes
 from moe_eval.sources.hub import download_dataset
 from moe_eval.sources.parquet import read_parquet
+from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import Card, Dataset, Result, Sample, SampleScore, Task, TaskProtocol
+from tasks.prompts import short_answer
 
 __all__ = ["TASK", "parse_yes_no"]
 
@@ -32,8 +35,6 @@ CATEGORIES = {"adversarial": 0, "random": 10_000_000, "popular": 20_000_000}
 
 VERSIONS = {"old": "e3e39262", "new": "3df3ba1"}
 """Our names of the question files → the commit of RUCAIBox/POPE that they are from."""
-
-SHORT_ANSWER = "Answer the question using a single word or phrase."
 
 HUB_REPOSITORY = "lmms-lab/POPE"
 HUB_REVISION = "4db1276663dfa5eb8ad16a52d24c31a09e470896"
@@ -45,7 +46,7 @@ HUB_REVISION = "4db1276663dfa5eb8ad16a52d24c31a09e470896"
 
 def prompt(sample: Sample) -> str:
     """The question and LLaVA's short-answer suffix."""
-    return f"{sample.question}\n{SHORT_ANSWER}"
+    return short_answer(sample.question)
 
 
 def parse_yes_no(response: str) -> Literal["yes", "no"]:
@@ -61,20 +62,14 @@ def parse_yes_no(response: str) -> Literal["yes", "no"]:
 
 def score(sample: Sample, response: str) -> SampleScore:
     """Category, gold, prediction and whether they agree."""
-    prediction = parse_yes_no(response)
-    return {
-        "category": sample.meta["category"],
-        "gold": sample.gold,
-        "prediction": prediction,
-        "correct": int(prediction == sample.gold),
-    }
+    return _compared(sample, parse_yes_no(response))
 
 
 def aggregate(scores: Sequence[SampleScore]) -> Result:
     """Headline: the mean of the categories' F1 scores; a category without samples is left out. All in percent."""
     categories = {}
     for category in CATEGORIES:
-        pairs = [(str(s["prediction"]), str(s["gold"])) for s in scores if s["category"] == category]
+        pairs = [(str(s["prediction"]), str(s["gold"])) for s in _of_category(scores, category)]
         if pairs:
             counts = count_binary(pairs)
             percentages = {name: 100 * value for name, value in binary_metrics(counts).items()}
@@ -83,7 +78,98 @@ def aggregate(scores: Sequence[SampleScore]) -> Result:
     return Result(headline=mean_f1, metrics={"categories": categories})
 
 
-LLAVA = TaskProtocol(headline="mean F1 (%)", prompt=prompt, score=score, aggregate=aggregate)
+def _of_category(scores: Sequence[SampleScore], category: str) -> list[SampleScore]:
+    """VLMEvalKit's file asks a question once that is in several categories, and names them with commas between."""
+    return [score for score in scores if category in str(score["category"]).split(",")]
+
+
+# --- the lmms-eval and vlmevalkit protocols ---------------------------------------------------------------------
+
+
+def prompt_lmms_eval(sample: Sample) -> str:
+    """As LLaVA's, without blanks around the question."""
+    return short_answer(sample.question.strip())
+
+
+def prompt_vlmevalkit(sample: Sample) -> str:
+    """The question alone."""
+    return sample.question
+
+
+def score_lmms_eval(sample: Sample, response: str) -> SampleScore:
+    """The whole answer must be "yes" or "no", whatever the case: "No, there is not" is wrong."""
+    return _compared(sample, response.lower().strip())
+
+
+def score_vlmevalkit(sample: Sample, response: str) -> SampleScore:
+    """Yes or no if only one of the words is in the answer, otherwise Unknown, which is wrong."""
+    return _compared(sample, extract_yes_no(response).lower())
+
+
+def aggregate_lmms_eval(scores: Sequence[SampleScore]) -> Result:
+    """Headline: F1 over all questions. Answers that are neither word count for accuracy only.
+
+    `yes_ratio` is that of the gold answers, which lmms-eval prints under that name.
+    Source: lmms-eval `pope/utils.py`.
+    """
+    return _pooled(scores, _lmms_eval_metrics)
+
+
+def aggregate_vlmevalkit(scores: Sequence[SampleScore]) -> Result:
+    """Headline: F1 over all questions (as often as they have categories). Unknown counts as not yes.
+
+    Source: VLMEvalKit `yorn.py`, `POPE_rating`.
+    """
+    exploded = [{**score, "category": name} for name in CATEGORIES for score in _of_category(scores, name)]
+    return _pooled(exploded, _vlmevalkit_metrics)
+
+
+def _compared(sample: Sample, prediction: str) -> SampleScore:
+    return {
+        "category": sample.meta["category"],
+        "gold": sample.gold,
+        "prediction": prediction,
+        "correct": int(prediction == sample.gold),
+    }
+
+
+def _pooled(scores: Sequence[SampleScore], measure: Callable[[Sequence[SampleScore]], dict[str, float]]) -> Result:
+    """What is measured on all scores and on each category's, in percent."""
+    parts = {"all": scores, **{category: _of_category(scores, category) for category in CATEGORIES}}
+    categories = {
+        name: {**{metric: 100 * value for metric, value in measure(part).items()}, "samples": len(part)}
+        for name, part in parts.items()
+        if part
+    }
+    pooled = categories.pop("all", {"f1": 0.0})
+    return Result(headline=pooled["f1"], metrics={"pooled": pooled, "categories": categories})
+
+
+def _lmms_eval_metrics(scores: Sequence[SampleScore]) -> dict[str, float]:
+    cells = Counter((score["prediction"], score["gold"]) for score in scores)
+    golds = Counter(score["gold"] for score in scores)
+    return {
+        "accuracy": sum(int(score["correct"]) for score in scores) / len(scores),
+        **precision_recall_f1(cells["yes", "yes"], cells["yes", "no"], cells["no", "yes"]),
+        "yes_ratio": golds["yes"] / len(scores),
+    }
+
+
+def _vlmevalkit_metrics(scores: Sequence[SampleScore]) -> dict[str, float]:
+    cells = Counter((score["prediction"] == "yes", score["gold"]) for score in scores)
+    return {
+        "accuracy": sum(int(score["correct"]) for score in scores) / len(scores),
+        **precision_recall_f1(cells[True, "yes"], cells[True, "no"], cells[False, "yes"]),
+    }
+
+
+PROTOCOLS = {
+    "llava": TaskProtocol("mean F1 (%)", prompt, score, aggregate),
+    "lmms-eval": TaskProtocol("pooled F1 (%)", prompt_lmms_eval, score_lmms_eval, aggregate_lmms_eval),
+    "vlmevalkit": TaskProtocol(
+        "pooled F1 (%)", prompt_vlmevalkit, score_vlmevalkit, aggregate_vlmevalkit, max_new_tokens=2048
+    ),
+}
 
 
 # --- data sources -----------------------------------------------------------------------------------------------
@@ -143,6 +229,23 @@ def load_hub(argument: str) -> Dataset:
             for sample in load_official("old").samples
         ]
     return _recognised(f"hub:{name}@{revision}", samples)
+
+
+def load_tsv(argument: str) -> Dataset:
+    """`tsv:FILE`: VLMEvalKit's `POPE.tsv`, which has a question of several categories once."""
+    samples = []
+    for row in read_tsv(Path(argument), ["question", "answer", "category"]):
+        gold = row.text("answer").lower()
+        if gold not in ("yes", "no"):
+            raise UserError(f"pope: {argument} line {row.line}: answer {row.text('answer')!r} is neither Yes nor No")
+        categories = row.text("category")
+        unknown_ones = set(categories.split(",")) - CATEGORIES.keys()
+        if unknown_ones:
+            raise UserError(f"pope: {argument} line {row.line}: category {min(unknown_ones)!r} is not one of POPE's")
+        meta = {"category": categories}
+        samples.append(Sample(row.text("index"), row.text("question"), (row.image,), gold, row.image.name, meta))
+    version = f"{len(samples):,} questions of VLMEvalKit's file, each asked once for all its categories"
+    return Dataset(f"tsv:{argument}", version, samples, official=False)
 
 
 def load_mini(argument: str) -> Dataset:
@@ -266,14 +369,15 @@ TASK = Task(
         licence="questions MIT; COCO annotations CC BY 4.0; pictures under Flickr's terms",
         citation="Li et al., Evaluating Object Hallucination in Large Vision-Language Models, EMNLP 2023 (arXiv 2305.10355)",
         pitfalls=(
-            "Papers print the mean of three F1 scores; lmms-eval prints one score over all questions.",
+            "Papers print the mean of three F1 scores; lmms-eval and VLMEvalKit print one over all questions.",
             "Today's POPE files and the hub's hold 9,000 questions; the random category differs from the 8,910.",
             'The parser says "yes" to everything without the exact words No, no or not in its first sentence.',
-            "Look at the yes-ratio: a model that always says yes gets an F1 of 66.7.",
+            "lmms-eval wants the bare word and VLMEvalKit one word of the two: models that explain score lower there.",
+            "Look at the yes-ratio: a model that always says yes gets an F1 of 66.7. lmms-eval's is that of the gold.",
         ),
     ),
     max_new_tokens=128,
-    protocols={"llava": LLAVA},
-    sources={"official": load_official, "llava": load_llava, "hub": load_hub, "mini": load_mini},
+    protocols=PROTOCOLS,
+    sources={"official": load_official, "llava": load_llava, "hub": load_hub, "tsv": load_tsv, "mini": load_mini},
     answer_id=answer_id,
 )

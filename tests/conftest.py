@@ -1,4 +1,7 @@
-"""Options that add cases to the tests: `--oracle DIR` and `--vectors DIR`, each as often as wanted."""
+"""Options that add cases to the tests: `--oracle DIR` and `--vectors DIR`, each as often as wanted.
+
+A module that says `VECTORS = "pope"` gets, as `vectors_folder`, the `pope` folder of every folder of scoring vectors.
+"""
 
 import os
 from pathlib import Path
@@ -31,3 +34,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "oracle_case" in metafunc.fixturenames:
         cases = oracle_cases(metafunc.config)
         metafunc.parametrize("oracle_case", cases, ids=[f"oracle-{case.name}" for case in cases], scope="session")
+    benchmark = getattr(metafunc.module, "VECTORS", None)
+    if benchmark and "vectors_folder" in metafunc.fixturenames:
+        folders = [root / benchmark for root in (DATA / "vectors", *metafunc.config.getoption("vectors"))]
+        folders = [folder for folder in folders if folder.is_dir()]
+        metafunc.parametrize(
+            "vectors_folder", folders, ids=[f"vectors-{number}-{benchmark}" for number in range(len(folders))]
+        )

@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
-from moe_eval.registry import find_task
+from moe_eval.registry import find_task, only_choice
 from moe_eval.run import check_askable, run_folder, run_task
 from moe_eval.summary import summarise
 
@@ -17,8 +17,8 @@ __all__ = ["run_models"]
 def run_models(
     models: Sequence[ModelSource],
     tasks: Sequence[str],
-    data: str,
-    protocol: str,
+    data: str | None,
+    protocol: str | None,
     out: Path,
     batch_size: int,
     limit: int | None,
@@ -27,22 +27,27 @@ def run_models(
 ) -> None:
     """Run, score, print; everything that can be wrong with names is found before the first model is loaded.
 
+    Args:
+        data: where samples come from; None: `mini`, or a task's only source.
+        protocol: how questions are asked; None: `llava`, or a task's only protocol.
+
     Raises:
         UserError: see `moe_eval.run.run_task`.
     """
     jobs = []
     for name in tasks:
         task = find_task(name)
-        task.protocol(protocol)
-        dataset = task.load(data)
+        asked_by = protocol or only_choice(task.protocols, "llava")
+        task.protocol(asked_by)
+        dataset = task.load(data or only_choice(task.sources, "mini"))
         check_askable(task, dataset)
-        jobs.append((task, dataset.first(limit) if limit else dataset))
+        jobs.append((task, asked_by, dataset.first(limit) if limit else dataset))
     for model in models:
         model.check_name()
     for model in models:
         backend = GenerateBackend(model, batch_size)
         backend.describe()  # downloads and converts now, with its own progress, not below the bar of a task
-        for task, dataset in jobs:
+        for task, asked_by, dataset in jobs:
             folder = run_folder(out, model.name, task.name)
             with tqdm(total=len(dataset.samples), desc=f"{model.name} {task.name}", unit="q") as bar:
 
@@ -51,7 +56,7 @@ def run_models(
 
                 scores = run_task(
                     task,
-                    protocol,
+                    asked_by,
                     dataset,
                     backend,
                     folder,

@@ -1,43 +1,63 @@
 """`moe-eval score`: stored answers in, scores out; nothing is written."""
 
+import json
 from pathlib import Path
 
 from moe_eval.answers import check_complete, read_answers
+from moe_eval.disagreement import as_data, find_disagreements, render_comparison
 from moe_eval.errors import UserError
+from moe_eval.judge.record import read_judge
 from moe_eval.records import RunRecord, read_record
-from moe_eval.registry import find_task
+from moe_eval.registry import find_task, only_choice
 from moe_eval.score import score_answers
 from moe_eval.summary import summarise
 from moe_eval.task import Dataset, Task
 
-__all__ = ["score_file"]
+__all__ = ["recorded_data", "score_file"]
+
+EVERY_PROTOCOL = "all"
 
 
 def score_file(
-    task_name: str, answers: Path, data: str | None, protocol: str, allow_missing: bool, as_json: bool
+    task_name: str, answers: Path, data: str | None, protocol: str | None, allow_missing: bool, as_json: bool
 ) -> str:
     """The scores of a file of answers, as text or as JSON.
 
     Args:
         answers: a run folder, its `responses.jsonl`, or a LLaVA answers file.
+        protocol: one of the task's, or `all`: each of them, and where they disagree; None: `llava`, or the only one.
         data: what was asked; None: the run's own data if `run.json` lies beside, else the task's first source.
 
     Raises:
         UserError: for an unknown task, source or protocol, and for answers that do not fit the data.
     """
     task = find_task(task_name)
-    task.protocol(protocol)
+    protocol = protocol or only_choice(task.protocols, "llava")
+    protocols = list(task.protocols) if protocol == EVERY_PROTOCOL else [protocol]
+    for name in protocols:
+        task.protocol(name)
     path = answers / "responses.jsonl" if answers.is_dir() else answers
-    dataset = task.load(data) if data else _recorded_data(task, path) or task.load(next(iter(task.sources)))
+    dataset = task.load(data) if data else recorded_data(task, path) or _default_data(task, path)
     texts = read_answers(task, dataset, path)
     if not allow_missing:
         check_complete(task, dataset, texts, path)
     missing = [sample.id for sample in dataset.samples if sample.id not in texts]
-    scores = score_answers(task, protocol, dataset, texts, missing)
-    return scores.model_dump_json(indent=1) if as_json else summarise(scores)
+    scores = {
+        name: score_answers(task, name, dataset, texts, missing, read_judge(path.parent, name)) for name in protocols
+    }
+    if protocol == EVERY_PROTOCOL:
+        kinds = find_disagreements(dataset.samples, texts, scores)
+        return json.dumps(as_data(scores, kinds), indent=1) if as_json else render_comparison(scores, kinds)
+    return scores[protocol].model_dump_json(indent=1) if as_json else summarise(scores[protocol])
 
 
-def _recorded_data(task: Task, path: Path) -> Dataset | None:
+def _default_data(task: Task, path: Path) -> Dataset:
+    """The task's first source; `answers` is the file of answers itself, with its gold in it."""
+    first = next(iter(task.sources))
+    return task.load(f"answers:{path}" if first == "answers" else first)
+
+
+def recorded_data(task: Task, path: Path) -> Dataset | None:
     """What the run beside whose `run.json` the answers lie was asked."""
     file = path.parent / "run.json"
     if not file.is_file():

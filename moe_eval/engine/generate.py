@@ -1,6 +1,6 @@
 """The plain backend: batches of prompts through `model.generate`, for any image-text-to-text model of transformers."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from moe_eval.errors import UserError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["GenerateBackend"]
+__all__ = ["GenerateBackend", "encode"]
 
 Batch = list[tuple[Request, "list[Image]"]]
 
@@ -42,14 +42,15 @@ class GenerateBackend:
                 yield item
                 continue
             if batch and (len(batch) == self._batch_size or not _fit_together(batch[0][0], item[0])):
-                yield from _answer(*self._loaded, batch)
+                yield from _answer(*self.loaded, batch)
                 batch = []
             batch.append(item)
         if batch:
-            yield from _answer(*self._loaded, batch)
+            yield from _answer(*self.loaded, batch)
 
     @cached_property
-    def _loaded(self) -> tuple[Any, Any]:
+    def loaded(self) -> tuple[Any, Any]:
+        """The model and its processor; the first to ask for them loads them."""
         return self._source.load()
 
 
@@ -61,7 +62,7 @@ def _answer(model: Any, processor: Any, batch: Batch) -> list[Response]:
     import torch
 
     requests = [request for request, _ in batch]
-    inputs = _encode(processor, batch).to(model.device, dtype=model.dtype)
+    inputs = encode(processor, batch).to(model.device, dtype=model.dtype)
     tokenizer = processor.tokenizer
     try:
         with torch.inference_mode():
@@ -85,21 +86,24 @@ def _answer(model: Any, processor: Any, batch: Batch) -> list[Response]:
     return [_response(request.id, ids, stops, tokenizer) for request, ids in zip(requests, answers, strict=True)]
 
 
-def _encode(processor: Any, batch: Batch) -> Any:
-    """Model inputs of a batch: rendered by the chat template, pictures first, padded on the left."""
+def encode(processor: Any, batch: Batch, beginnings: Sequence[str] = ()) -> Any:
+    """Model inputs of a batch: rendered by the chat template, pictures first, padded on the left.
+
+    Pictures stand where the text says `<image>`, if it says so as often as there are pictures.
+
+    Args:
+        beginnings: what each answer begins with; none: the model starts it.
+    """
     prompts = [
         processor.apply_chat_template(
-            [
-                {
-                    "role": "user",
-                    "content": [{"type": "image"}] * len(images) + [{"type": "text", "text": request.text}],
-                }
-            ],
+            [{"role": "user", "content": _content(processor, request.text, len(images))}],
             add_generation_prompt=True,
             tokenize=False,
         )
         for request, images in batch
     ]
+    if beginnings:
+        prompts = [prompt + beginning for prompt, beginning in zip(prompts, beginnings, strict=True)]
     options = {}
     if _pads_on_request(processor):
         options["do_pad"] = batch[0][0].pad_images
@@ -112,6 +116,12 @@ def _encode(processor: Any, batch: Batch) -> Any:
         return_tensors="pt",
         **options,
     )
+
+
+def _content(processor: Any, text: str, images: int) -> list[dict[str, str]]:
+    token = getattr(processor, "image_token", None)
+    placed = token == "<image>" and text.count(token) == images
+    return [{"type": "image"}] * (0 if placed else images) + [{"type": "text", "text": text}]
 
 
 def _pads_on_request(processor: Any) -> bool:

@@ -1,5 +1,5 @@
 """Metrics that belong to no single task: pure functions of plain values."""
 
-from moe_eval.metrics.binary_classification import BinaryCounts, binary_metrics, count_binary
+from moe_eval.metrics.binary_classification import BinaryCounts, binary_metrics, count_binary, precision_recall_f1
 
-__all__ = ["BinaryCounts", "binary_metrics", "count_binary"]
+__all__ = ["BinaryCounts", "binary_metrics", "count_binary", "precision_recall_f1"]

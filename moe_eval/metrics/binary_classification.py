@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["BinaryCounts", "binary_metrics", "count_binary"]
+__all__ = ["BinaryCounts", "binary_metrics", "count_binary", "precision_recall_f1"]
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,17 @@ def binary_metrics(counts: BinaryCounts) -> dict[str, float]:
     LLaVA's scorer divides by zero there and aborts; the vectors' `edge_cases` record where.
     Source: LLaVA `eval_pope.py`; spec "POPE, metrics".
     """
-    precision, recall = _ratio(counts.tp, counts.tp + counts.fp), _ratio(counts.tp, counts.tp + counts.fn)
     return {
         "accuracy": _ratio(counts.tp + counts.tn, counts.total),
-        "precision": precision,
-        "recall": recall,
-        "f1": _ratio(2 * precision * recall, precision + recall),
+        **precision_recall_f1(counts.tp, counts.fp, counts.fn),
         "yes_ratio": _ratio(counts.tp + counts.fp, counts.total),
     }
+
+
+def precision_recall_f1(tp: int, fp: int, fn: int) -> dict[str, float]:
+    """The three, each between 0 and 1, and 0.0 where a denominator is zero."""
+    precision, recall = _ratio(tp, tp + fp), _ratio(tp, tp + fn)
+    return {"precision": precision, "recall": recall, "f1": _ratio(2 * precision * recall, precision + recall)}
 
 
 def _ratio(numerator: float, denominator: float) -> float:

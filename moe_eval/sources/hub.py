@@ -4,7 +4,7 @@ from pathlib import Path
 
 from moe_eval.errors import UserError
 
-__all__ = ["download_dataset"]
+__all__ = ["download_dataset", "resolved_revision"]
 
 
 def download_dataset(repository: str, revision: str, pattern: str) -> list[Path]:
@@ -35,6 +35,12 @@ def download_dataset(repository: str, revision: str, pattern: str) -> list[Path]
     if not files:
         raise UserError(f"data set {where} has no files {pattern}; was another revision meant?")
     return files
+
+
+def resolved_revision(files: list[Path], revision: str) -> str:
+    """The commit that downloaded files are from; `revision`, which may be a branch, where their path does not say."""
+    parts = files[0].parts
+    return parts[parts.index("snapshots") + 1] if "snapshots" in parts else revision
 
 
 def _first_line(error: Exception) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -18,23 +18,22 @@ __all__ = ["ParquetRow", "read_parquet"]
 
 @dataclass(frozen=True)
 class ParquetRow:
-    """One row: its light columns, and where its heavy ones are."""
+    """One row: its light columns, and where its heavy ones are; `number` counts in its file, from 1."""
 
     values: dict[str, Any]
     path: Path
     row_group: int
     row: int
+    number: int
 
     def picture(self, column: str, name: str) -> EncodedImage:
         """The picture in `column` (the `datasets` layout: a struct with `bytes`), read when opened."""
 
-        def read() -> bytes:
-            cell = _row_group_column(self.path, self.row_group, column)[self.row].as_py()
-            if not isinstance(cell, dict) or not cell.get("bytes"):
-                raise UnreadableImageError(name, f"row {self.row} of {self.path.name} has no bytes in {column!r}")
-            return cell["bytes"]
+        return EncodedImage(name, partial(_read_bytes, self.path, self.row_group, self.row, column, name))
 
-        return EncodedImage(name, read)
+    def has_picture(self, column: str) -> bool:
+        """Whether `column` is not null, found without reading the pictures of its row group."""
+        return _presence(self.path, self.row_group, column)[self.row]
 
 
 def read_parquet(paths: Sequence[Path], columns: Sequence[str], heavy: Sequence[str] = ()) -> Iterator[ParquetRow]:
@@ -57,10 +56,27 @@ def read_parquet(paths: Sequence[Path], columns: Sequence[str], heavy: Sequence[
                 f"{path}: no column {', '.join(missing)} (it has {', '.join(file.schema_arrow.names)}); "
                 "is it another revision of the data?"
             )
+        number = 0
         for group in range(file.num_row_groups):
             rows = file.read_row_group(group, columns=list(columns)).to_pylist()
             for index, values in enumerate(rows):
-                yield ParquetRow(values, path, group, index)
+                number += 1
+                yield ParquetRow(values, path, group, index, number)
+
+
+def _read_bytes(path: Path, group: int, row: int, column: str, name: str) -> bytes:
+    cell = _row_group_column(path, group, column)[row].as_py()
+    if not isinstance(cell, dict) or not cell.get("bytes"):
+        raise UnreadableImageError(name, f"row {row} of {path.name} has no bytes in {column!r}")
+    return cell["bytes"]
+
+
+@lru_cache(maxsize=4)
+def _presence(path: Path, group: int, column: str) -> list[bool]:
+    """Whether each row of a row group has something in a picture column: told from its light field, `path`."""
+    from pyarrow import parquet
+
+    return parquet.ParquetFile(path).read_row_group(group, columns=[f"{column}.path"])[column].is_valid().to_pylist()
 
 
 _lock = Lock()

@@ -98,10 +98,10 @@ def to_csv(rows: Sequence[Row], layout: Layout) -> str:
                 _plain(row.params_total),
                 _plain(row.params_activated),
                 row.image_size,
-                *(row.values.get(name) for name in names),
+                *("pending" if name in row.pending else row.values.get(name) for name in names),
                 row.origin,
                 row.remark,
-                row.data,
+                " | ".join(dict.fromkeys(row.data.values())),
                 " | ".join([*row.notes, *(row.value_notes or {}).values()]),
             ]
         )

@@ -40,7 +40,30 @@ POPE = Layout(
     ),
 )
 
-LAYOUTS = {layout.name: layout for layout in (POPE,)}
+IMAGE_QA, TOOLKIT = "Image QA", "Toolkit"
+
+
+def _headline_column(group: str, title: str, task: str, published: tuple[str, str, str]) -> Column:
+    return Column(title, group, published, measured=(task, ("headline", "value")))
+
+
+MAIN = Layout(
+    name="main",
+    title="Nine benchmarks, as MoE-LLaVA reports them",
+    columns=(
+        _headline_column(IMAGE_QA, "VQAv2", "vqav2", ("VQAv2", "test-dev", "accuracy")),
+        _headline_column(IMAGE_QA, "GQA", "gqa", ("GQA", "testdev_balanced", "accuracy")),
+        _headline_column(IMAGE_QA, "VizWiz", "vizwiz", ("VizWiz", "test", "accuracy")),
+        _headline_column(IMAGE_QA, "SQA-IMG", "scienceqa", ("ScienceQA-IMG", "test(image)", "accuracy")),
+        _headline_column(IMAGE_QA, "TextVQA", "textvqa", ("TextVQA", "val", "accuracy")),
+        _headline_column(TOOLKIT, "POPE", "pope", ("POPE", POPE_SPLITS, "mean_f1")),
+        _headline_column(TOOLKIT, "MME", "mme", ("MME", "test", "perception_total")),
+        _headline_column(TOOLKIT, "MMBench", "mmbench", ("MMBench", "dev", "circular_accuracy")),
+        _headline_column(TOOLKIT, "MM-Vet", "mmvet", ("MM-Vet", "v1", "gpt4_score")),
+    ),
+)
+
+LAYOUTS = {layout.name: layout for layout in (POPE, MAIN)}
 
 
 def find_layout(name: str) -> Layout:

@@ -81,7 +81,7 @@ def _row(model: str, entries: Sequence[PublishedNumber], columns: dict[tuple[str
         image_size=_first(entries, "image_size"),
         values={column.name: number.value for column, number in shown.items()},
         origin="published",
-        data=OFFICIAL,
+        data=dict.fromkeys((column.name for column in shown), OFFICIAL),
         notes=tuple(f"{_name_columns(of)}: {source}" for source, of in by_source.items()),
         value_notes=value_notes,
     )

@@ -48,9 +48,10 @@ class Row:
         values: by column name; absent where there is no number.
         origin: who vouches for the numbers.
         remark: what must stand beside `origin`, such as "random weights".
-        data: rows with the same `data` were asked the same questions and can be compared.
+        data: which questions a value is about, by column name; values about the same ones can be compared.
         notes: what a reader must know of the row.
         value_notes: what a reader must know of one value, by column name.
+        pending: names of columns whose number somebody else has to give first: a server, or a judge.
     """
 
     model: str
@@ -60,10 +61,16 @@ class Row:
     image_size: int | None
     values: Mapping[str, float]
     origin: Literal["measured", "published"]
-    data: str
+    data: Mapping[str, str]
     remark: str = ""
     notes: tuple[str, ...] = ()
     value_notes: Mapping[str, str] | None = None
+    pending: frozenset[str] = frozenset()
+
+    @property
+    def columns(self) -> set[str]:
+        """Names of the columns that say something."""
+        return {*self.values, *self.pending}
 
 
 def best_rows(rows: Sequence[Row], column: Column) -> set[int]:
@@ -74,11 +81,11 @@ def best_rows(rows: Sequence[Row], column: Column) -> set[int]:
     if not column.higher_is_better:
         return set()
     best: set[int] = set()
-    for data in {row.data for row in rows}:
+    for data in {row.data.get(column.name) for row in rows}:
         values = {
             index: row.values[column.name]
             for index, row in enumerate(rows)
-            if row.data == data and column.name in row.values
+            if column.name in row.values and row.data.get(column.name) == data
         }
         if len(set(values.values())) > 1:
             best |= {index for index, value in values.items() if value == max(values.values())}

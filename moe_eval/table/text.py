@@ -57,7 +57,7 @@ def to_text(rows: Sequence[Row], layout: Layout) -> TextTable:
         )
         values = [
             Cell(
-                text=f"{row.values[column.name]:.1f}" if column.name in row.values else "",
+                text=_cell_text(row, column.name),
                 notes=number((row.value_notes or {}).get(column.name, "")),
                 best=index in best[column.name],
             )
@@ -72,6 +72,12 @@ def to_text(rows: Sequence[Row], layout: Layout) -> TextTable:
         rows=tuple(lines),
         notes=tuple(notes),
     )
+
+
+def _cell_text(row: Row, column: str) -> str:
+    if column in row.pending:
+        return "pending"
+    return f"{row.values[column]:.1f}" if column in row.values else ""
 
 
 def format_parameters(count: float | None) -> str:

@@ -32,7 +32,7 @@ def test_help_answers_in_half_a_second():
     assert min(seconds) < 0.5
 
 
-@pytest.mark.parametrize("command", ["run", "score", "table", "list"])
+@pytest.mark.parametrize("command", ["run", "score", "judge", "submit", "table", "list", "import", "record"])
 def test_every_command_has_an_example(capsys, command):
     code, out, _ = call(capsys, command, "--help")
     assert code == 0

@@ -18,7 +18,10 @@ def imported_by(statement: str) -> set[str]:
             "import moe_eval.cli",
             {"torch", "transformers", "numpy", "pydantic", "rich", "PIL", "moe_eval.task"},
         ),
-        ("import tasks.pope", {"torch", "transformers", "numpy", "pyarrow", "PIL", "datasets"}),
+        (
+            "import tasks.pope, tasks.vqav2, tasks.gqa, tasks.vizwiz, tasks.textvqa",
+            {"torch", "transformers", "numpy", "pyarrow", "PIL", "datasets"},
+        ),
         ("import moe_eval.metrics, moe_eval.task", {"torch", "transformers", "numpy", "PIL"}),
         ("import moe_eval.run, moe_eval.table.build", {"torch", "transformers", "numpy", "PIL"}),
     ],

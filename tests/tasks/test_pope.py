@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,14 @@ from hypothesis import strategies as st
 from moe_eval.answers import read_answers
 from moe_eval.errors import UnreadableImageError, UserError
 from moe_eval.jsonl import read_jsonl
+from moe_eval.metrics.yes_no import extract_yes_no
 from moe_eval.score import score_answers
 from tasks.pope import TASK, parse_yes_no
+from tests.tables import write_tsv
+from tests.vectors import read_expected, read_vectors
 
 DATA = Path(__file__).parents[1] / "data"
+VECTORS = "pope"
 LLAVA = TASK.protocol("llava")
 MINI = TASK.load("mini")
 
@@ -44,6 +49,41 @@ def test_parser_takes_any_string(response):
     assert parse_yes_no(response) in ("yes", "no")
 
 
+@pytest.mark.parametrize(
+    ("response", "lmms_eval", "vlmevalkit"),
+    [
+        (" YES\n", "yes", "yes"),
+        ("Yes.", "yes.", "yes"),
+        ("No, it is not", "no, it is not", "no"),
+        ("yes or no", "yes or no", "unknown"),
+        ("It is not", "it is not", "unknown"),
+        ("", "", "unknown"),
+    ],
+)
+def test_other_protocols_read_answers_in_their_own_ways(response, lmms_eval, vlmevalkit):
+    sample = MINI.samples[0]
+    predictions = [TASK.protocol(name).score(sample, response)["prediction"] for name in ("lmms-eval", "vlmevalkit")]
+    assert predictions == [lmms_eval, vlmevalkit]
+
+
+@given(st.text())
+def test_any_answer_is_right_or_wrong(response):
+    assert {protocol.score(MINI.samples[0], response)["correct"] for protocol in TASK.protocols.values()} <= {0, 1}
+
+
+def test_answers_that_are_neither_word_leave_the_pooled_scores_at_zero():
+    for name in ("lmms-eval", "vlmevalkit"):
+        protocol = TASK.protocol(name)
+        result = protocol.aggregate([protocol.score(sample, "maybe") for sample in MINI.samples])
+        assert (result.headline, result.metrics["pooled"]["accuracy"]) == (0.0, 0.0)
+
+
+def test_prompts_of_the_other_protocols():
+    sample = replace(MINI.samples[0], question=" Is it? ")
+    assert TASK.protocol("lmms-eval").prompt(sample) == "Is it?\nAnswer the question using a single word or phrase."
+    assert TASK.protocol("vlmevalkit").prompt(sample) == " Is it? "
+
+
 def test_prompts_are_the_lines_of_llavas_question_file():
     samples = {sample.id: sample for sample in TASK.load("official").samples}
     for _, line in read_jsonl(DATA / "pope" / "llava_pope_test.jsonl"):
@@ -65,9 +105,10 @@ def test_released_answers_score_what_the_original_scorer_gives():
 
 @given(st.randoms(use_true_random=False))
 def test_order_of_samples_changes_no_score(shuffler: random.Random):
-    scores = [LLAVA.score(sample, shuffler.choice(["Yes", "No"])) for sample in MINI.first(54).samples]
-    shuffled = shuffler.sample(scores, len(scores))
-    assert LLAVA.aggregate(shuffled) == LLAVA.aggregate(scores)
+    for protocol in TASK.protocols.values():
+        scores = [protocol.score(sample, shuffler.choice(["Yes", "No"])) for sample in MINI.first(54).samples]
+        shuffled = shuffler.sample(scores, len(scores))
+        assert protocol.aggregate(shuffled) == protocol.aggregate(scores)
 
 
 def test_a_category_without_samples_is_left_out_of_the_mean():
@@ -196,28 +237,44 @@ def test_wrong_source_gets_one_clear_line(source, message):
         TASK.load(source)
 
 
+# --- VLMEvalKit's file ------------------------------------------------------------------------------------------
+
+
+def test_tsv_question_counts_in_each_of_its_categories(tmp_path):
+    categories = ["adversarial,popular,random", "random"]
+    columns = {"question": ["Is there a dog in the image?"] * 2, "answer": ["Yes", "No"], "category": categories}
+    dataset = TASK.load(f"tsv:{write_tsv(tmp_path / 'POPE.tsv', columns)}")
+    for protocol in TASK.protocols.values():
+        scores = [protocol.score(sample, "Yes") for sample in dataset.samples]
+        tables = protocol.aggregate(scores).metrics["categories"]
+        assert {name: table["accuracy"] for name, table in tables.items()} == {
+            "adversarial": 100.0,
+            "random": 50.0,
+            "popular": 100.0,
+        }
+    result = TASK.protocol("vlmevalkit").aggregate(scores)
+    assert result.metrics["pooled"]["samples"] == 4
+    assert dataset.samples[1].images[0].open().size == (16, 12)
+
+
+@pytest.mark.parametrize(
+    ("answer", "category", "message"),
+    [("Maybe", "random", "line 2: answer 'Maybe' is neither"), ("No", "rare", "line 2: category 'rare' is not one")],
+)
+def test_wrong_tsv_rows_are_named(tmp_path, answer, category, message):
+    path = write_tsv(tmp_path / "POPE.tsv", {"question": ["?"], "answer": [answer], "category": [category]})
+    with pytest.raises(UserError, match=message):
+        TASK.load(f"tsv:{path}")
+
+
 # --- vectors ----------------------------------------------------------------------------------------------------
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "vectors_folder" in metafunc.fixturenames:
-        folders = [DATA / "vectors", *map(Path, metafunc.config.getoption("vectors", default=None) or [])]
-        folders = [folder / "pope" for folder in folders if (folder / "pope").is_dir()]
-        metafunc.parametrize("vectors_folder", folders, ids=[f"vectors-{n}-pope" for n in range(len(folders))])
 
 
 def test_vectors_are_scored_as_by_llava(vectors_folder: Path):
     """Every parsed answer and every aggregate of the original scorer, within 1e-9."""
-    expected = json.loads((vectors_folder / "expected.json").read_text())["aggregates"]
-    by_reference = {
-        (commit, sample.meta["category"], int(sample.id) % 10_000_000): sample
-        for version, commit in (("old", "v_old_e3e39262"), ("new", "v_new_3df3ba1"))
-        for sample in TASK.load(f"official:{version}").samples
-    }
+    expected = read_expected(vectors_folder)
     scores: dict[str, list] = {}
-    for _, vector in read_vectors(vectors_folder, "samples"):
-        reference = vector["ref"]
-        sample = by_reference[reference["data"], reference["category"], reference["question_id"]]
+    for vector, sample in vector_questions(vectors_folder):
         score = LLAVA.score(sample, vector["prediction"])
         assert score["prediction"] == vector["expected"]["llava"], vector["id"]
         scores.setdefault(f"set{vector['id'].split(':')[0]}", []).append(score)
@@ -229,9 +286,59 @@ def test_vectors_are_scored_as_by_llava(vectors_folder: Path):
             assert_same_metrics(metrics, expected[name][category])
 
 
+def test_vectors_are_scored_as_by_lmms_eval_and_vlmevalkit(vectors_folder: Path):
+    """Every comparison, extracted word and aggregate of both, within 1e-9."""
+    expected = read_expected(vectors_folder)
+    scores: dict[str, dict[str, list]] = {}
+    for vector, sample in vector_questions(vectors_folder):
+        original = vector["expected"]
+        lmms_eval, vlmevalkit = (
+            TASK.protocol(n).score(sample, vector["prediction"]) for n in ("lmms-eval", "vlmevalkit")
+        )
+        assert lmms_eval["correct"] == original["lmms_eval_score"], vector["id"]
+        assert extract_yes_no(vector["prediction"]) == original["vlmevalkit_extracted"], vector["id"]
+        of_set = scores.setdefault(f"set{vector['id'].split(':')[0]}", {"lmms-eval": [], "vlmevalkit": []})
+        of_set["lmms-eval"].append(lmms_eval)
+        of_set["vlmevalkit"].append(vlmevalkit)
+    for name, of_set in scores.items():
+        lmms_eval, vlmevalkit = (TASK.protocol(n).aggregate(of_set[n]) for n in ("lmms-eval", "vlmevalkit"))
+        pooled = expected[name]["lmms_eval_pooled"]
+        assert lmms_eval.headline / 100 == pytest.approx(pooled["f1_score"], abs=1e-9)
+        assert_same_numbers(lmms_eval.metrics["pooled"], pooled, LMMS_EVAL_NAMES, scale=100)
+        assert_same_numbers(
+            vlmevalkit.metrics["pooled"], expected[name]["vlmevalkit"]["Overall"], VLMEVALKIT_NAMES, scale=1
+        )
+        for category in lmms_eval.metrics["categories"]:
+            ours = lmms_eval.metrics["categories"][category]
+            assert_same_numbers(ours, expected[name][category]["lmms_eval"], LMMS_EVAL_NAMES, scale=100)
+            ours = vlmevalkit.metrics["categories"][category]
+            assert_same_numbers(ours, expected[name]["vlmevalkit"][category], VLMEVALKIT_NAMES, scale=1)
+
+
+LMMS_EVAL_NAMES = {name: name for name in ("accuracy", "precision", "recall", "yes_ratio")} | {"f1": "f1_score"}
+VLMEVALKIT_NAMES = {"f1": "Overall", "accuracy": "acc", "precision": "precision", "recall": "recall"}
+
+
+def vector_questions(folder: Path):
+    """(vector, the question that it names)."""
+    by_reference = {
+        (commit, sample.meta["category"], int(sample.id) % 10_000_000): sample
+        for version, commit in (("old", "v_old_e3e39262"), ("new", "v_new_3df3ba1"))
+        for sample in TASK.load(f"official:{version}").samples
+    }
+    for vector in read_vectors(folder):
+        reference = vector["ref"]
+        yield vector, by_reference[reference["data"], reference["category"], reference["question_id"]]
+
+
+def assert_same_numbers(ours: dict, original: dict, names: dict[str, str], scale: float) -> None:
+    for name, theirs in names.items():
+        assert ours[name] == pytest.approx(original[theirs] * scale, abs=1e-7), name
+
+
 def test_vectors_edge_cases(vectors_folder: Path):
     """Where the original divides by zero, we give 0; where it zips lists of unequal length, so does this test."""
-    for _, case in read_vectors(vectors_folder, "edge_cases"):
+    for case in read_vectors(vectors_folder, "edge_cases"):
         parsed = [parse_yes_no(prediction) for prediction in case["predictions"]]
         assert parsed == case["expected"]["parsed"], case["name"]
         scores = [
@@ -243,11 +350,6 @@ def test_vectors_edge_cases(vectors_folder: Path):
             assert metrics["f1"] == 0.0, case["name"]
         elif len(case["labels"]) >= len(parsed):
             assert_same_metrics(metrics, case["expected"]["llava"])
-
-
-def read_vectors(folder: Path, name: str):
-    path = next((p for p in (folder / f"{name}.jsonl.gz", folder / f"{name}.jsonl") if p.exists()), None)
-    return read_jsonl(path) if path else iter(())
 
 
 def assert_same_metrics(ours: dict, original: dict) -> None:

@@ -1,0 +1,15 @@
+"""lmms-eval, both ways: our models in its evaluation (`model`), its tasks in our runs (`tasks`).
+
+Needs lmms-eval (the extra `lmms`); importing this package does not import it.
+"""
+
+from typing import Any
+
+__all__ = ["manifest"]
+
+
+def manifest() -> Any:
+    """What lmms-eval asks for through its entry-point group `lmms_eval.models`: the model `moe_llava`."""
+    from lmms_eval.models.registry_v2 import ModelManifest
+
+    return ModelManifest("moe_llava", simple_class_path="moe_eval.lmms.model.MoELlava")

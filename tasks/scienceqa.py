@@ -1,0 +1,301 @@
+"""ScienceQA: multiple-choice questions from American schools, half of them about a picture.
+
+LLaVA and MoE-LLaVA answer all 4,241 test questions and report the accuracy on the 2,017 with a picture (SQA-IMG).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any
+
+from moe_eval.errors import UserError, unknown
+from moe_eval.images import ImageFile, ImageRef, NamedImage
+from moe_eval.metrics.means import percent, percent_by
+from moe_eval.metrics.multiple_choice import letter_by_vlmevalkit
+from moe_eval.sources.hub import download_dataset, resolved_revision
+from moe_eval.sources.llava import check_fields, locate, read_json
+from moe_eval.sources.parquet import read_parquet
+from moe_eval.sources.stored import read_stored
+from moe_eval.sources.tsv import read_tsv
+from moe_eval.task import Card, Dataset, Result, Sample, SampleScore, Task, TaskProtocol
+from tasks.prompts import OPTION_LETTER, lettered
+
+__all__ = ["TASK", "parse_letter"]
+
+LETTERS = "ABCDE"
+"""What LLaVA's scorer looks for, however many options a question has."""
+
+SIZES = {"all": (4241, 2017), "img": (2017, 2017)}
+"""Part of the test set → number of questions, and of those with a picture."""
+
+HUB_REPOSITORY = "lmms-lab/ScienceQA"
+HUB_REVISION = "main"
+"""The branch; runs record the commit that it stood for. Pin one with `hub@REVISION`."""
+
+HUB_CONFIGS = {"all": "ScienceQA-FULL", "img": "ScienceQA-IMG"}
+
+
+# --- asking -----------------------------------------------------------------------------------------------------
+
+
+def prompt_llava(sample: Sample) -> str:
+    """LLaVA's own text of the question where the data have it, else hint, question and options as it writes them."""
+    text = sample.meta.get("llava_text") or _with_context(sample)
+    return f"{text.strip()}\n{OPTION_LETTER}"
+
+
+def prompt_lmms_eval(sample: Sample) -> str:
+    return f"{_with_context(sample)}\n{OPTION_LETTER}"
+
+
+def prompt_vlmevalkit(sample: Sample) -> str:
+    """As the others without the word "Context: "."""
+    hint = f"{sample.meta['hint']}\n" if sample.meta.get("hint") else ""
+    return f"{hint}{_question_and_options(sample)}\n{OPTION_LETTER}"
+
+
+def _with_context(sample: Sample) -> str:
+    context = f"Context: {sample.meta['hint']}\n" if sample.meta.get("hint") else ""
+    return f"{context}{_question_and_options(sample)}"
+
+
+def _question_and_options(sample: Sample) -> str:
+    return f"{sample.question}\n{lettered(_options(sample))}"
+
+
+def _options(sample: Sample) -> dict[str, str]:
+    return dict(zip(ascii_uppercase, sample.meta["choices"], strict=False))
+
+
+# --- scoring ----------------------------------------------------------------------------------------------------
+
+THE_ANSWER_IS = re.compile(r"The answer is ([A-Z]).")
+"""Any one character must follow the letter: the original's period is not escaped."""
+
+
+def parse_letter(response: str) -> str:
+    """The letter that LLaVA's scorer reads: the whole answer, or before ". ", or in the one "The answer is X."
+
+    "A.", "(A)" and "a" are not understood. "FAILED" if there is none.
+    Source: LLaVA `eval_science_qa.py`; spec 8.
+    """
+    if response in LETTERS and len(response) == 1:
+        return response
+    if response[:1] in LETTERS and response[1:3] == ". ":
+        return response[0]
+    found = THE_ANSWER_IS.findall(response)
+    return found[0] if len(found) == 1 else "FAILED"
+
+
+def score_llava(sample: Sample, response: str) -> SampleScore:
+    """A letter beyond the options of the question is wrong."""
+    return _score(sample, parse_letter(response))
+
+
+def score_lmms_eval(sample: Sample, response: str) -> SampleScore:
+    """The letter in any case, or a capital before a period: unlike LLaVA's, "A." is one and "The answer is A." is not.
+
+    Source: lmms-eval `scienceqa/utils.py`, `sqa_process_results`.
+    """
+    answer = response.strip()
+    if answer[:1].isupper() and answer[1:2] == ".":
+        return _score(sample, answer[0])
+    return _score(sample, answer.upper() if len(answer) == 1 else "FAILED")
+
+
+def score_vlmevalkit(sample: Sample, response: str) -> SampleScore:
+    """A letter or the text of an option; without VLMEvalKit's language model for what is neither."""
+    return _score(sample, letter_by_vlmevalkit(response, _options(sample)) or "FAILED")
+
+
+def _score(sample: Sample, prediction: str) -> SampleScore:
+    letters = ascii_uppercase[: len(sample.meta["choices"])]
+    return {
+        **{name: sample.meta[name] for name in ("subject", "grade") if name in sample.meta},
+        "has_image": int(bool(sample.images)),
+        "has_text": int(bool(sample.meta.get("hint"))),
+        "gold": sample.gold,
+        "prediction": prediction,
+        "choice": letters.find(prediction) if prediction else -1,
+        "correct": int(prediction == sample.gold),
+    }
+
+
+def aggregate(scores: Sequence[SampleScore]) -> Result:
+    """Headline: accuracy in percent on the questions with a picture; on all of them, and by kind, beside it.
+
+    As in ScienceQA's paper, a question with hint and picture counts in both contexts, NO has neither.
+    """
+    context = {
+        "TXT": [score for score in scores if score["has_text"]],
+        "IMG": [score for score in scores if score["has_image"]],
+        "NO": [score for score in scores if not score["has_text"] and not score["has_image"]],
+    }
+    metrics: dict[str, Any] = {"img": _accuracy(context["IMG"]), "all": _accuracy(scores)}
+    metrics["samples"] = {"img": len(context["IMG"]), "all": len(scores)}
+    for kind in ("subject", "grade"):
+        if table := percent_by(scores, kind, "correct"):
+            metrics[kind] = table
+            metrics["context"] = {
+                name: {"accuracy": _accuracy(of_context), "samples": len(of_context)}
+                for name, of_context in context.items()
+                if of_context
+            }
+    return Result(headline=metrics["img"], metrics=metrics)
+
+
+def _accuracy(scores: Sequence[SampleScore]) -> float | None:
+    return percent(int(score["correct"]) for score in scores)
+
+
+# --- data sources -----------------------------------------------------------------------------------------------
+
+SUBJECTS = {"natural science": "NAT", "social science": "SOC", "language science": "LAN"}
+
+
+def load_answers(argument: str) -> Dataset:
+    """`answers:FILE`: what was asked, from stored answers that carry their gold (id, has_image, n_choices, gold)."""
+    samples = []
+    for where, row in read_stored("scienceqa", argument, ("id", "has_image", "n_choices", "gold")):
+        images = (NamedImage(f"{row['id']}/image.png"),) if row["has_image"] else ()
+        choices = [""] * int(row["n_choices"])
+        samples.append(_sample(str(row["id"]), "", choices, row["gold"], images, {}, where))
+    return _dataset(f"answers:{argument}", samples, has_images=False)
+
+
+def load_llava(argument: str) -> Dataset:
+    """`llava:DIR`: LLaVA's folder, with `llava_test_CQM-A.json`, `problems.json` and `images/test/`."""
+    path = locate("scienceqa", argument, "llava_test_CQM-A.json")
+    problems = read_json("scienceqa", path.parent / "problems.json", dict)
+    samples = []
+    for number, row in enumerate(read_json("scienceqa", path, list), start=1):
+        where = f"scienceqa: {path} question {number}"
+        check_fields(row, ("id", "conversations"), where)
+        problem = problems.get(str(row["id"]))
+        check_fields(
+            problem, ("question", "choices", "answer"), f"scienceqa: {path.parent / 'problems.json'} id {row['id']}"
+        )
+        images = (ImageFile(path.parent / "images" / "test" / row["image"]),) if row.get("image") else ()
+        text, letter = (turn.get("value") for turn in row["conversations"][:2])
+        gold = _letter(problem["answer"], where)
+        if letter != gold:
+            raise UserError(
+                f"{where}: the answer is {letter!r} here and {gold!r} in problems.json; are they of one version?"
+            )
+        meta = {**_kinds(problem), "llava_text": text.replace("<image>", "").strip()}
+        samples.append(_sample(str(row["id"]), problem["question"], problem["choices"], gold, images, meta, where))
+    return _dataset(f"llava:{argument}", samples)
+
+
+def load_tsv(argument: str) -> Dataset:
+    """`tsv:FILE`: VLMEvalKit's ScienceQA_TEST.tsv, whose questions all have a picture."""
+    path = Path(argument)
+    samples = []
+    optional = ["hint", "subject", "grade", *ascii_uppercase[:6]]
+    for row in read_tsv(path, ["question", "answer"], optional):
+        where = f"scienceqa: {path} line {row.line}"
+        choices = [row.text(letter) for letter in ascii_uppercase[:6] if row.values.get(letter) is not None]
+        meta = _kinds(row.values)
+        samples.append(
+            _sample(row.text("index"), row.text("question"), choices, row.text("answer"), (row.image,), meta, where)
+        )
+    return _dataset(f"tsv:{argument}", samples)
+
+
+def load_hub(argument: str) -> Dataset:
+    """`hub`: all of lmms-lab/ScienceQA's test split; `hub:img`: the questions with a picture. `@REVISION` pins."""
+    name, _, revision = argument.partition("@")
+    name, revision = name or "all", revision or HUB_REVISION
+    if name not in HUB_CONFIGS:
+        raise unknown("part of ScienceQA", name, HUB_CONFIGS)
+    files = download_dataset(HUB_REPOSITORY, revision, f"{HUB_CONFIGS[name]}/test-*.parquet")
+    samples = []
+    columns = ["question", "choices", "answer", "hint", "subject", "grade"]
+    for number, row in enumerate(read_parquet(files, columns, heavy=["image"])):
+        where = f"scienceqa: {row.path.name} row {row.number}"
+        images = (row.picture("image", f"{name}-{number}"),) if row.has_picture("image") else ()
+        gold = _letter(row.values["answer"], where)
+        meta = _kinds(row.values)
+        samples.append(
+            _sample(f"{name}-{number}", row.values["question"], row.values["choices"], gold, images, meta, where)
+        )
+    return _dataset(f"hub:{name}@{resolved_revision(files, revision)}", samples)
+
+
+def _kinds(record: Mapping[str, Any]) -> dict[str, str]:
+    """Hint, subject and grade of a question, as far as the data say."""
+    kinds = {"hint": record.get("hint") or ""}
+    if record.get("subject"):
+        kinds["subject"] = SUBJECTS.get(record["subject"], record["subject"])
+    grade = str(record.get("grade") or "").removeprefix("grade")
+    if grade.isdecimal():
+        kinds["grade"] = "G1-6" if int(grade) <= 6 else "G7-12"
+    return kinds
+
+
+def _letter(answer: Any, where: str) -> str:
+    if not isinstance(answer, int) or not 0 <= answer < len(ascii_uppercase):
+        raise UserError(f"{where}: the answer {answer!r} is not the number of an option")
+    return ascii_uppercase[answer]
+
+
+def _sample(
+    name: str,
+    question: str,
+    choices: Sequence[str],
+    gold: str,
+    images: tuple[ImageRef, ...],
+    meta: Mapping[str, str],
+    where: str,
+) -> Sample:
+    if gold not in ascii_uppercase[: len(choices)] or len(gold) != 1:
+        raise UserError(f"{where}: the answer {gold!r} is none of the {len(choices)} options")
+    return Sample(
+        id=name, question=question, images=images, gold=gold, group=name, meta={**meta, "choices": tuple(choices)}
+    )
+
+
+def _dataset(source: str, samples: Sequence[Sample], has_images: bool = True) -> Dataset:
+    sizes = (len(samples), sum(bool(sample.images) for sample in samples))
+    part = next((name for name, size in SIZES.items() if size == sizes), None)
+    version = {
+        "all": "the 4,241 test questions, 2,017 of them with a picture",
+        "img": "the 2,017 test questions with a picture",
+        None: f"{sizes[0]:,} questions, {sizes[1]:,} of them with a picture; the test set has 4,241 and 2,017",
+    }[part]
+    return Dataset(source, version, samples, official=part is not None, has_images=has_images)
+
+
+def answer_id(answer: Mapping[str, Any]) -> str:
+    """Sample id of an answer: `question_id` as LLaVA calls it, or `id`."""
+    return str(answer["question_id"] if "question_id" in answer else answer["id"])
+
+
+TASK = Task(
+    name="scienceqa",
+    title="SQA-IMG",
+    card=Card(
+        measures="multiple-choice questions from school science, with and without a picture and a hint",
+        size="4,241 test questions with 2 to 5 options, 2,017 of them with a picture (SQA-IMG)",
+        licence="CC BY-NC-SA 4.0",
+        citation="Lu et al., Learn to Explain: Multimodal Reasoning via Thought Chains for Science Question Answering, NeurIPS 2022 (arXiv 2209.09513)",
+        pitfalls=(
+            "Papers print the accuracy on the questions with a picture; the others are answered, too.",
+            'LLaVA\'s parser understands "A", "A. text" and "The answer is A.", but neither "A." nor "(A)" nor "a".',
+            "Pictures are fed unpadded by MoE-LLaVA, padded to a square by LLaVA.",
+            "The hub's rows carry no ids: LLaVA's answer files need --data llava:DIR.",
+        ),
+    ),
+    max_new_tokens=1024,
+    protocols={
+        "llava": TaskProtocol("IMG accuracy (%)", prompt_llava, score_llava, aggregate),
+        "lmms-eval": TaskProtocol("IMG accuracy (%)", prompt_lmms_eval, score_lmms_eval, aggregate, max_new_tokens=16),
+        "vlmevalkit": TaskProtocol(
+            "IMG accuracy (%)", prompt_vlmevalkit, score_vlmevalkit, aggregate, max_new_tokens=2048
+        ),
+    },
+    sources={"answers": load_answers, "llava": load_llava, "tsv": load_tsv, "hub": load_hub},
+    unpadded_families=frozenset({"moe-llava"}),
+    answer_id=answer_id,
+)

@@ -1,0 +1,217 @@
+"""TextVQA: questions whose answers must be read in the picture, each answered by ten people.
+
+LLaVA's prompts hold the words that an OCR system found ("Reference OCR token"), the other protocols' do not: compare
+numbers only between runs that were asked the same way.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from moe_eval.errors import UserError, unknown
+from moe_eval.images import EncodedImage, ImageRef
+from moe_eval.metrics.answer_text import normalise_m4c, normalise_vlmevalkit
+from moe_eval.metrics.consensus import consensus, count_matches
+from moe_eval.metrics.means import percent
+from moe_eval.sources.annotators import parse_list, ten_answers
+from moe_eval.sources.hub import download_dataset, resolved_revision
+from moe_eval.sources.llava import PictureFolder, check_texts, locate, read_json, read_questions
+from moe_eval.sources.parquet import read_parquet
+from moe_eval.sources.tsv import read_tsv
+from moe_eval.task import Card, Dataset, Result, Sample, SampleScore, Task, TaskProtocol
+from tasks.prompts import SHORT_ANSWER, short_answer
+
+__all__ = ["TASK", "question_of_prompt"]
+
+SPLITS = {"validation": 5_000, "test": 5_734, "train": 34_602}
+"""The hub's names of the splits and their sizes; the first is the one that papers report."""
+
+OCR_LINE = "Reference OCR token: "
+
+HUB_REPOSITORY = "lmms-lab/textvqa"
+HUB_REVISION = "main"
+"""The branch; runs record the commit that it stood for. Pin one with `hub@REVISION`."""
+
+
+# --- protocols --------------------------------------------------------------------------------------------------
+
+
+def prompt_llava(sample: Sample) -> str:
+    """The question, the line of OCR tokens (there even if none was found), and the short-answer suffix.
+
+    Raises:
+        UserError: for data that do not say which tokens there are.
+    """
+    if "ocr" not in sample.meta:
+        raise UserError(
+            "textvqa: these data have no OCR tokens, which the protocol llava puts into its prompts; "
+            "use --protocol vlmevalkit, or --data hub or llava:DIR"
+        )
+    return short_answer(f"{sample.question}\n{OCR_LINE}{sample.meta['ocr']}")
+
+
+def prompt_lmms_eval(sample: Sample) -> str:
+    """The question, all but its first letter in lower case, and the short-answer suffix."""
+    return short_answer(sample.question.capitalize())
+
+
+def prompt_vlmevalkit(sample: Sample) -> str:
+    """The question and the short-answer suffix."""
+    return short_answer(sample.question)
+
+
+def score_m4c(sample: Sample, response: str) -> SampleScore:
+    """m4c's normalisation of prediction and answers, as LLaVA's `m4c_evaluator.py` and lmms-eval score."""
+    return _scored(sample, response, normalise_m4c)
+
+
+def score_vlmevalkit(sample: Sample, response: str) -> SampleScore:
+    """VLMEvalKit's normalisation of prediction and answers."""
+    return _scored(sample, response, normalise_vlmevalkit)
+
+
+def aggregate(scores: Sequence[SampleScore]) -> Result:
+    """Mean accuracy in percent."""
+    return Result(percent(float(score["score"]) for score in scores if "score" in score), {})
+
+
+def _scored(sample: Sample, response: str, normalise: Callable[[str], str]) -> SampleScore:
+    prediction = normalise(response)
+    if sample.gold is None:
+        return {"prediction": prediction}
+    matches = count_matches(prediction, sample.gold, normalise)
+    return {"prediction": prediction, "score": consensus(matches, len(sample.gold))}
+
+
+PROTOCOLS = {
+    "llava": TaskProtocol("accuracy (%)", prompt_llava, score_m4c, aggregate),
+    "lmms-eval": TaskProtocol("accuracy (%)", prompt_lmms_eval, score_m4c, aggregate, max_new_tokens=1024),
+    "vlmevalkit": TaskProtocol("accuracy (%)", prompt_vlmevalkit, score_vlmevalkit, aggregate, max_new_tokens=2048),
+}
+
+
+# --- data sources -----------------------------------------------------------------------------------------------
+
+
+def load_llava(argument: str) -> Dataset:
+    """`llava:DIR`: LLaVA's folder, with `TextVQA_0.5.1_val.json` and `train_images/`."""
+    path = locate("textvqa", argument, "llava_textvqa_val_v051_ocr.jsonl")
+    pictures = PictureFolder(path.parent / "train_images")
+    annotations = path.parent / "TextVQA_0.5.1_val.json"
+    gold = _read_annotations(annotations)
+    samples = []
+    for where, text, row in read_questions("textvqa", path, SHORT_ANSWER):
+        question, line, ocr = text.partition(f"\n{OCR_LINE}")
+        if not line:
+            raise UserError(f"{where}: text has no line {OCR_LINE!r}; LLaVA's questions with OCR tokens are wanted")
+        sample_id = _id(row["question_id"], question)
+        if sample_id not in gold:
+            raise UserError(f"{where}: {annotations} has no question {question!r} about picture {row['question_id']}")
+        samples.append(_sample(sample_id, question, pictures[row["image"]], gold[sample_id], {"ocr": ocr}))
+    return _dataset(f"llava:{argument}", samples, pictures.exists)
+
+
+def load_hub(argument: str) -> Dataset:
+    """`hub`: the validation split from the Hugging Face hub, with OCR tokens; or `hub:test`. `@REVISION` pins."""
+    split, _, revision = argument.partition("@")
+    split = split or "validation"
+    if split not in SPLITS:
+        raise unknown("split of TextVQA", split, SPLITS)
+    files = download_dataset(HUB_REPOSITORY, revision or HUB_REVISION, f"data/{split}-*.parquet")
+    pictures: dict[str, EncodedImage] = {}
+    samples = []
+    for row in read_parquet(files, ["image_id", "question", "answers", "ocr_tokens"], heavy=["image"]):
+        values, image = row.values, f"{row.values['image_id']}.jpg"
+        if image not in pictures:
+            pictures[image] = row.picture("image", image)
+        answers = ten_answers(values["answers"], f"textvqa: {row.path} row {row.number}: answers")
+        meta = {"ocr": ", ".join(values["ocr_tokens"] or ())}
+        sample_id = _id(values["image_id"], values["question"])
+        samples.append(_sample(sample_id, values["question"], pictures[image], answers, meta))
+    return _dataset(f"hub:{split}@{resolved_revision(files, revision or HUB_REVISION)}", samples)
+
+
+def load_tsv(argument: str) -> Dataset:
+    """`tsv:FILE`: VLMEvalKit's `TextVQA_VAL.tsv`, which has no OCR tokens."""
+    samples = []
+    for row in read_tsv(Path(argument), ["question", "answer"]):
+        where = f"textvqa: {argument} line {row.line}: answer"
+        answers = ten_answers(parse_list(row.text("answer"), where), where)
+        samples.append(_sample(row.text("index"), row.text("question"), row.image, answers, {}))
+    return _dataset(f"tsv:{argument}", samples)
+
+
+def question_of_prompt(prompt: str) -> str:
+    """The question in a prompt that LLaVA stored, in lower case: with it and the picture it finds the annotation.
+
+    Raises:
+        ValueError: for a prompt that LLaVA's scorer does not understand either.
+    """
+    lines = prompt.split("\n")
+    if prompt.startswith("OCR tokens: "):
+        match = re.search("Question: (.*?) Short answer:", prompt, re.DOTALL)
+        if match:
+            return match[1].lower()
+    elif OCR_LINE in prompt and len(lines) == 3:
+        return lines[1 if prompt.startswith(OCR_LINE.rstrip()) else 0].lower()
+    elif len(lines) == 2:
+        return lines[0].lower()
+    raise ValueError(f"no TextVQA question in the prompt {prompt[:80]!r}")
+
+
+def answer_id(answer: Mapping[str, Any]) -> str:
+    """LLaVA's `question_id` is the picture's; which of its questions was asked, the stored `prompt` says."""
+    question = answer["question"] if "question" in answer else question_of_prompt(answer["prompt"])
+    return _id(answer["question_id"], question)
+
+
+def _id(image_id: Any, question: str) -> str:
+    return f"{image_id}:{question.lower()}"
+
+
+def _read_annotations(path: Path) -> dict[str, tuple[str, ...] | None]:
+    records = read_json("textvqa", path, dict).get("data")
+    if not isinstance(records, list):
+        raise UserError(f"textvqa: {path}: no list under 'data'; is it TextVQA's annotation file?")
+    gold = {}
+    for number, record in enumerate(records, start=1):
+        where = f"textvqa: {path} record {number}"
+        check_texts(record, ("image_id", "question"), where)
+        gold[_id(record["image_id"], record["question"])] = ten_answers(record.get("answers"), f"{where}: answers")
+    return gold
+
+
+def _sample(
+    sample_id: str, question: str, picture: ImageRef, answers: tuple[str, ...] | None, meta: Mapping[str, str]
+) -> Sample:
+    return Sample(sample_id, question, (picture,), answers, group=picture.name, meta=meta)
+
+
+def _dataset(source: str, samples: Sequence[Sample], has_images: bool = True) -> Dataset:
+    split = next((name for name, size in SPLITS.items() if size == len(samples)), None)
+    version = f"{len(samples):,} questions of {split or 'an unknown split'}"
+    return Dataset(source, version, samples, official=split == "validation", has_images=has_images)
+
+
+TASK = Task(
+    name="textvqa",
+    title="TextVQA",
+    card=Card(
+        measures="reading text in pictures to answer questions about it",
+        size="validation (v0.5.1) 5,000 questions on 3,166 OpenImages pictures; test 5,734 (hidden answers)",
+        licence="CC BY 4.0",
+        citation="Singh et al., Towards VQA Models That Can Read, CVPR 2019 (arXiv 1904.08920)",
+        pitfalls=(
+            "LLaVA's prompts hold OCR tokens, lmms-eval's and VLMEvalKit's do not: that is worth several points.",
+            "lmms-eval writes all but the first letter of the question in lower case, which hurts names.",
+            "LLaVA's question_id is the picture's and not unique; answers are joined by picture and question.",
+            'VLMEvalKit keeps a period beside a digit ("3." is not "3") and splits off no \'s: 0.6 % of the answers score otherwise.',
+            "VLMEvalKit's TSV has no OCR tokens, so the protocol llava cannot be asked with it.",
+        ),
+    ),
+    max_new_tokens=128,
+    protocols=PROTOCOLS,
+    sources={"llava": load_llava, "hub": load_hub, "tsv": load_tsv},
+    answer_id=answer_id,
+)
