@@ -73,6 +73,9 @@ VERSIONS = {
 HUB_REVISION = "main"
 """The branch; runs record the commit that it stood for. Pin one with `hub@REVISION`."""
 
+HUB_REVISIONS = {"lmms-lab/MMBench_EN": "ecd23e001f5c649c959eda84b846a01cc6fafbde"}
+"""Repositories whose commit is known, from a stored copy of the hub's page."""
+
 HUB_FILES = {
     "dev": ("lmms-lab/MMBench_EN", "data/dev-*.parquet", "en"),
     "dev-new": ("lmms-lab/MMBench", "en/dev-*.parquet", "en"),
@@ -378,10 +381,11 @@ def _tsv_rows(path: Path) -> list[Sample]:
 def load_hub(argument: str) -> Dataset:
     """`hub`: the papers' 4,377 dev rows; `hub:dev-new`, `hub:test`, `hub:cn-dev`, `hub:cn-test`. `@REVISION` pins."""
     name, _, revision = argument.partition("@")
-    name, revision = name or "dev", revision or HUB_REVISION
+    name = name or "dev"
     if name not in HUB_FILES:
         raise unknown("split of MMBench", name, HUB_FILES)
     repository, pattern, language = HUB_FILES[name]
+    revision = revision or HUB_REVISIONS.get(repository, HUB_REVISION)
     files = download_dataset(repository, revision, pattern)
     columns = ["index", "question", "hint", *LETTERS, "answer", "category", "L2-category", "split"]
     rows = []

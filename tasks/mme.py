@@ -49,8 +49,8 @@ SIZES = {name: size for section in SUBTASKS.values() for name, size in section.i
 YES_OR_NO = "Please answer yes or no."
 
 HUB_REPOSITORY = "lmms-lab/MME"
-HUB_REVISION = "main"
-"""The branch; runs record the commit that it stood for. Pin one with `hub@REVISION`."""
+HUB_REVISION = "d6c9023f017b564f7b3ccccf5348166bce8fdbcd"
+"""Read off a stored copy of the hub's page. Override with `hub@REVISION`."""
 
 
 # --- asking -----------------------------------------------------------------------------------------------------

@@ -12,9 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from tasks import mmbench, mme
 from tests.hub_server import HubServer
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+PINNED = {"lmms-lab/MME": mme.HUB_REVISION, **mmbench.HUB_REVISIONS}
 TEXT = pa.string()
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", TEXT)])
 
@@ -101,7 +103,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory):
     )
     with HubServer() as server:
         for name in ("MME", "ScienceQA", "MMBench_EN", "MMBench", "MMVet"):
-            server.add("dataset", f"lmms-lab/{name}", root / name, COMMIT)
+            server.add("dataset", f"lmms-lab/{name}", root / name, PINNED.get(f"lmms-lab/{name}", COMMIT))
         yield server
 
 
@@ -120,7 +122,7 @@ def load(hub: HubServer, home: Path, task: str, source: str) -> dict | str:
 
 def test_mme(hub, home):
     data = load(hub, home, "mme", "hub")
-    assert data["source"] == f"hub@{COMMIT}"
+    assert data["source"] == f"hub@{mme.HUB_REVISION}"
     first, second = data["samples"]
     assert first["prompt"] == "Is it A?\nAnswer the question using a single word or phrase."
     assert (first["id"], first["gold"], second["gold"]) == ("OCR/1.jpg: Is it A?", "yes", "no")
@@ -171,6 +173,7 @@ def test_a_renamed_column_is_one_line(tmp_path, task):
     renamed = {("prompt" if name == "question" else name): kind for name, kind in schema.items()}
     write(tmp_path / "repository", file, renamed, [])
     with HubServer() as server:
-        server.add("dataset", f"lmms-lab/{repository}", tmp_path / "repository", COMMIT)
+        name = f"lmms-lab/{repository}"
+        server.add("dataset", name, tmp_path / "repository", PINNED.get(name, COMMIT))
         message = load(server, tmp_path / "home", task, "hub")
     assert f"{Path(file).name}: no column question (it has " in message

@@ -10,10 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tasks import gqa
 from tests.hub_server import HubServer
 from tests.tables import encoded_picture
 
 COMMIT = "c0ffee" + "0" * 34
+PINNED = {"lmms-lab/GQA": gqa.HUB_REVISION}
 
 DESCRIBE = """
 import importlib, json, sys
@@ -121,7 +123,7 @@ class Hub:
         file = self.folder / name / path
         file.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(pa.Table.from_pylist(rows, schema=schema), file, row_group_size=2)
-        self.server.add("dataset", name, self.folder / name, COMMIT)
+        self.server.add("dataset", name, self.folder / name, PINNED.get(name, COMMIT))
 
     def run(self, code: str, *arguments: str) -> str:
         """What a fresh process prints, or its one line of error."""
@@ -193,7 +195,7 @@ def test_textvqa_test_is_hidden(hub):
 def test_gqa_questions_are_joined_to_pictures(hub):
     add_gqa(hub, gqa_row())
     data = hub.describe("gqa", "hub")
-    assert (data["source"], data["id"], data["gold"]) == (f"hub@{COMMIT}", "201307251", "no")
+    assert (data["source"], data["id"], data["gold"]) == (f"hub@{gqa.HUB_REVISION}", "201307251", "no")
     assert (data["group"], data["picture"]) == ("n161313.jpg", [16, 12])
     assert data["meta"]["question"] == {
         "question_id": "201307251",
