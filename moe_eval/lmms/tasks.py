@@ -5,7 +5,8 @@ answer per document, in our run folders. lmms-eval is imported when the first ta
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -35,7 +36,8 @@ def load_lmms_task(name: str) -> Task:
         UserError: when lmms-eval is not installed, knows no such task, cannot load it, or when the task asks for
             something else than one text answer per document.
     """
-    theirs = _load(name)
+    with _truncated_pictures_as_before():
+        theirs = _load(name)
     if theirs.OUTPUT_TYPE != "generate_until":
         raise UserError(
             f"{LMMS_PREFIX}{name}: asks for {theirs.OUTPUT_TYPE}, which a run cannot hold; "
@@ -78,6 +80,18 @@ def _load(name: str) -> Any:
         task.set_config("num_fewshot", 0)
     task.set_fewshot_seed(1234)  # lmms-eval's default
     return task
+
+
+@contextmanager
+def _truncated_pictures_as_before() -> Iterator[None]:
+    """lmms-eval makes Pillow read broken pictures, in the whole process, when it is imported; for us they are errors."""
+    from PIL import ImageFile
+
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 @cache

@@ -19,12 +19,15 @@ import lmms_eval.tasks
 import pandas as pd
 from lmms_eval.api.task import ConfigurableTask
 from lmms_eval.utils import load_yaml_config
+from PIL import ImageFile
 
 from moe_eval.images import NamedImage
 from moe_eval.lmms.request import max_new_tokens
 from moe_eval.registry import find_task
 from moe_eval.task import Sample
 from tests.vectors import read_vectors
+
+ImageFile.LOAD_TRUNCATED_IMAGES = False  # lmms-eval sets it, for all other tests, too
 
 VECTORS = Path(__file__).parents[1] / "data" / "vectors"
 

@@ -13,6 +13,7 @@ pytest.importorskip("lmms_eval", reason="lmms-eval is not installed: make test E
 
 import torch
 from lmms_eval.api.instance import Instance
+from PIL import ImageFile
 
 from moe_eval.engine.backend import Request
 from moe_eval.engine.generate import GenerateBackend, encode
@@ -22,6 +23,8 @@ from moe_eval.lmms.model import MoELlava
 from moe_eval.mini.scenes import make_scenes
 from tests.lmms_task import write_task
 from tests.tiny_llava import save_tiny_llava
+
+ImageFile.LOAD_TRUNCATED_IMAGES = False  # lmms-eval sets it, for all other tests, too
 
 SCENES = make_scenes(3, seed=1)
 DOCS = [{"image": scene.open(), "question": f"What, {number}?"} for number, scene in enumerate(SCENES)]

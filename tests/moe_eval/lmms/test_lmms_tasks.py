@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -81,6 +83,16 @@ def test_an_answer_that_the_task_cannot_score_is_named(task, monkeypatch):
     monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
     with pytest.raises(UserError, match=r"lmms:tiny_own: document 1 cannot be scored: ValueError: no such answer"):
         task.protocol("lmms-eval").score(task.load("lmms").samples[1], "make it fail")
+
+
+def test_broken_pictures_stay_errors(file):
+    """In a process of its own, for lmms-eval changes Pillow once, when it is first imported."""
+    code = (
+        f"from moe_eval.registry import find_task; find_task({f'lmms:{file}'!r}); "
+        "from PIL import ImageFile; print(ImageFile.LOAD_TRUNCATED_IMAGES)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.endswith("False\n")
 
 
 def test_sampling_is_not_silently_replaced(tmp_path):
