@@ -35,7 +35,9 @@ TaskFileOption = Annotated[
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line: exit code 0, or 2 after one line on stderr; a traceback only with `--debug`."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # its warnings are about files that we check ourselves
+    # Their warnings are about files that we check ourselves, and about retries before an error that we report.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     # Importing torch and transformers makes a million objects and no garbage: looking for it takes 0.7 s while they
     # are imported, and 0.8 s at exit.
     gc.set_threshold(100_000, 50, 100)

@@ -28,10 +28,13 @@ def convert(
 
     Example: moellava convert LanguageBind/MoE-LLaVA-Phi2-2.7B-4e checkpoints/moe-llava-2.7bx4
     """
+    from transformers.utils import logging
+
     from moellava.convert import ConversionError
     from moellava.convert import convert as convert_folder
     from moellava.zoo import fetch_source
 
+    logging.set_verbosity_error()  # its warnings are about files that we check ourselves
     try:
         repository, _, revision = source.partition("@")
         folder = Path(source) if Path(source).is_dir() else _fetch(repository, revision, fetch_source)

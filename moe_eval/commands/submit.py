@@ -35,6 +35,8 @@ def submit_run(folder: Path, data: str | None, out: Path | None) -> str:
     assert asked is not None  # run.json is there
     answers = read_answers(task, asked, path)
     check_complete(task, asked, answers, path)
+    if not any(answers.values()):
+        raise UserError(f"{path}: all {len(answers):,} answers are empty, as in imported grades; nothing to submit")
     wanted = task.load(data) if data else asked
     _check_split(task, submission, wanted, answers)
     file = out or folder / submission.filename

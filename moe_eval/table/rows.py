@@ -6,6 +6,8 @@ from typing import Literal
 
 __all__ = ["Column", "Layout", "Row", "best_rows"]
 
+DECIMALS = 1  # of all numbers in tables, as papers print them
+
 
 @dataclass(frozen=True)
 class Column:
@@ -74,7 +76,8 @@ class Row:
 
 
 def best_rows(rows: Sequence[Row], column: Column) -> set[int]:
-    """Indices of the rows with the best value of a column among comparable rows.
+    """Indices of the rows with the best value of a column among comparable rows, at the precision of the tables:
+    published values are rounded, and what prints equal is equal.
 
     Nothing is marked where there is nothing to choose: a row without comparable ones, or all of them equal.
     """
@@ -83,7 +86,7 @@ def best_rows(rows: Sequence[Row], column: Column) -> set[int]:
     best: set[int] = set()
     for data in {row.data.get(column.name) for row in rows}:
         values = {
-            index: row.values[column.name]
+            index: round(row.values[column.name], DECIMALS)
             for index, row in enumerate(rows)
             if column.name in row.values and row.data.get(column.name) == data
         }

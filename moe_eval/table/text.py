@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from moe_eval.table.rows import Layout, Row, best_rows
+from moe_eval.table.rows import DECIMALS, Layout, Row, best_rows
 
 __all__ = ["FACTS", "Cell", "TextTable", "format_parameters", "to_text"]
 
@@ -77,7 +77,7 @@ def to_text(rows: Sequence[Row], layout: Layout) -> TextTable:
 def _cell_text(row: Row, column: str) -> str:
     if column in row.pending:
         return "pending"
-    return f"{row.values[column]:.1f}" if column in row.values else ""
+    return f"{row.values[column]:.{DECIMALS}f}" if column in row.values else ""
 
 
 def format_parameters(count: float | None) -> str:

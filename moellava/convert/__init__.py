@@ -28,7 +28,7 @@ from moellava.convert.source import (
 )
 from moellava.convert.tokenizer import IMAGE_TOKEN, load_tokenizer
 from moellava.convert.tower import Tower, find_tower
-from moellava.convert.writer import ShardWriter, whole_folder
+from moellava.convert.writer import ShardWriter, check_free, whole_folder
 from moellava.processing import MoELlavaProcessor
 
 __all__ = ["ConversionError", "convert"]
@@ -59,6 +59,7 @@ def convert(source: Path, out: Path, *, base: Path | None = None, progress: bool
     Raises:
         ConversionError: anything wrong with the source, naming file and key; `out` is not created then.
     """
+    check_free(out)
     config = read_config(source)
     family = family_of(config, source)
     files = _language_model_files(source, base)

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from moellava.convert.source import ConversionError
 
-__all__ = ["ShardWriter", "whole_folder"]
+__all__ = ["ShardWriter", "check_free", "whole_folder"]
 
 
 class ShardWriter:
@@ -52,6 +52,12 @@ class ShardWriter:
         self._pending, self._pending_bytes = {}, 0
 
 
+def check_free(out: Path) -> None:
+    """ConversionError if there is something at `out`."""
+    if out.exists():
+        raise ConversionError(f"{out}: exists already; remove it or choose another OUT")
+
+
 @contextmanager
 def whole_folder(out: Path) -> Iterator[Path]:
     """A temporary folder beside `out` that becomes `out` when the block ends well and vanishes when it does not.
@@ -61,6 +67,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
     Raises:
         ConversionError: `out` exists, or another process is writing it.
     """
+    check_free(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.parent / f".{out.name}.partial"
     lock = FileLock(out.parent / f".{out.name}.lock")
@@ -69,8 +76,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
     except Timeout:
         raise ConversionError(f"{out}: another process is converting into it; wait for it") from None
     try:
-        if out.exists():
-            raise ConversionError(f"{out}: exists already; remove it or choose another OUT")
+        check_free(out)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         yield partial

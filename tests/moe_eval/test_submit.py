@@ -34,12 +34,12 @@ def answer(task: str, source: str, folder: Path, reply: str = "Macy's") -> Path:
     return folder
 
 
-def make_mmvet(tmp_path: Path, questions: int) -> Path:
+def make_mmvet(tmp_path: Path, questions: int, reply: str = "Macy's") -> Path:
     data = tmp_path / "data"
     write_picture(data / "images" / "a.png")
     lines = [{"question_id": number, "image": "a.png", "text": f"What is {number}?"} for number in range(questions)]
     (data / "llava-mm-vet.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return answer("mmvet", f"llava:{data}", tmp_path / "run")
+    return answer("mmvet", f"llava:{data}", tmp_path / "run", reply)
 
 
 def test_mmvet(tmp_path, capsys):
@@ -51,6 +51,12 @@ def test_mmvet(tmp_path, capsys):
     written = json.loads((run / "mmvet.json").read_text())
     assert list(written) == [f"v1_{number}" for number in range(218)]
     assert set(written.values()) == {"Macy's"}
+
+
+def test_answers_that_are_all_empty_are_refused(tmp_path, capsys):
+    code, _, err = call(capsys, "submit", make_mmvet(tmp_path, 218, reply=""))
+    assert code == 2
+    assert "all 218 answers are empty" in err
 
 
 def test_a_part_of_a_split_is_refused(tmp_path, capsys):
