@@ -97,6 +97,19 @@ def test_best_is_marked_among_rows_about_the_same_questions(rows):
     assert best_rows(rows, column["adversarial Yes"]) == set()
 
 
+def test_values_that_print_equal_are_equally_good():
+    rows = published_rows(
+        [
+            number("Exact", POPE_SPLITS, "mean_f1", 85.946, "here"),
+            number("Rounded", POPE_SPLITS, "mean_f1", 85.9, "paper"),
+            number("Worse", POPE_SPLITS, "mean_f1", 85.8, "paper"),
+        ],
+        POPE,
+    )
+    column = next(column for column in POPE.columns if column.name == "mean F1")
+    assert best_rows(rows, column) == {0, 1}
+
+
 @pytest.mark.parametrize(("published", "models"), [("own", ["mine_1", "Sparse & <Co>"]), ("none", ["mine_1"])])
 def test_published_rows_can_be_left_out(runs, published, models):
     assert [row.model for row in build_rows(find_runs([runs]), PUBLISHED, POPE, published)] == models
