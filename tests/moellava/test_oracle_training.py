@@ -3,39 +3,21 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
-from safetensors.torch import load_file
 
 from moellava import MoELlavaForConditionalGeneration, MoELlavaProcessor
 from moellava.convert import convert
-from tests.moellava.test_oracle import record_routing
+from tests.moellava.test_oracle import UPSTREAM_IMAGE_ID, Oracle, record_routing
 
-UPSTREAM_IMAGE_ID = -200
 ITEMS = {"images": (0, 1), "mixed": (0, 2)}  # of conversations.json
 RELATIVE = 1e-5
 
 
-@dataclass
-class TrainingOracle:
+class TrainingOracle(Oracle):
     """One case with recorded training steps beside its converted model."""
-
-    folder: Path
-    model: MoELlavaForConditionalGeneration
-    processor: MoELlavaProcessor
-
-    @cached_property
-    def record(self) -> dict:
-        return json.loads((self.folder / "io.json").read_text())
-
-    @cached_property
-    def tensors(self) -> dict[str, torch.Tensor]:
-        return load_file(self.folder / "io.safetensors")
 
     def batch(self, kind: str) -> dict[str, torch.Tensor]:
         """Right-padded ids, mask, labels and padded pictures, as the original's last stage makes them."""
@@ -44,11 +26,7 @@ class TrainingOracle:
         recorded = self.record["stages"][last_stage]["before"]["items"]
         rows = [self._expand(recorded[index]) for index in ITEMS[kind]]
         pad = torch.nn.utils.rnn.pad_sequence
-        pictures = [
-            Image.open(self.folder / "images" / name).convert("RGB")
-            for index in ITEMS[kind]
-            if (name := conversations[index].get("image"))
-        ]
+        pictures = [self.image(name) for index in ITEMS[kind] if (name := conversations[index].get("image"))]
         return {
             "input_ids": pad([ids for ids, _ in rows], batch_first=True, padding_value=0),
             "labels": pad([labels for _, labels in rows], batch_first=True, padding_value=-100),
