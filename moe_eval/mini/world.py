@@ -184,7 +184,8 @@ def _scenes(
 
 def _labels(generator: random.Random, count: int) -> list[tuple[str, str]]:
     """Different (colour, shape) pairs; weights fall along the family's list, so that some are common and some rare."""
-    palette, kit = generator.choice(PALETTES), generator.choice(KITS)
+    palette: tuple[str, ...] = generator.choice(PALETTES)
+    kit: tuple[str, ...] = generator.choice(KITS)
     if generator.random() < 0.25:  # strangers: every pair can be met, as a rare one
         palette, kit = tuple(generator.sample(COLOURS, 4)), tuple(generator.sample(SHAPES, 4))
     pairs = [(colour, shape) for colour in palette for shape in kit]
