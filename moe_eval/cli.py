@@ -106,6 +106,10 @@ def run(
         bool, typer.Option(help="Draw second experts with noise, as the original's evaluation does.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the router noise.")] = 0,
+    ablate: Annotated[
+        str | None,
+        typer.Option(help="Take something away: image=grey (pictures become grey), image=none. A run of its own."),
+    ] = None,
 ) -> None:
     """Answer a task's questions with a model, score the answers, write the run.
 
@@ -128,6 +132,7 @@ def run(
         limit=limit,
         allow_missing=allow_missing,
         fresh=fresh,
+        ablation=ablate,
     )
 
 

@@ -74,6 +74,7 @@ class GenerationRecord(Record):
     num_beams: Literal[1] = 1
     max_new_tokens: int
     pad_images: bool
+    ablation: str | None = Field(default=None, description="what was taken away, such as image=grey; null: nothing")
 
 
 class ImportedFile(Record):

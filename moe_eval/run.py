@@ -15,6 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from moe_eval import environment
+from moe_eval.ablation import find_ablation
 from moe_eval.engine.backend import Backend, ModelInfo, Request, Unanswered
 from moe_eval.errors import UserError
 from moe_eval.journal import Journal
@@ -38,13 +39,15 @@ __all__ = ["RUN_FILES", "check_askable", "run_folder", "run_task"]
 RUN_FILES = ("run.json", "responses.jsonl", "scores.json", JUDGE_FILE, RECORDED_FILE)
 
 
-def run_folder(out: Path, model: str, task: str) -> Path:
-    """`out/<model>/<task>`, with both names made safe for a path.
+def run_folder(out: Path, model: str, task: str, ablation: str | None = None) -> Path:
+    """`out/<model>/<task>`, with both names made safe for a path; ablated runs lie beside, not among, the others.
 
     >>> run_folder(Path("results/runs"), "hf:llava-hf/llava-1.5-7b-hf", "pope").as_posix()
     'results/runs/hf--llava-hf--llava-1.5-7b-hf/pope'
+    >>> run_folder(Path("results/runs"), "llava-1.5-7b", "pope", "image=grey").as_posix()
+    'results/runs/llava-1.5-7b--image=grey/pope'
     """
-    return out / _path_part(model) / _path_part(task)
+    return out / _path_part(f"{model}@{ablation}" if ablation else model) / _path_part(task)
 
 
 def run_task(
@@ -54,6 +57,7 @@ def run_task(
     backend: Backend,
     folder: Path,
     *,
+    ablation: str | None = None,
     allow_missing: bool = False,
     fresh: bool = False,
     on_answer: Callable[[int, int], None] = lambda answered, total: None,
@@ -61,6 +65,7 @@ def run_task(
     """Answer what is not answered yet, score, and write the run's files.
 
     Args:
+        ablation: what is taken away from every question, a name of `moe_eval.ablation.ABLATIONS`.
         allow_missing: score without the samples whose pictures cannot be opened, instead of failing at the end.
         fresh: throw away what the folder holds of an earlier run.
         on_answer: called with (answered so far, all questions) at the start and after each answer.
@@ -70,7 +75,7 @@ def run_task(
             disk is full, or when pictures cannot be opened.
     """
     check_askable(task, dataset)
-    record = _describe(task, protocol_name, dataset, backend.describe())
+    record = _describe(task, protocol_name, dataset, backend.describe(), ablation)
     _make(folder)
     with _only_process(folder):
         if fresh:
@@ -102,7 +107,7 @@ def check_askable(task: Task, dataset: Dataset) -> None:
         )
 
 
-def _describe(task: Task, protocol_name: str, dataset: Dataset, model: ModelInfo) -> RunRecord:
+def _describe(task: Task, protocol_name: str, dataset: Dataset, model: ModelInfo, ablation: str | None) -> RunRecord:
     protocol = task.protocol(protocol_name)
     prompts = [protocol.prompt(sample) for sample in dataset.samples]
     digest = hashlib.sha256("\0".join(prompts).encode("utf-8", "surrogatepass")).hexdigest()
@@ -115,6 +120,7 @@ def _describe(task: Task, protocol_name: str, dataset: Dataset, model: ModelInfo
         generation=GenerationRecord(
             max_new_tokens=protocol.max_new_tokens or task.max_new_tokens,
             pad_images=model.family not in task.unpadded_families,
+            ablation=ablation,
         ),
     )
 
@@ -196,6 +202,7 @@ def _ask(
     """Journal the answers to all open questions; what could not be asked comes back."""
     prompt, generation = task.protocol(protocol_name).prompt, record.generation
     assert generation is not None  # only imported answers have none
+    ablate = find_ablation(generation.ablation) if generation.ablation else lambda request: request
     requests = (
         Request(
             id=sample.id,
@@ -209,7 +216,7 @@ def _ask(
     )
     unanswered = []
     on_answer(len(journal.responses), len(dataset.samples))
-    for answer in backend.generate(requests):
+    for answer in backend.generate(map(ablate, requests)):
         if isinstance(answer, Unanswered):
             unanswered.append(answer)
         else:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from moe_eval.ablation import find_ablation
 from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
 from moe_eval.registry import find_task, only_choice
@@ -24,16 +25,20 @@ def run_models(
     limit: int | None,
     allow_missing: bool,
     fresh: bool,
+    ablation: str | None = None,
 ) -> None:
     """Run, score, print; everything that can be wrong with names is found before the first model is loaded.
 
     Args:
         data: where samples come from; None: `mini`, or a task's only source.
         protocol: how questions are asked; None: `llava`, or a task's only protocol.
+        ablation: what is taken away from every question; None: nothing.
 
     Raises:
         UserError: see `moe_eval.run.run_task`.
     """
+    if ablation:
+        find_ablation(ablation)
     jobs = []
     for name in tasks:
         task = find_task(name)
@@ -48,8 +53,9 @@ def run_models(
         backend = GenerateBackend(model, batch_size)
         backend.describe()  # downloads and converts now, with its own progress, not below the bar of a task
         for task, asked_by, dataset in jobs:
-            folder = run_folder(out, model.name, task.name)
-            with tqdm(total=len(dataset.samples), desc=f"{model.name} {task.name}", unit="q") as bar:
+            folder = run_folder(out, model.name, task.name, ablation)
+            title = f"{model.name}, {ablation}" if ablation else model.name
+            with tqdm(total=len(dataset.samples), desc=f"{title} {task.name}", unit="q") as bar:
 
                 def advance(answered: int, total: int, bar: tqdm = bar) -> None:
                     bar.update(answered - bar.n)
@@ -60,8 +66,9 @@ def run_models(
                     dataset,
                     backend,
                     folder,
+                    ablation=ablation,
                     allow_missing=allow_missing,
                     fresh=fresh,
                     on_answer=advance,
                 )
-            print(f"\n{model.name}\n{summarise(scores)}\n\nwritten to {folder}\n", flush=True)
+            print(f"\n{title}\n{summarise(scores)}\n\nwritten to {folder}\n", flush=True)
