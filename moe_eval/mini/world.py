@@ -198,7 +198,7 @@ def _labels(generator: random.Random, count: int) -> list[tuple[str, str]]:
 
 def _object(generator: random.Random, colour: str, shape: str, column: int, row: int) -> SceneObject:
     size = generator.choice(SIZES)
-    radius = CELL * (generator.uniform(0.22, 0.26) if size == "small" else generator.uniform(0.38, 0.44))
+    radius = CELL * (generator.uniform(0.26, 0.30) if size == "small" else generator.uniform(0.40, 0.45))
     slack = 0.8 * (CELL / 2 - radius)
     return SceneObject(
         colour=colour,
