@@ -1,0 +1,64 @@
+"""From examples to a batch of tensors, padded or packed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from moellava.training.dataset import Example
+from moellava.training.labels import IGNORED
+from moellava.training.packing import Packing, block_mask, pack, unpacked
+from moellava.training.samples import DataError
+
+__all__ = ["Collator"]
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Batches of `ConversationDataset`'s examples; one row per conversation, or packed rows.
+
+    Returns a dict of
+        `input_ids`, `labels`: [rows, sequence] int64, padded on the right with `pad_token_id` and -100.
+        `attention_mask`: [rows, sequence] int64; packed: [rows, 1, sequence, sequence] bool, True = may look, and all
+            False for a padding token, which is how the model recognises one.
+        `position_ids`: packed only, [rows, sequence] int64, from 0 in every conversation.
+        `pixel_values`: [pictures, 3, height, width] float32, one per run of image tokens, in the order of the rows;
+            absent when the batch has no picture (the model then keeps projector and tower in the graph by itself).
+        `ids`: the items' files and ids.
+
+    Raises:
+        DataError: no label in the whole batch, whose loss would be undefined.
+    """
+
+    pad_token_id: int
+    packing: Packing | None = None
+
+    def __call__(self, examples: Sequence[Example]) -> dict:
+        ids = [example.id for example in examples]
+        conversations = [example.conversations for example in examples]
+        rows = unpacked(conversations) if self.packing is None else pack(conversations, self.packing)
+        input_ids = self._pad([row.input_ids for row in rows], self.pad_token_id)
+        labels = self._pad([row.labels for row in rows], IGNORED)
+        if (labels == IGNORED).all():
+            raise DataError(
+                f"nothing to learn in a batch of {', '.join(ids)}: leave these items out, or raise max_length"
+            )
+        batch: dict = {"input_ids": torch.from_numpy(input_ids), "labels": torch.from_numpy(labels)}
+        segment = self._pad([row.segment for row in rows], -1)
+        if self.packing is None:
+            batch["attention_mask"] = torch.from_numpy((segment >= 0).astype(np.int64))
+        else:
+            parent = self._pad([row.parent for row in rows], -1)
+            batch["attention_mask"] = torch.from_numpy(block_mask(segment, parent))[:, None]
+            batch["position_ids"] = torch.from_numpy(self._pad([row.position_ids for row in rows], 0))
+        pictures = [examples[example].pixel_values[picture] for row in rows for example, picture in row.pictures]
+        if pictures:
+            batch["pixel_values"] = torch.stack(pictures)
+        return batch | {"ids": ids}
+
+    def _pad(self, rows: Sequence[np.ndarray], value: int) -> np.ndarray:
+        padded = np.full((len(rows), max(len(row) for row in rows)), value, dtype=np.int64)
+        for number, row in enumerate(rows):
+            padded[number, : len(row)] = row
+        return padded

@@ -1,0 +1,158 @@
+"""From an item to token ids and labels, equal to the original preprocessing.
+
+The chat template is rendered once with and once without each answer; what the answer adds is learned, everything else is
+not. So the labels need no arithmetic on token counts, and hold for every chat template that grows turn by turn.
+Source of what must match: MoE-LLaVA `train.py` `preprocess_v1`, `preprocess_plain`; spec/training.md section 3.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+
+from moellava.processing import MoELlavaProcessor
+from moellava.training.samples import IMAGE_TOKEN, DataError, Item, Turn
+
+__all__ = ["IGNORED", "Conversation", "Encoder", "images_first", "split_rounds"]
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """One conversation as the model reads it.
+
+    Args:
+        input_ids: [sequence] int64, every picture one run of image tokens.
+        labels: [sequence] int64, the ids that are learned, -100 elsewhere and at the first token, which nothing predicts.
+        pictures: [pictures, 2] int64, first position of each run of image tokens and the position after its last.
+    """
+
+    input_ids: np.ndarray
+    labels: np.ndarray
+    pictures: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+
+def split_rounds(item: Item) -> tuple[Item, ...]:
+    """One single-turn item per round of an item whose pictures all stand in its first question.
+
+    Later rounds get the pictures in front, one line each, as a single question has them. An item without pictures, or
+    with pictures in later turns, stays whole: its rounds need each other.
+    """
+    if not item.images or len(item.turns) == 2 or item.turns[0].value.count(IMAGE_TOKEN) != len(item.images):
+        return (item,)
+    front = f"{IMAGE_TOKEN}\n" * len(item.images)
+    rounds = [item.turns[i : i + 2] for i in range(0, len(item.turns), 2)]
+    later = [(Turn("human", front + question.value), answer) for question, answer in rounds[1:]]
+    return tuple(replace(item, turns=tuple(turns)) for turns in (rounds[0], *later))
+
+
+def images_first(item: Item) -> Item:
+    """`<image>` moved to the front of its turn, on a line of its own, as LLaVA does (MoE-LLaVA leaves it in place).
+
+    Source: LLaVA `train.py` `preprocess_multimodal`.
+    """
+    return replace(item, turns=tuple(_image_first(turn) for turn in item.turns))
+
+
+def _image_first(turn: Turn) -> Turn:
+    count = turn.value.count(IMAGE_TOKEN)
+    if not count:
+        return turn
+    text = turn.value.replace(IMAGE_TOKEN, "").strip()
+    return replace(turn, value=(f"{IMAGE_TOKEN}\n" * count + text).strip())
+
+
+class Encoder:
+    """Makes conversations of items with a processor's tokenizer and chat template.
+
+    Args:
+        processor: its tokenizer must be a fast one (it tells where in the text a token stands).
+        template: "plain" (stage 1: pictures, caption, newline) or None, the chat template saved with the processor.
+        max_length: ids kept, a picture counting as one, as upstream counts (a row can be longer by the pictures' rows).
+
+    Raises:
+        DataError: an unknown template, a tokenizer or chat template that cannot be used.
+    """
+
+    def __init__(self, processor: MoELlavaProcessor, template: str | None, max_length: int):
+        if template not in (None, "plain"):
+            raise DataError(f"template {template!r} is not known: plain, or none for the processor's chat template")
+        if not processor.tokenizer.is_fast:
+            raise DataError(f"{type(processor.tokenizer).__name__} is a slow tokenizer; labels need a fast one")
+        if template is None and not processor.chat_template:
+            raise DataError(
+                "the processor has no chat template: save one with it (moellava.chat_template), or use plain"
+            )
+        self.processor, self.plain, self.max_length = processor, template == "plain", max_length
+        size = processor.image_processor.crop_size
+        self.patches = processor._patches(size["height"], size["width"])
+        self._tokenize = lru_cache(maxsize=1 << 14)(self._tokenize_piece)
+
+    def __call__(self, item: Item) -> Conversation:
+        """Ids and labels of an item, cut to `max_length` and with its pictures expanded."""
+        text, answers = self.render(item)
+        ids, labels = self._label(text, answers)
+        return self._expand(ids[: self.max_length], labels[: self.max_length])
+
+    def render(self, item: Item) -> tuple[str, list[tuple[int, int]]]:
+        """The text of an item and, of each answer, the first character that is learned and the one after the last."""
+        if self.plain:
+            front = IMAGE_TOKEN * len(item.images)
+            text = front + "".join(turn.value for turn in item.turns[1::2]) + "\n"
+            return text, [(len(front), len(text))]
+        roles = {"human": "user", "gpt": "assistant"}
+        messages = [{"role": roles[turn.role], "content": turn.value} for turn in item.turns]
+        text, answers = "", []
+        for end in range(2, len(messages) + 1, 2):
+            before = self.processor.apply_chat_template(messages[: end - 1], add_generation_prompt=True)
+            whole = self.processor.apply_chat_template(messages[:end])
+            if not before.startswith(text) or not whole.startswith(before):
+                raise DataError("the chat template changes earlier turns when one is added; such labels are undefined")
+            text = whole
+            answers.append((len(before), len(whole)))
+        return text, answers
+
+    def _label(self, text: str, answers: Sequence[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+        """Ids with one image token per picture, and labels: a token is learned if it begins within an answer."""
+        ids: list[np.ndarray] = []
+        starts: list[np.ndarray] = []
+        position = 0
+        for number, piece in enumerate(text.split(IMAGE_TOKEN)):
+            if number:
+                ids.append(np.array([self.processor.image_token_id]))
+                starts.append(np.array([-1]))  # never learned, even where a picture stands in an answer
+                position += len(IMAGE_TOKEN)
+            piece_ids, piece_starts = self._tokenize(piece, number == 0)
+            ids.append(piece_ids)
+            starts.append(piece_starts + position)
+            position += len(piece)
+        input_ids, begin = np.concatenate(ids), np.concatenate(starts)
+        learned = np.zeros(len(input_ids), dtype=bool)
+        for first, after in answers:
+            learned |= (begin >= first) & (begin < after)
+        learned[0] = False
+        return input_ids, np.where(learned, input_ids, IGNORED)
+
+    def _tokenize_piece(self, piece: str, first: bool) -> tuple[np.ndarray, np.ndarray]:
+        encoded = self.processor.tokenizer(piece, add_special_tokens=first, return_offsets_mapping=True)
+        starts = [start for start, _ in encoded["offset_mapping"]]
+        return np.array(encoded["input_ids"], dtype=np.int64), np.array(starts, dtype=np.int64)
+
+    def _expand(self, ids: np.ndarray, labels: np.ndarray) -> Conversation:
+        is_image = ids == self.processor.image_token_id
+        repeats = np.where(is_image, self.patches, 1)
+        ends = repeats.cumsum()[is_image]
+        pictures = np.stack([ends - self.patches, ends], axis=1)
+        return Conversation(np.repeat(ids, repeats), np.repeat(labels, repeats), pictures)
+
+    def __getstate__(self) -> dict:
+        return {name: value for name, value in self.__dict__.items() if name != "_tokenize"}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        self._tokenize = lru_cache(maxsize=1 << 14)(self._tokenize_piece)
