@@ -3,10 +3,11 @@
 The JSON Schemas in `moe_eval/schemas/` are generated from these models: `python -m moe_eval.records` writes them.
 """
 
+import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,6 +21,8 @@ __all__ = [
     "GenerationRecord",
     "HeadlineRecord",
     "ImportedFile",
+    "IntervalMethodRecord",
+    "IntervalRecord",
     "OriginRecord",
     "PromptRecord",
     "Record",
@@ -38,6 +41,15 @@ class Record(BaseModel):
     """Strict: an unknown field is an error, so that a typing mistake in a file does not pass silently."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def parse(cls, content: bytes) -> Self:
+        """From what a file holds.
+
+        Raises:
+            ValidationError, UserError: when it is no such record.
+        """
+        return cls.model_validate_json(content)
 
 
 class DataRecord(Record):
@@ -135,18 +147,88 @@ class HeadlineRecord(Record):
     value: float | None = Field(description="null where references are hidden or a judge has not graded yet")
 
 
+class IntervalRecord(Record):
+    """How far a number would move with other pictures of the same kind; in the number's own units."""
+
+    low: float = Field(description="of the 95 % interval")
+    high: float
+    standard_error: float = Field(description="of the bootstrap")
+    analytic_standard_error: float | None = Field(description="clustered, by linearisation; null where there is none")
+    minimum_detectable_difference: float | None = Field(
+        description="that two models must differ by to be told apart with 80 % power at a two-sided 5 %, if each has "
+        "pictures of its own (unpaired); `moe-eval compare` pairs runs and sees less"
+    )
+
+
+class IntervalMethodRecord(Record):
+    """How all intervals of a record were made."""
+
+    method: Literal["clustered bootstrap", "clustered bootstrap of a plain function", "clustered bootstrap of the mean"]
+    confidence: Literal[0.95] = 0.95
+    resamples: int
+    seed: int
+    clusters: int = Field(description="groups of questions that are drawn as a whole, mostly pictures")
+
+
 class ScoresRecord(Record):
     """`scores.json`."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     task: str
     protocol: str
     data: DataRecord
     headline: HeadlineRecord
     metrics: dict[str, Any] = Field(description="the breakdown; its shape is the task's")
+    intervals: dict[str, IntervalRecord] = Field(
+        default={}, description="by `headline` or the dotted path inside metrics; without those that cannot be told"
+    )
+    interval_method: IntervalMethodRecord | None = Field(default=None, description="null where there are no intervals")
     judge: str | None = Field(default=None, description="the language model that graded the answers, and how often")
     missing: list[str] = Field(default=[], description="ids of samples that were not answered and are left out")
     samples: list[dict[str, float | int | str]] = Field(description="per sample: id, group, and the task's scores")
+    checksum: str | None = Field(default=None, description="SHA-256 over all the rest, so that edits are noticed")
+
+    def sealed(self) -> Self:
+        """The same with its checksum."""
+        return self.model_copy(update={"checksum": _checksum(json.loads(self.model_dump_json()))})
+
+    @classmethod
+    def parse(cls, content: bytes) -> Self:
+        """From what a file holds; a file of version 1, which has no intervals, gets them from its samples.
+
+        Raises:
+            ValidationError, UserError: when it is no such record, or was changed after it was written.
+        """
+        try:
+            raw = json.loads(content)
+        except ValueError:
+            return super().parse(content)  # says where it is broken
+        version = raw.get("schema_version") if isinstance(raw, dict) else None
+        if version == 1:
+            from moe_eval.statistics.intervals import with_intervals
+
+            old = cls.model_validate({**raw, "schema_version": 2})
+            if old.task in _CLUSTERS_LOST_IN_VERSION_1:
+                raise UserError(f"schema version 1 of {old.task} cannot be read any more; score the answers again")
+            return with_intervals(old).sealed()
+        record = cls.model_validate(raw)
+        if record.checksum != _checksum(raw):
+            raise UserError(
+                "was changed by hand after it was written (its checksum does not fit); "
+                "score the answers again with `moe-eval score TASK RUN --write`"
+            )
+        return record
+
+
+_CLUSTERS_LOST_IN_VERSION_1 = {"mmbench"}
+"""Where `group` of a sample was not what is resampled together."""
+
+
+def _checksum(record: dict[str, Any]) -> str:
+    """SHA-256 over a record as plain data, whatever the order and spacing of its file, without its checksum."""
+    content = {name: value for name, value in record.items() if name != "checksum"}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _settings(record: RunRecord) -> dict[str, Any]:
@@ -172,7 +254,9 @@ def read_record(kind: type[AnyRecord], path: Path) -> AnyRecord:
         UserError: when the file is missing, is not JSON, or does not have the fields of this schema version.
     """
     try:
-        return kind.model_validate_json(path.read_bytes())
+        return kind.parse(path.read_bytes())
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except ValidationError as error:
@@ -183,6 +267,7 @@ def read_record(kind: type[AnyRecord], path: Path) -> AnyRecord:
 
 def write_record(record: Record, path: Path) -> None:
     """Write a record so that a reader sees the old file or the new one, never a half."""
+    record = record.sealed() if isinstance(record, ScoresRecord) else record
     write_atomically(path, record.model_dump_json(indent=1) + "\n")
 
 

@@ -55,6 +55,9 @@ ABILITIES = {
 }
 """Group (`l2-category`) → its abilities (`category`), for the order of tables; the data say what belongs where."""
 
+KINDS = {"group": "ability_group", "ability": "ability"}
+"""Name in `Sample.meta` → field of a score."""
+
 LETTERS = "ABCD"
 LETTER_PROMPTS = json.loads(
     (Path(__file__).parent / "data" / "mmbench" / "letter_prompts.json").read_text(encoding="utf-8")
@@ -236,7 +239,7 @@ def _score(sample: Sample, prediction: str, **letters: str) -> SampleScore:
     """`letters` are other readings of the same answer; each gets its own circular accuracy."""
     index = int(sample.id)
     score: dict[str, float | int | str] = {
-        **{name: sample.meta[name] for name in ("group", "ability") if sample.meta.get(name)},
+        **{field: sample.meta[name] for name, field in KINDS.items() if sample.meta.get(name)},
         "question": index % ROTATION,
         "rotation": index // ROTATION,
         "rotations": sample.meta["rotations"],
@@ -272,12 +275,12 @@ def aggregate(scores: Sequence[SampleScore], readings: Mapping[str, str]) -> Res
         metrics["letters_unresolved"] = sum(int(score["unresolved"]) for score in known)
         metrics["letters_by_judge"] = sum(int(score["by_judge"]) for score in known)
     for kind, order in (
-        ("group", list(ABILITIES)),
+        ("ability_group", list(ABILITIES)),
         ("ability", [name for names in ABILITIES.values() for name in names]),
     ):
         table = _by_kind(questions, kind, order, readings)
         if table:
-            metrics[{"group": "groups", "ability": "abilities"}[kind]] = table
+            metrics[{"ability_group": "groups", "ability": "abilities"}[kind]] = table
     return Result(headline=metrics["circular"], metrics=metrics)
 
 
