@@ -19,7 +19,7 @@ from transformers import CLIPVisionConfig, PhiConfig
 from moe_eval.engine.backend import Request
 from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
-from moe_eval.mini.scenes import make_scenes
+from moe_eval.mini.world import make_scenes
 from moellava import MoEConfig, MoELlavaConfig, MoELlavaForConditionalGeneration, MoELlavaProcessor, zoo
 
 
@@ -56,7 +56,7 @@ def save_phi_shaped(folder: Path) -> Path:
 
 def questions(count: int, new_tokens: int) -> list[Request]:
     """POPE-like questions, six about each picture."""
-    scenes = make_scenes(-(-count // 6), seed=0)
+    scenes = make_scenes(-(-count // 6), 0, "test")
     suffix = "\nAnswer the question using a single word or phrase."
     return [
         Request(str(i), (scenes[i // 6],), f"Is there a red circle in the image?{suffix}", new_tokens)

@@ -101,9 +101,9 @@ def ask(folder: Path) -> dict:
 
 def picture():
     """A drawn scene, its longer side 336 pixels."""
-    from moe_eval.mini.scenes import make_scenes
+    from moe_eval.mini.world import make_scenes
 
-    image = make_scenes(1, seed=0)[0].open()
+    image = make_scenes(1, 0, "test")[0].open()
     scale = 336 / max(image.size)
     return image.resize((round(image.width * scale), round(image.height * scale)))
 

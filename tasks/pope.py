@@ -8,9 +8,8 @@ Two versions of the questions are around, and both ship with this package (`task
 MoE-LLaVA and comparable papers score (POPE commit e3e39262), and today's 9,000 (3df3ba1).
 """
 
-import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -21,7 +20,7 @@ from moe_eval.images import ImageFile, ImageRef, NamedImage
 from moe_eval.jsonl import read_jsonl
 from moe_eval.metrics import binary_metrics, count_binary, precision_recall_f1
 from moe_eval.metrics.yes_no import extract_yes_no
-from moe_eval.mini.scenes import COLOURS, SHAPES, Scene, make_scenes
+from moe_eval.mini.pope import mini_pope
 from moe_eval.sources.hub import download_dataset
 from moe_eval.sources.parquet import read_parquet
 from moe_eval.sources.tsv import read_tsv
@@ -249,46 +248,14 @@ def load_tsv(argument: str) -> Dataset:
 
 
 def load_mini(argument: str) -> Dataset:
-    """`mini`: POPE's own sampling over pictures that the project draws; the same on every machine.
-
-    Source of the sampling: POPE, `segment/` questions: per picture and category three present objects and three
-    absent ones, yes and no in turn.
-    """
-    if argument:
-        raise UserError(f"pope: mini takes no argument (got {argument!r})")
-    scenes = make_scenes(count=60, seed=2024)
-    samples = [
-        _sample({"question_id": number, "text": question, "label": label}, category, scene)
-        for category in CATEGORIES
-        for number, (scene, question, label) in enumerate(_polls(scenes, category), start=1)
-    ]
-    version = f"{len(samples):,} generated questions on {len(scenes)} drawn scenes"
-    return Dataset(source="mini", version=version, samples=samples, official=False)
-
-
-def _polls(scenes: Sequence[Scene], category: str) -> Iterable[tuple[Scene, str, str]]:
-    """(scene, question, label) in the order of a POPE file."""
-    frequency = Counter(label for scene in scenes for label in scene.labels)
-    together = Counter(
-        (one, other) for scene in scenes for one in scene.labels for other in scene.labels if one != other
-    )
-    everything = [f"{colour} {shape}" for colour in COLOURS for shape in SHAPES]
-    generator = random.Random(f"pope mini {category}")
-    for scene in scenes:
-        absent = [label for label in everything if label not in scene.labels]
-        generator.shuffle(absent)  # the order among equals, and the whole order of the random category
-        if category == "popular":
-            absent.sort(key=lambda label: -frequency[label])
-        elif category == "adversarial":
-            absent.sort(key=lambda label: -sum(together[label, seen] for seen in scene.labels))
-        for present, missing in zip(scene.labels[:3], absent, strict=False):
-            yield scene, _question(present), "yes"
-            yield scene, _question(missing), "no"
-
-
-def _question(label: str) -> str:
-    article = "an" if label[0] in "aeiou" else "a"
-    return f"Is there {article} {label} in the image?"
+    """`mini`: POPE's own sampling over pictures that the project draws; `mini:train:COUNT` on COUNT other ones."""
+    samples = []
+    for scene, row in mini_pope(argument):
+        sample = _sample(row, row["category"], scene)
+        samples.append(replace(sample, meta={**sample.meta, "response": row["label"].capitalize()}))
+    scenes = {sample.group for sample in samples}
+    version = f"{len(samples):,} generated questions on {len(scenes):,} drawn scenes"
+    return Dataset(f"mini:{argument}" if argument else "mini", version, samples, official=False)
 
 
 def _sample(row: Mapping[str, Any], category: str, image: ImageRef | None = None) -> Sample:

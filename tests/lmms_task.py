@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from moe_eval.mini.scenes import make_scenes
+from moe_eval.mini.world import make_scenes
 
 __all__ = ["ANSWERS", "write_task"]
 
@@ -89,7 +89,7 @@ def write_task(
     """The task's YAML file, with functions and data beside it."""
     import datasets
 
-    scenes = [scene.open() for scene in make_scenes(len(ANSWERS), seed=3)]
+    scenes = [scene.open() for scene in make_scenes(len(ANSWERS), 3, "test")]
     rows = {
         "number": list(range(len(ANSWERS))),
         "image": scenes,

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from moe_eval.answers import read_answers
 from moe_eval.errors import UnreadableImageError, UserError
 from moe_eval.jsonl import read_jsonl
 from moe_eval.metrics.yes_no import extract_yes_no
+from moe_eval.mini.world import make_scenes
 from moe_eval.score import score_answers
 from tasks.pope import TASK, parse_yes_no
 from tests.tables import write_tsv
@@ -22,6 +24,7 @@ DATA = Path(__file__).parents[1] / "data"
 VECTORS = "pope"
 LLAVA = TASK.protocol("llava")
 MINI = TASK.load("mini")
+TRAINING = TASK.load("mini:train:60")
 
 
 @pytest.mark.parametrize(
@@ -132,26 +135,53 @@ def test_official_questions_have_the_official_sizes():
 
 def test_mini_is_balanced_and_true_to_its_pictures():
     samples = MINI.samples
-    assert len({sample.group for sample in samples}) == 60
-    assert len({sample.id for sample in samples}) == len(samples) == 60 * 3 * 6
-    for sample in samples:
-        scene = sample.images[0]
-        label = sample.question.removeprefix("Is there a").removeprefix("n").strip().removesuffix(" in the image?")
-        assert (label in scene.labels) == (sample.gold == "yes")
+    assert len({sample.group for sample in samples}) == 33
+    assert len({sample.id for sample in samples}) == len(samples) == 33 * 3 * 6
+    for sample in [*samples, *TRAINING.samples]:
+        label = asked_for(sample)
+        assert (label in sample.images[0].labels) == (sample.gold == "yes")
         assert ("Is there an " in sample.question) == (label[0] in "aeiou")
 
 
+def asked_for(sample) -> str:
+    return " ".join(sample.question.split()[3:5])
+
+
 def test_mini_negatives_are_harder_where_the_category_says_so():
-    """Popular absentees are more frequent in the set than random ones."""
-    samples = MINI.samples
-    seen = [label for scene in {sample.images[0] for sample in samples} for label in scene.labels]
+    """What popular absentees ask for is frequent; what adversarial ones ask for is often beside what is there."""
+    scenes = make_scenes(600, 5, "test")
+    frequency = Counter(label for scene in scenes for label in scene.labels)
+    together = Counter((one, other) for scene in scenes for one in scene.labels for other in scene.labels)
+    popularity, company = Counter(), Counter()
+    for sample in MINI.samples:
+        if sample.gold == "no":
+            popularity[sample.meta["category"]] += frequency[asked_for(sample)]
+            company[sample.meta["category"]] += sum(together[asked_for(sample), o] for o in sample.images[0].labels)
+    assert popularity["popular"] > 2 * popularity["random"]
+    assert company["adversarial"] > 2 * company["random"]
 
-    def frequency(category: str) -> int:
-        asked = [s for s in samples if s.meta["category"] == category and s.gold == "no"]
-        return sum(seen.count(" ".join(s.question.split()[3:5])) for s in asked)
 
-    assert frequency("popular") > 2 * frequency("random")
-    assert frequency("adversarial") > 2 * frequency("random")
+def test_mini_training_questions_repeat_nothing_and_half_of_the_absent_objects_are_mixtures():
+    samples = TRAINING.samples
+    assert len({(sample.group, sample.question) for sample in samples}) == len(samples)
+    assert {sample.images[0].split for sample in samples} == {"train"}
+    absent = [sample for sample in samples if sample.gold == "no"]
+    assert len(absent) == len(samples) / 2
+    mixtures = [
+        sample
+        for sample in absent
+        if sample.images[0].having(colour=asked_for(sample).split()[0])
+        and sample.images[0].having(shape=asked_for(sample).split()[1])
+    ]
+    assert 0.35 < len(mixtures) / len(absent) < 0.65
+
+
+def test_mini_ideal_answers_are_all_right_and_a_constant_answer_is_not():
+    for protocol in TASK.protocols.values():
+        scores = [protocol.score(sample, sample.meta["response"]) for sample in MINI.samples]
+        assert protocol.aggregate(scores).headline == 100
+        scores = [protocol.score(sample, "Yes") for sample in MINI.samples]
+        assert protocol.aggregate(scores).headline == pytest.approx(200 / 3)
 
 
 # --- LLaVA's folder layout --------------------------------------------------------------------------------------
@@ -229,7 +259,7 @@ def test_question_twice_in_a_label_file_is_an_error(tmp_path):
         ("minni", "did you mean mini"),
         ("official:newer", "did you mean new"),
         ("llava", "needs a folder"),
-        ("mini:3", "takes no argument"),
+        ("mini:3", "mini takes nothing, or train:COUNT"),
     ],
 )
 def test_wrong_source_gets_one_clear_line(source, message):

@@ -14,10 +14,10 @@ from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
 from moe_eval.errors import UserError
 from moe_eval.images import NamedImage
-from moe_eval.mini.scenes import make_scenes
+from moe_eval.mini.world import make_scenes
 from tests.tiny_llava import save_tiny_llava
 
-SCENES = make_scenes(3, seed=1)
+SCENES = make_scenes(3, 1, "test")
 REQUESTS = [
     Request(f"{scene.name}.{number}", (scene,), text, max_new_tokens=6)
     for scene in SCENES
@@ -98,7 +98,7 @@ def test_router_noise_follows_its_seed():
 
 @pytest.mark.usefixtures("zoo_cache")
 def test_padding_is_the_requests_choice():
-    wide = next(scene for scene in make_scenes(9, seed=1) if scene.width > scene.height)
+    wide = next(scene for scene in make_scenes(30, 1, "test") if scene.width > scene.height)
     padded = [Request("a", (wide,), "What is it?", max_new_tokens=8)]
     assert texts_of(padded) != texts_of([replace(padded[0], pad_images=False)])
 

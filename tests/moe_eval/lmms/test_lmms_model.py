@@ -20,13 +20,13 @@ from moe_eval.engine.generate import GenerateBackend, encode
 from moe_eval.engine.models import ModelSource
 from moe_eval.errors import UserError
 from moe_eval.lmms.model import MoELlava
-from moe_eval.mini.scenes import make_scenes
+from moe_eval.mini.world import make_scenes
 from tests.lmms_task import write_task
 from tests.tiny_llava import save_tiny_llava
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False  # lmms-eval sets it, for all other tests, too
 
-SCENES = make_scenes(3, seed=1)
+SCENES = make_scenes(3, 1, "test")
 DOCS = [{"image": scene.open(), "question": f"What, {number}?"} for number, scene in enumerate(SCENES)]
 
 
