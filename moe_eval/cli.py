@@ -323,20 +323,54 @@ def table(
     runs: Annotated[
         list[Path] | None, typer.Argument(metavar="[RUN...]", help="Run folders, or folders of them.")
     ] = None,
-    layout: Annotated[str, typer.Option(help="Which numbers: pope, or main (nine benchmarks).")] = "pope",
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            help="main (nine benchmarks), pope, params, reproduction, protocols, ablation. "
+            "Default: pope if all runs are of POPE, else main."
+        ),
+    ] = None,
     format_name: Annotated[
         str | None, typer.Option("--format", help="md, latex, csv or html. Default: what suits the terminal.")
     ] = None,
-    published: Annotated[str, typer.Option(help="Published rows: all, own (the measured models'), none.")] = "all",
+    published: Annotated[
+        str,
+        typer.Option(help="Published rows: all, paper (those of MoE-LLaVA's tables), own (the measured models'), none."),
+    ] = "all",
+    intervals: Annotated[bool, typer.Option(help="Show the 95 % intervals of measured numbers.")] = True,
     out: Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")] = None,
 ) -> None:
     """Tabulate runs beside published numbers.
 
-    Example: moe-eval table results/runs --layout pope --format md
+    Example: moe-eval table results/runs --layout main --format latex --published paper
     """
     from moe_eval.commands.table import show_table
 
-    show_table(runs or ([RUNS] if RUNS.is_dir() else []), layout, format_name, published, out)
+    show_table(runs or ([RUNS] if RUNS.is_dir() else []), layout, format_name, published, intervals, out)
+
+
+@app.command()
+def report(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(metavar="[RUN...]", help="Run folders, or folders of them.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("results/report.html"),
+    limit_images: Annotated[
+        int, typer.Option(min=0, help="Pictures to take in, per set of questions; later ones are only named.")
+    ] = 1000,
+    thumbnail: Annotated[int, typer.Option(min=16, max=1024, help="Longest side of a picture in pixels.")] = 160,
+    task_file: TaskFileOption = None,
+) -> None:
+    """Write one HTML file to look around in: numbers, tables, figures, and every sample with all answers.
+
+    It needs no network and no server.
+
+    Example: moe-eval report results/runs --out results/report.html
+    """
+    from moe_eval.commands.report import write_report
+
+    _load_task_file(task_file)
+    print(write_report(runs or ([RUNS] if RUNS.is_dir() else []), out, limit_images, thumbnail))
 
 
 @app.command()

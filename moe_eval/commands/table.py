@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import get_args
 
 from moe_eval.atomic import write_atomically
-from moe_eval.errors import UserError, unknown
-from moe_eval.table.build import Published, build_rows
-from moe_eval.table.formats import FORMATS, numbered_notes, render, to_rich
-from moe_eval.table.layouts import find_layout
+from moe_eval.errors import unknown
+from moe_eval.records import RunRecord, read_record
+from moe_eval.table.build import Published, Wanted, build_table
+from moe_eval.table.formats import FORMATS, below, render, to_rich
 from moe_eval.table.measured import find_runs
 from moe_eval.table.published import read_published
 
@@ -17,32 +17,44 @@ __all__ = ["show_table"]
 
 
 def show_table(
-    runs: Sequence[Path], layout_name: str, format_name: str | None, published: str, out: Path | None
+    runs: Sequence[Path],
+    layout: str | None,
+    format_name: str | None,
+    published: str,
+    intervals: bool,
+    out: Path | None,
 ) -> None:
     """Print the table, or write it to `out`, whose suffix then says the format if nothing else does.
+
+    Args:
+        layout: a name of `TABLES`; None: `pope` where all runs are of POPE, else `main`.
 
     Raises:
         UserError: for unknown names, for folders without runs, for a table without rows.
     """
-    layout = find_layout(layout_name)
     if published not in get_args(Published):
         raise unknown("--published", published, get_args(Published))
-    rows = build_rows(find_runs(runs), read_published(), layout, published)  # type: ignore[arg-type]
-    if not rows:
-        raise UserError(f"layout {layout_name} has no rows: give RUN folders, or --published all")
+    folders = find_runs(runs)
+    wanted = Wanted(folders, read_published(), published, intervals)  # type: ignore[arg-type]
+    grid = build_table(layout or _fitting_layout(folders), wanted)
     if out:
-        write_atomically(out, render(rows, layout, format_name or _format_of(out)))
+        write_atomically(out, render(grid, format_name or _format_of(out)))
     elif format_name or not sys.stdout.isatty():
-        print(render(rows, layout, format_name or "md"), end="")
+        print(render(grid, format_name or "md"), end="")
     else:
         from rich.console import Console
 
-        console, shown = Console(), to_rich(rows, layout)
+        console, shown = Console(), to_rich(grid)
         if Console(width=10_000).measure(shown).maximum <= console.width:
             console.print(shown)
-            print(numbered_notes(rows, layout))
+            print(below(grid))
         else:
-            print(render(rows, layout, "md"), end="")
+            print(render(grid, "md"), end="")
+
+
+def _fitting_layout(folders: Sequence[Path]) -> str:
+    tasks = {read_record(RunRecord, folder / "run.json").task for folder in folders}
+    return "pope" if tasks == {"pope"} else "main"
 
 
 def _format_of(path: Path) -> str:

@@ -1,9 +1,8 @@
-"""The kinds of tables there are."""
+"""Which numbers the comparison tables show, and where they are found."""
 
-from moe_eval.errors import unknown
 from moe_eval.table.rows import Column, Layout
 
-__all__ = ["LAYOUTS", "find_layout"]
+__all__ = ["MAIN", "POPE"]
 
 POPE_SPLITS = "random+popular+adversarial(2910/3000/3000)"
 
@@ -62,16 +61,3 @@ MAIN = Layout(
         _headline_column(TOOLKIT, "MM-Vet", "mmvet", ("MM-Vet", "v1", "gpt4_score")),
     ),
 )
-
-LAYOUTS = {layout.name: layout for layout in (POPE, MAIN)}
-
-
-def find_layout(name: str) -> Layout:
-    """The layout of that name.
-
-    Raises:
-        UserError: naming the ones that exist.
-    """
-    if name not in LAYOUTS:
-        raise unknown("layout", name, LAYOUTS)
-    return LAYOUTS[name]

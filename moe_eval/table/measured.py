@@ -8,15 +8,19 @@ from typing import Any
 from moe_eval.errors import UserError
 from moe_eval.recorded import RecordedNumber, read_recorded
 from moe_eval.records import RunRecord, ScoresRecord, read_record
-from moe_eval.table.published import OFFICIAL
-from moe_eval.table.rows import Layout, Row
+from moe_eval.registry import find_task
+from moe_eval.table.grid import Interval
+from moe_eval.table.rows import OFFICIAL, Layout, Row
 
-__all__ = ["MeasuredRow", "find_runs", "measured_rows"]
+__all__ = ["MeasuredRow", "comparability", "find_runs", "interval_of", "look_up", "measured_rows"]
 
 MeasuredRow = tuple[Row, str | None]
 """A row, and the name of the same model in the published numbers."""
 
 HEADLINE = ("headline", "value")
+
+PAPERS_PROTOCOL = "llava"
+"""How the numbers of the papers are asked for and scored."""
 
 PENDING = (
     "pending: a server (`moe-eval submit`, then `moe-eval record`) or a judge (`moe-eval judge`) has to give the number"
@@ -43,7 +47,7 @@ def measured_rows(folders: Iterable[Path], layout: Layout) -> list[MeasuredRow]:
 
     Runs of one model on several tasks are one row; a second run on the same task begins another.
     """
-    rows: dict[tuple[Any, ...], list[MeasuredRow]] = {}
+    rows: dict[tuple[object, ...], list[MeasuredRow]] = {}
     for folder in folders:
         run = read_record(RunRecord, folder / "run.json")
         scores = read_record(ScoresRecord, folder / "scores.json")
@@ -52,7 +56,8 @@ def measured_rows(folders: Iterable[Path], layout: Layout) -> list[MeasuredRow]:
             continue
         row = _row(run, scores, cells, layout)
         model = run.model
-        of_model = rows.setdefault((model.name, model.weights_fingerprint, model.router_noise_seed, row.remark), [])
+        kind = (model.name, model.weights_fingerprint, model.router_noise_seed, row.remark, row.official)
+        of_model = rows.setdefault(kind, [])
         for index, (earlier, published_as) in enumerate(of_model):
             if not row.columns & earlier.columns:
                 of_model[index] = (_merge(earlier, row), published_as)
@@ -69,6 +74,7 @@ class _Cells:
     values: dict[str, float] = field(default_factory=dict)
     pending: set[str] = field(default_factory=set)
     notes: dict[str, str] = field(default_factory=dict)
+    intervals: dict[str, Interval] = field(default_factory=dict)
 
 
 def _cells(run: RunRecord, scores: ScoresRecord, recorded: RecordedNumber | None, layout: Layout) -> _Cells:
@@ -77,7 +83,7 @@ def _cells(run: RunRecord, scores: ScoresRecord, recorded: RecordedNumber | None
         task, path = column.measured
         if task != run.task:
             continue
-        value = _look_up(scores, path)
+        value = look_up(scores, path)
         if value is None and path == HEADLINE:
             if recorded is None:
                 cells.pending.add(column.name)
@@ -88,7 +94,9 @@ def _cells(run: RunRecord, scores: ScoresRecord, recorded: RecordedNumber | None
                 f"{run.model.name}, {column.name}: the server's number, not computed here ({recorded.source}, "
                 f"recorded {recorded.recorded[:10]})"
             )
-        elif scores.judge:
+        elif (interval := interval_of(scores, path)) is not None:
+            cells.intervals[column.name] = interval
+        if scores.judge:
             cells.notes[column.name] = f"{run.model.name}, {column.name}: graded by {scores.judge}"
         if value is not None:
             cells.values[column.name] = value
@@ -99,6 +107,7 @@ def _row(run: RunRecord, scores: ScoresRecord, cells: _Cells, layout: Layout) ->
     data, parameters = run.data, run.model.parameters
     of = f"{run.task}: " if len({column.measured[0] for column in layout.columns}) > 1 else ""
     notes = [f"{of}{_made(run)}: {data.source}, {data.version}; protocol {run.protocol}"]
+    why_not, asked = comparability(run, scores)
     if not data.official:
         notes.append(f"{of}not the data that published numbers are about: do not compare with them")
     if scores.missing:
@@ -107,7 +116,8 @@ def _row(run: RunRecord, scores: ScoresRecord, cells: _Cells, layout: Layout) ->
         notes.append("random weights, never trained: the numbers only show that the machinery works")
     if run.model.router_noise_seed is not None:
         notes.append(f"{run.model.name}: second experts drawn with noise, seed {run.model.router_noise_seed}")
-    asked = OFFICIAL if data.official and not scores.missing else data.fingerprint
+    if data.official and not scores.missing and why_not:
+        notes.append(f"{of}{run.model.name}: {why_not}: do not compare with published numbers")
     return Row(
         model=run.model.name,
         llm=run.model.llm,
@@ -117,11 +127,55 @@ def _row(run: RunRecord, scores: ScoresRecord, cells: _Cells, layout: Layout) ->
         values=cells.values,
         origin="measured",
         data=dict.fromkeys(cells.values, asked),
-        remark="random weights" if run.model.random_weights else "imported answers" if run.origin else "",
+        remark=_remark(run),
         notes=tuple(notes),
         value_notes=cells.notes,
         pending=frozenset(cells.pending),
+        intervals=cells.intervals,
     )
+
+
+def _remark(run: RunRecord) -> str:
+    remarks = ["random weights"] if run.model.random_weights else ["imported answers"] if run.origin else []
+    if run.generation and run.generation.ablation:
+        remarks.append(run.generation.ablation)
+    return ", ".join(remarks)
+
+
+def comparability(run: RunRecord, scores: ScoresRecord) -> tuple[str, str]:
+    """Why a run's numbers cannot stand beside published ones ("" if they can), and what they can be compared by.
+
+    Numbers are comparable when the second is equal: `OFFICIAL`, or the questions, protocol, judge and ablation.
+    """
+    ablation = run.generation.ablation if run.generation else None
+    judge = (scores.judge or "").split(",")[0]
+    reasons = []
+    if not run.data.official:
+        reasons.append("other questions")
+    if scores.missing:
+        reasons.append(f"{len(scores.missing):,} questions without an answer")
+    if scores.protocol != PAPERS_PROTOCOL:
+        reasons.append(f"protocol {scores.protocol}")
+    if judge and judge != _papers_judge(run.task):
+        reasons.append(f"graded by {judge}")
+    if ablation:
+        reasons.append(f"ablation {ablation}")
+    if not reasons:
+        return "", OFFICIAL
+    missing = "|".join(scores.missing)
+    return "; ".join(reasons), " ".join([run.data.fingerprint, missing, scores.protocol, judge, str(ablation or "")])
+
+
+def _papers_judge(task: str) -> str | None:
+    protocol = find_task(task).protocols.get(PAPERS_PROTOCOL)
+    return protocol.judge.model if protocol and protocol.judge else None
+
+
+def interval_of(scores: ScoresRecord, path: tuple[str, ...]) -> Interval | None:
+    """The 95 % interval of the number at a path such as ("metrics", "categories", "random", "f1"), where there is one."""
+    name = "headline" if path == HEADLINE else ".".join(path[1:])
+    found = scores.intervals.get(name)
+    return (found.low, found.high) if found else None
 
 
 def _merge(row: Row, more: Row) -> Row:
@@ -133,6 +187,7 @@ def _merge(row: Row, more: Row) -> Row:
         notes=tuple(dict.fromkeys([*row.notes, *more.notes])),
         value_notes={**(row.value_notes or {}), **(more.value_notes or {})},
         pending=row.pending | more.pending,
+        intervals={**row.intervals, **more.intervals},
     )
 
 
@@ -145,7 +200,8 @@ def _made(run: RunRecord) -> str:
     return f"{run.model.name}: answers imported ({run.origin.format}, {files}), scored here"
 
 
-def _look_up(scores: ScoresRecord, path: tuple[str, ...]) -> float | None:
+def look_up(scores: ScoresRecord, path: tuple[str, ...]) -> float | None:
+    """The number at a path, where there is one."""
     value: Any = scores.model_dump(include={path[0]})
     for key in path:
         if not isinstance(value, Mapping) or key not in value:

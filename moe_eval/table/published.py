@@ -7,18 +7,18 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from moe_eval.errors import UserError
-from moe_eval.table.rows import Column, Layout, Row
+from moe_eval.table.rows import OFFICIAL, Column, Layout, Row
 
-__all__ = ["PUBLISHED_FILE", "PublishedNumber", "published_rows", "read_published"]
+__all__ = ["PUBLISHED_FILE", "PublishedNumber", "contradictions", "number_text", "published_rows", "read_published"]
 
 PUBLISHED_FILE = Path(__file__).parents[2] / "results" / "published.json"
 
-OFFICIAL = "official"
-"""The `data` of published rows: the questions that papers score."""
-
 
 class PublishedNumber(BaseModel):
-    """One number that somebody published."""
+    """One number that somebody published.
+
+    `value` is an integer where it was printed without decimals. `doubted`: it cannot be right, and `note` says why.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -30,9 +30,25 @@ class PublishedNumber(BaseModel):
     benchmark: str
     split: str
     metric: str
-    value: float
+    value: int | float
     source: str
     note: str | None = None
+    doubted: bool = False
+
+    @property
+    def rounding(self) -> float:
+        """Half a unit in the last printed decimal: how far the value may be from what was measured."""
+        return 0.5 * 10.0 ** -_decimals(self.value)
+
+    @property
+    def cited(self) -> str:
+        """The source without what the file says in brackets about how it was read."""
+        return self.source.partition(" (")[0]
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What it is a number of: benchmark, split, metric."""
+        return self.benchmark, self.split, self.metric
 
 
 def read_published(path: Path = PUBLISHED_FILE) -> list[PublishedNumber]:
@@ -55,7 +71,7 @@ def published_rows(numbers: Sequence[PublishedNumber], layout: Layout) -> list[R
     columns = {column.published: column for column in layout.columns}
     of_model: dict[str, list[PublishedNumber]] = {}
     for number in numbers:
-        if (number.benchmark, number.split, number.metric) in columns:
+        if number.key in columns:
             of_model.setdefault(number.model, []).append(number)
     return [_row(model, entries, columns) for model, entries in of_model.items()]
 
@@ -63,11 +79,11 @@ def published_rows(numbers: Sequence[PublishedNumber], layout: Layout) -> list[R
 def _row(model: str, entries: Sequence[PublishedNumber], columns: dict[tuple[str, str, str], Column]) -> Row:
     of_column: dict[Column, list[PublishedNumber]] = {}
     for entry in entries:
-        of_column.setdefault(columns[entry.benchmark, entry.split, entry.metric], []).append(entry)
+        of_column.setdefault(columns[entry.key], []).append(entry)
     shown = {column: candidates[0] for column, candidates in of_column.items()}
     by_source: dict[str, list[Column]] = {}
     for column in (column for column in columns.values() if column in shown):
-        by_source.setdefault(shown[column].source, []).append(column)
+        by_source.setdefault(shown[column].cited, []).append(column)
     value_notes = {
         column.name: note
         for column, candidates in of_column.items()
@@ -84,28 +100,39 @@ def _row(model: str, entries: Sequence[PublishedNumber], columns: dict[tuple[str
         data=dict.fromkeys((column.name for column in shown), OFFICIAL),
         notes=tuple(f"{_name_columns(of)}: {source}" for source, of in by_source.items()),
         value_notes=value_notes,
+        doubted=frozenset(column.name for column, number in shown.items() if number.doubted),
     )
+
+
+def contradictions(candidates: Sequence[PublishedNumber]) -> list[PublishedNumber]:
+    """Of several sources for one number, the first, and those that say something else."""
+    shown, *others = candidates
+    return [shown, *(other for other in others if not _agree(shown.value, other.value))]
 
 
 def _value_note(model: str, column: Column, candidates: Sequence[PublishedNumber]) -> str:
     """The file's own remark on the number shown, and what other sources say instead."""
-    shown, *others = candidates
-    different = [other for other in others if not _agree(shown.value, other.value)]
+    shown, *different = contradictions(candidates)
     remarks = [shown.note] if shown.note else []
     if different:
-        said = "; ".join(f"{_number(other.value)} ({other.source})" for other in different)
-        remarks.append(f"{model}, {column.name}: {_number(shown.value)} here ({shown.source}), elsewhere {said}")
+        said = "; ".join(f"{number_text(other.value)} ({other.cited})" for other in different)
+        remarks.append(f"{model}, {column.name}: {number_text(shown.value)} here ({shown.cited}), elsewhere {said}")
     return ". ".join(remarks)
 
 
-def _number(value: float) -> str:
+def number_text(value: float) -> str:
+    """Without zeros at the end."""
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
 def _agree(one: float, other: float) -> bool:
     """Equal at the precision of the one with fewer decimals."""
-    decimals = min(len(repr(value).partition(".")[2]) for value in (one, other))
+    decimals = min(map(_decimals, (one, other)))
     return abs(one - other) <= 0.5 * 10**-decimals + 1e-9
+
+
+def _decimals(value: float) -> int:
+    return 0 if isinstance(value, int) else len(repr(value).partition(".")[2])
 
 
 def _name_columns(columns: Sequence[Column]) -> str:

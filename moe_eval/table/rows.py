@@ -1,10 +1,15 @@
 """The rows of a comparison table, before anything is formatted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Column", "Layout", "Row", "best_rows"]
+from moe_eval.table.grid import Interval, Rank
+
+__all__ = ["OFFICIAL", "Column", "Layout", "Row", "rank_rows"]
+
+OFFICIAL = "official"
+"""The `Row.data` of numbers that papers print: the questions, the prompts and the kind of scoring that they use."""
 
 DECIMALS = 1  # of all numbers in tables, as papers print them
 
@@ -50,7 +55,10 @@ class Row:
         values: by column name; absent where there is no number.
         origin: who vouches for the numbers.
         remark: what must stand beside `origin`, such as "random weights".
-        data: which questions a value is about, by column name; values about the same ones can be compared.
+        data: what a value is about, by column name: which questions, how asked and how scored; values with the same
+            one can be compared.
+        intervals: 95 % intervals of measured values, by column name.
+        doubted: names of columns whose value is published but cannot be right; it is shown, and never wins.
         notes: what a reader must know of the row.
         value_notes: what a reader must know of one value, by column name.
         pending: names of columns whose number somebody else has to give first: a server, or a judge.
@@ -68,6 +76,13 @@ class Row:
     notes: tuple[str, ...] = ()
     value_notes: Mapping[str, str] | None = None
     pending: frozenset[str] = frozenset()
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+    doubted: frozenset[str] = frozenset()
+
+    @property
+    def official(self) -> bool:
+        """Whether all its numbers are about what papers score."""
+        return set(self.data.values()) <= {OFFICIAL}
 
     @property
     def columns(self) -> set[str]:
@@ -75,21 +90,25 @@ class Row:
         return {*self.values, *self.pending}
 
 
-def best_rows(rows: Sequence[Row], column: Column) -> set[int]:
-    """Indices of the rows with the best value of a column among comparable rows, at the precision of the tables:
-    published values are rounded, and what prints equal is equal.
+def rank_rows(rows: Sequence[Row], column: Column) -> dict[int, Rank]:
+    """Indices of the rows with the best and second-best value of a column among comparable rows, at the precision of
+    the tables: published values are rounded, and what prints equal is equal.
 
-    Nothing is marked where there is nothing to choose: a row without comparable ones, or all of them equal.
+    Nothing is best where there is nothing to choose: a row without comparable ones, or all of them equal; nothing is
+    second where it would be last, too.
     """
+    ranks: dict[int, Rank] = {}
     if not column.higher_is_better:
-        return set()
-    best: set[int] = set()
+        return ranks
     for data in {row.data.get(column.name) for row in rows}:
         values = {
             index: round(row.values[column.name], DECIMALS)
             for index, row in enumerate(rows)
-            if column.name in row.values and row.data.get(column.name) == data
+            if column.name in row.values and row.data.get(column.name) == data and column.name not in row.doubted
         }
-        if len(set(values.values())) > 1:
-            best |= {index for index, value in values.items() if value == max(values.values())}
-    return best
+        distinct = sorted(set(values.values()), reverse=True)
+        if len(distinct) > 1:
+            ranks |= {index: "best" for index, value in values.items() if value == distinct[0]}
+        if len(distinct) > 2:
+            ranks |= {index: "second" for index, value in values.items() if value == distinct[1]}
+    return ranks
