@@ -5,6 +5,7 @@ right answers (acc) plus the percentage of pictures with both answers right (acc
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from moe_eval.errors import UserError
 from moe_eval.images import ImageFile, ImageRef, NamedImage
 from moe_eval.jsonl import read_jsonl
 from moe_eval.metrics.yes_no import extract_yes_no
+from moe_eval.mini.mme import mini_mme
 from moe_eval.sources.hub import download_dataset, resolved_revision
 from moe_eval.sources.llava import check_fields, locate
 from moe_eval.sources.parquet import read_parquet
 from moe_eval.sources.stored import read_stored
 from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import Card, Dataset, Result, Sample, SampleScore, Task, TaskProtocol
+from moe_eval.totals import Number, Scores, of_totals
 from tasks.prompts import SHORT_ANSWER, short_answer
 
 __all__ = ["TASK", "parse_by_lmms_eval", "parse_yes_no"]
@@ -127,45 +130,47 @@ def _score(sample: Sample, prediction: str) -> SampleScore:
     }
 
 
-def aggregate(scores: Sequence[SampleScore]) -> Result:
+@of_totals
+def aggregate(scores: Scores[SampleScore]) -> Result:
     """Headline: the perception total, at most 2000; cognition, at most 800, is beside it.
+
+    Subtasks without samples are left out; `percent_of_maximum` is relative to 200 for each of the others.
 
     A picture that occurs several times, as in a resampled data set, counts as often.
 
     Raises:
         UserError: naming a picture of which only one question is scored.
     """
+    of_subtask = scores.by(lambda score: score["category"])
     subtasks = {}
-    for name in SIZES:
-        of_subtask = [score for score in scores if score["category"] == name]
-        if of_subtask:
-            accuracy, accuracy_plus = _accuracies(of_subtask)
-            subtasks[name] = {
-                "score": accuracy + accuracy_plus,
-                "acc": accuracy,
-                "acc_plus": accuracy_plus,
-                "questions": len(of_subtask),
-            }
+    for name in (name for name in SIZES if name in of_subtask):
+        accuracy, accuracy_plus = _accuracies(of_subtask[name])
+        subtasks[name] = {
+            "score": accuracy + accuracy_plus,
+            "acc": accuracy,
+            "acc_plus": accuracy_plus,
+            "questions": len(of_subtask[name]),
+        }
     totals = {
-        section: float(sum(subtasks[name]["score"] for name in names if name in subtasks))
+        section: sum((subtasks[name]["score"] for name in names if name in subtasks), start=0.0)
         for section, names in SUBTASKS.items()
     }
-    return Result(headline=totals["perception"], metrics={**totals, "subtasks": subtasks})
+    maximum = {section: 200 * sum(name in subtasks for name in names) for section, names in SUBTASKS.items()}
+    share = {section: 100 * totals[section] / most for section, most in maximum.items() if most}
+    return Result(totals["perception"], {**totals, "percent_of_maximum": share, "subtasks": subtasks})
 
 
-def _accuracies(scores: Sequence[SampleScore]) -> tuple[float, float]:
+def _accuracies(scores: Scores[SampleScore]) -> tuple[Number, Number]:
     """acc and acc+ in percent."""
-    pictures: dict[str, list[int]] = {}
-    for score in scores:
-        pictures.setdefault(str(score["picture"]), []).append(int(score["correct"]))
-    odd = next((name for name, correct in pictures.items() if len(correct) % 2), None)
+    pictures = scores.together(lambda score: score["picture"])
+    odd = next((questions for questions in pictures if len(questions) % 2), None)
     if odd is not None:
         raise UserError(
-            f"mme: {len(pictures[odd])} of 2 questions about {odd} are scored, and acc+ needs both; "
+            f"mme: {len(odd)} of 2 questions about {odd[0]['picture']} are scored, and acc+ needs both; "
             "answer the other one, or take only whole pairs"
         )
-    both = sum(len(correct) // 2 for correct in pictures.values() if all(correct))
-    return 100 * sum(map(sum, pictures.values())) / len(scores), 100 * both / (len(scores) / 2)
+    both_right = pictures.total(lambda pair: len(pair) // 2 if all(score["correct"] for score in pair) else 0)
+    return 100 * scores.total("correct") / scores.count(), 100 * both_right / (scores.count() / 2)
 
 
 # --- data sources -----------------------------------------------------------------------------------------------
@@ -237,6 +242,19 @@ def load_hub(argument: str) -> Dataset:
         picture = row.picture("image", values["question_id"])
         samples.append(_sample(values["category"], name, values["question"], values["answer"], picture, where))
     return _dataset(f"hub@{resolved_revision(files, revision)}", samples)
+
+
+def load_mini(argument: str) -> Dataset:
+    """`mini`: the six subtasks that can be drawn, on generated pictures; `mini:train:COUNT` on COUNT other ones."""
+    samples = []
+    for scene, row in mini_mme(argument):
+        sample = _sample(row["category"], scene.name, row["question"], row["answer"], scene, "mme: mini")
+        samples.append(replace(sample, meta={**sample.meta, "response": row["answer"]}))
+    source = f"mini:{argument}" if argument else "mini"
+    scenes = {scene.name for sample in samples for scene in sample.images}
+    subtasks = {sample.meta["category"] for sample in samples}
+    version = f"{len(samples):,} generated questions on {len(scenes):,} drawn scenes, {len(subtasks)} of 14 subtasks"
+    return replace(_dataset(source, samples), version=version)
 
 
 def _sample(category: str, name: str, question: str, gold: str, image: ImageRef | None, where: str) -> Sample:
@@ -312,6 +330,6 @@ TASK = Task(
             "perception (max 2000)", prompt_vlmevalkit, score_vlmevalkit, aggregate, max_new_tokens=2048
         ),
     },
-    sources={"answers": load_answers, "llava": load_llava, "tsv": load_tsv, "hub": load_hub},
+    sources={"answers": load_answers, "llava": load_llava, "tsv": load_tsv, "hub": load_hub, "mini": load_mini},
     answer_id=answer_id,
 )
