@@ -6,13 +6,16 @@ writes. The validation split can be scored here.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from moe_eval.errors import UserError, unknown
-from moe_eval.images import EncodedImage
+from moe_eval.images import EncodedImage, ImageRef
 from moe_eval.metrics.answer_text import normalise_lmms_eval_vqav2, normalise_m4c
 from moe_eval.metrics.consensus import consensus, count_matches, official_vqa_accuracy
 from moe_eval.metrics.means import percent, percent_by
+from moe_eval.mini.source import mini_dataset
+from moe_eval.mini.vqav2 import mini_vqav2
 from moe_eval.sources.annotators import ten_answers
 from moe_eval.sources.hub import download_dataset, resolved_revision
 from moe_eval.sources.llava import PictureFolder, locate, read_questions
@@ -74,7 +77,8 @@ KINDS = {"answer_types": "answer_type", "question_types": "question_type"}
 def _scored(sample: Sample, prediction: str, accuracy: Any) -> SampleScore:
     if sample.gold is None:
         return {"prediction": prediction}
-    return {**sample.meta, "prediction": prediction, "score": accuracy(prediction, sample.gold)}
+    kinds = {field: sample.meta[field] for field in KINDS.values() if field in sample.meta}
+    return {**kinds, "prediction": prediction, "score": accuracy(prediction, sample.gold)}
 
 
 def _lmms_eval_accuracy(prediction: str, answers: Sequence[str]) -> float:
@@ -117,26 +121,42 @@ def load_hub(argument: str) -> Dataset:
     files = download_dataset(HUB_REPOSITORY, revision or HUB_REVISION, f"data/{split}-*.parquet")
     columns = ["question_id", "image_id", "question", "answers", "question_type", "answer_type"]
     pictures: dict[str, EncodedImage] = {}
-    kinds: dict[tuple[str, str], Mapping[str, str]] = {}
+    kinds: Kinds = {}
     samples = []
     for row in read_parquet(files, columns, heavy=["image"]):
         values = row.values
         name = f"COCO_{PICTURES[split]}_{values['image_id']:012d}.jpg"
         if name not in pictures:
             pictures[name] = row.picture("image", name)
-        question_type, answer_type = values["question_type"] or "", values["answer_type"] or ""
-        kind = {"question_type": question_type, "answer_type": answer_type}
-        samples.append(
-            Sample(
-                id=str(values["question_id"]),
-                question=values["question"],
-                images=(pictures[name],),
-                gold=ten_answers(values["answers"], f"vqav2: {row.path} row {row.number}: answers"),
-                group=name,
-                meta=kinds.setdefault((question_type, answer_type), kind),
-            )
-        )
+        samples.append(_sample(values, pictures[name], f"vqav2: {row.path} row {row.number}", kinds))
     return _dataset(f"hub:{split}@{resolved_revision(files, revision or HUB_REVISION)}", samples)
+
+
+def load_mini(argument: str) -> Dataset:
+    """`mini`: twelve questions about each of the pictures that the project draws; `mini:train:COUNT` on other ones."""
+    kinds: Kinds = {}
+    samples = []
+    for scene, row in mini_vqav2(argument):
+        sample = _sample(row, scene, f"vqav2: mini: question {row['question_id']}", kinds)
+        samples.append(replace(sample, meta={**sample.meta, "response": row["multiple_choice_answer"]}))
+    return mini_dataset(argument, samples)
+
+
+Kinds = dict[tuple[str, str], Mapping[str, str]]
+"""One mapping for all samples of a kind: there are a few hundred thousand of them."""
+
+
+def _sample(values: Mapping[str, Any], picture: ImageRef, where: str, kinds: Kinds) -> Sample:
+    question_type, answer_type = values["question_type"] or "", values["answer_type"] or ""
+    kind = {"question_type": question_type, "answer_type": answer_type}
+    return Sample(
+        id=str(values["question_id"]),
+        question=values["question"],
+        images=(picture,),
+        gold=ten_answers(values["answers"], f"{where}: answers"),
+        group=picture.name,
+        meta=kinds.setdefault((question_type, answer_type), kind),
+    )
 
 
 def _dataset(source: str, samples: Sequence[Sample], has_images: bool = True) -> Dataset:
@@ -191,7 +211,7 @@ TASK = Task(
     ),
     max_new_tokens=128,
     protocols=PROTOCOLS,
-    sources={"llava": load_llava, "hub": load_hub},
+    sources={"llava": load_llava, "hub": load_hub, "mini": load_mini},
     submission=Submission(
         filename="vqav2_test2015.json",
         upload="https://eval.ai/web/challenges/challenge-page/830 (phase Test-Dev)",

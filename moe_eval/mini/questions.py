@@ -22,6 +22,7 @@ __all__ = [
     "YES_NO",
     "Fact",
     "absent_labels",
+    "ask",
     "column_of",
     "facts",
     "plural",
@@ -195,14 +196,19 @@ def size(scene: Scene, generator: random.Random) -> Facts:
 
 
 def count(scene: Scene, generator: random.Random) -> Facts:
-    """How many {many} are there? All objects, then shapes and colours: those that are there, and one that is not."""
+    """How many {many} are there? All objects, and shapes and colours that are there or, one of them, not.
+
+    Most shapes and colours are there once; few of these are asked for, so that "1" is no safe guess.
+    """
+    names = dict.fromkeys(name for item in scene.objects for name in (item.shape, f"{item.colour} object"))
+    absent = [shape for shape in SHAPES if shape not in names]
+    absent += [f"{colour} object" for colour in COLOURS if f"{colour} object" not in names]
+    counts = {name: sum(name in (item.shape, f"{item.colour} object") for item in scene.objects) for name in names}
+    single = [name for name, number in counts.items() if number == 1]
+    asked = [name for name, number in counts.items() if number > 1]
+    asked += [*generator.sample(single, min(2, len(single))), generator.choice(absent)]
     yield _count(len(scene.objects), "object")
-    shapes = list(dict.fromkeys(item.shape for item in scene.objects))
-    colours = list(dict.fromkeys(item.colour for item in scene.objects))
-    shapes.append(generator.choice([shape for shape in SHAPES if shape not in shapes]))
-    colours.append(generator.choice([colour for colour in COLOURS if colour not in colours]))
-    yield from (_count(len(scene.having(shape=shape)), shape) for shape in shapes)
-    yield from (_count(len(scene.having(colour=colour)), f"{colour} object") for colour in colours)
+    yield from (_count(counts.get(name, 0), name) for name in asked)
 
 
 def column(scene: Scene, generator: random.Random) -> Facts:
@@ -313,6 +319,27 @@ def facts(scene: Scene, seed: str, kinds: Sequence[str] = tuple(FACTS)) -> dict[
     for some in found.values():
         generator.shuffle(some)
     return found
+
+
+def ask(
+    scene: Scene, seed: str, wordings: Mapping[str, Sequence[str]], plan: Sequence[str], count: int
+) -> list[tuple[str, Fact]]:
+    """Up to `count` different questions about a scene, with what each asks.
+
+    Args:
+        seed: decides which facts and which of their wordings, together with the scene's name.
+        wordings: how each kind of fact may be asked for.
+        plan: kinds, each as often as it is wanted in a round; rounds follow until there are no more facts.
+    """
+    generator = random.Random(f"{seed} wordings {scene.name}")
+    found = facts(scene, seed, list(dict.fromkeys(plan)))
+    asked: dict[str, Fact] = {}
+    while any(found.values()) and len(asked) < count:
+        for kind in generator.sample(plan, len(plan)):
+            if found[kind] and len(asked) < count:
+                fact = found[kind].pop()
+                asked.setdefault(fact.ask(generator.choice(wordings[kind])), fact)
+    return list(asked.items())
 
 
 def _yes_no(kind: str, true: bool, **slots: str) -> Fact:

@@ -1,12 +1,14 @@
 """What follows `mini` on the command line, and the scenes that it means. Shared by all tasks."""
 
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 from moe_eval.errors import UserError
 from moe_eval.mini.world import Scene, Split, make_scenes
+from moe_eval.task import Dataset, Sample
 
-__all__ = ["TRAIN_SEED", "mini_scenes", "mini_split"]
+__all__ = ["TRAIN_SEED", "mini_dataset", "mini_scenes", "mini_split"]
 
 TRAIN_SEED = 0
 """One for all tasks, so that the n-th training picture is the same for all and their questions can share a row."""
@@ -38,3 +40,10 @@ def mini_scenes(task: str, argument: str, count: int, **options: Any) -> list[Sc
     if split == "test":
         return make_scenes(count, zlib.crc32(task.encode()), "test", **options)
     return make_scenes(wanted, TRAIN_SEED, "train", **options)
+
+
+def mini_dataset(argument: str, samples: Sequence[Sample]) -> Dataset:
+    """The samples with what is said about all generated data: how many there are, and that no paper scores them."""
+    scenes = {picture.name for sample in samples for picture in sample.images}
+    version = f"{len(samples):,} generated questions on {len(scenes):,} drawn scenes"
+    return Dataset(f"mini:{argument}" if argument else "mini", version, samples, official=False)
