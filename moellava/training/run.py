@@ -1,0 +1,175 @@
+"""One stage from recipe to finished folder."""
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import torch
+import transformers
+
+from moellava.accounting import parameter_shapes
+from moellava.training.checkpoints import disk_errors, newest_checkpoint, staging, write_text, write_weights
+from moellava.training.collate import Collator
+from moellava.training.dataset import ConversationDataset
+from moellava.training.errors import TrainingError
+from moellava.training.flops import training_flops
+from moellava.training.grouping import ModalityLengthSampler
+from moellava.training.packing import Packing
+from moellava.training.recipe import Recipe
+from moellava.training.reporting import ConsoleReport, JsonLog, tensorboard_callback
+from moellava.training.samples import DataFile
+from moellava.training.stages import Plan, build_model, plan_stage
+from moellava.training.trainer import ShuffledSampler, StageTrainer, precision
+
+__all__ = ["FINISHED", "train_stage"]
+
+RECIPE = "recipe.json"
+FINISHED = "training.json"
+CHANGEABLE = {
+    "workers",
+    "save_steps",
+    "log_steps",
+    "keep_checkpoints",
+    "tensorboard",
+    "peak_tflops",
+    "dead_expert_share",
+}
+"""Keys of `train` that do not change what is computed, and may differ when a run goes on."""
+
+
+def train_stage(recipe: Recipe, fresh: bool = False) -> Path:
+    """Train a stage, or go on with it where it was, and save it; returns its folder.
+
+    Raises:
+        TrainingError: bad recipe or data, a loss that is not a number, a full disk.
+    """
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()  # ours tells the time left
+    output, is_main = recipe.output, _rank() == 0
+    plan = plan_stage(recipe)
+    if is_main:
+        _prepare_output(recipe, fresh)
+    if not fresh and (output / FINISHED).exists():
+        print(f"{output}: finished already; --fresh trains it again")
+        return output
+    dataset = load_dataset(recipe, plan)
+    checkpoint = newest_checkpoint(output)
+    model = build_model(recipe, plan, checkpoint)
+    trainer = make_trainer(recipe, plan, model, dataset)
+    started = time.time()
+    result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    facts = {"steps": result.global_step, "seconds": round(time.time() - started, 1), "mean_loss": result.training_loss}
+    save_finished(trainer, recipe, plan, facts)
+    return output
+
+
+def load_dataset(recipe: Recipe, plan: Plan) -> ConversationDataset:
+    """The recipe's data, checked; the report of what is wrong with it is printed."""
+    dataset = ConversationDataset(
+        [DataFile(data.file, data.images) for data in recipe.data],
+        plan.processor,
+        "plain" if recipe.template == "plain" else None,
+        recipe.max_length,
+        split_rounds=recipe.split_rounds,
+        pad_images=recipe.pad_images,
+    )
+    if _rank() == 0:
+        print(dataset.report)
+    if not len(dataset):
+        raise TrainingError(f"{', '.join(str(data.file) for data in recipe.data)}: no item that can be trained on")
+    return dataset
+
+
+def make_trainer(recipe: Recipe, plan: Plan, model, dataset: ConversationDataset) -> StageTrainer:
+    """The Trainer of a stage, with its reports."""
+    train, ranks = recipe.train, _world_size()
+    sampler = (
+        ModalityLengthSampler(
+            dataset.lengths, train.per_device_batch_size, ranks * train.gradient_accumulation_steps, seed=train.seed
+        )
+        if train.group_by_modality_length
+        else ShuffledSampler(dataset, train.seed)
+    )
+    callbacks = [ConsoleReport(recipe.output.name), JsonLog(recipe.output)]
+    board = tensorboard_callback(recipe.output) if train.tensorboard else None
+    packing = recipe.packing and Packing(recipe.packing.max_length, recipe.packing.share_prefix)
+    trainer = StageTrainer(
+        recipe,
+        sampler,
+        training_flops(plan.config, parameter_shapes(plan.config), recipe.trains),
+        model=model,
+        train_dataset=dataset,
+        data_collator=Collator(plan.processor.tokenizer.pad_token_id, packing),
+        callbacks=callbacks + ([board] if board else []),
+    )
+    trainer.remove_callback(transformers.PrinterCallback)
+    return trainer
+
+
+def save_finished(trainer: StageTrainer, recipe: Recipe, plan: Plan, facts: dict) -> None:
+    """Write the finished stage into the output folder and remove its checkpoints; `training.json` comes last."""
+    output, folder = recipe.output, staging(recipe.output) / "finished"
+    state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    if not trainer.is_world_process_zero():
+        return
+    dtype = torch.bfloat16 if precision(recipe) == "bf16" else torch.float32
+    with disk_errors(output, output):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        tied = plan.config.tie_word_embeddings
+        tensors = ((name, value.detach().to("cpu", dtype)) for name, value in sorted(state.items()))
+        write_weights(folder, ((name, value) for name, value in tensors if not (tied and name == "lm_head.weight")))
+        plan.config.architectures, plan.config.dtype = ["MoELlavaForConditionalGeneration"], dtype
+        plan.config.save_pretrained(folder)
+        plan.generation_config.save_pretrained(folder)
+        plan.processor.save_pretrained(folder)
+        for path in sorted(folder.iterdir()):
+            path.replace(output / path.name)
+        versions = {"torch": torch.__version__, "transformers": transformers.__version__}
+        write_text(
+            output / FINISHED,
+            json.dumps({"recipe": recipe.model_dump(mode="json"), **facts, "versions": versions}, indent=2) + "\n",
+        )
+    shutil.rmtree(staging(output), ignore_errors=True)
+    for checkpoint in output.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
+
+
+def _prepare_output(recipe: Recipe, fresh: bool) -> None:
+    """Empty the folder if asked to; else refuse to go on with a run that was made differently."""
+    output = recipe.output
+    if fresh and (output / RECIPE).exists():
+        shutil.rmtree(output)
+    output.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(staging(output), ignore_errors=True)
+    now = recipe.model_dump(mode="json")
+    path = output / RECIPE
+    if path.exists():
+        before = json.loads(path.read_text())
+        changed = [key for key in _differences(before, now) if key.removeprefix("train.") not in CHANGEABLE]
+        if changed:
+            raise TrainingError(
+                f"{output}: was started with another {', '.join(changed)}; --fresh starts over, output=FOLDER elsewhere"
+            )
+    write_text(path, json.dumps(now, indent=2) + "\n")
+
+
+def _differences(before: dict, now: dict, prefix: str = "") -> list[str]:
+    keys = []
+    for key in dict.fromkeys([*before, *now]):
+        one, other = before.get(key), now.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            keys += _differences(one, other, f"{prefix}{key}.")
+        elif one != other:
+            keys.append(prefix + key)
+    return keys
+
+
+def _rank() -> int:
+    return int(os.environ.get("RANK", "0"))
+
+
+def _world_size() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
