@@ -19,6 +19,7 @@ from moe_eval.errors import UserError, unknown
 from moe_eval.images import ImageRef, NamedImage
 from moe_eval.metrics.means import percent
 from moe_eval.metrics.multiple_choice import letter_by_lmms_eval, letter_by_static_rules, letter_by_vlmevalkit
+from moe_eval.mini.mmbench import mini_mmbench
 from moe_eval.sources.hub import download_dataset, resolved_revision
 from moe_eval.sources.parquet import read_parquet
 from moe_eval.sources.stored import read_stored
@@ -36,6 +37,7 @@ from moe_eval.task import (
     Task,
     TaskProtocol,
 )
+from moe_eval.totals import Number, Scores, of_totals
 from tasks.prompts import OPTION_LETTER, lettered
 
 __all__ = ["ABILITIES", "TASK", "match_as_lmms_eval", "match_as_vlmevalkit"]
@@ -251,7 +253,7 @@ def _score(sample: Sample, prediction: str, **letters: str) -> SampleScore:
     return {**score, "gold": sample.gold, "correct": int(prediction == sample.gold)}
 
 
-def aggregate(scores: Sequence[SampleScore], readings: Mapping[str, str]) -> Result:
+def aggregate(scores: Scores[SampleScore], readings: Mapping[str, str]) -> Result:
     """Headline: circular accuracy in percent. Single-pass, over all rows, and both by group and ability are beside it.
 
     Args:
@@ -260,20 +262,20 @@ def aggregate(scores: Sequence[SampleScore], readings: Mapping[str, str]) -> Res
     Raises:
         UserError: naming a question of which a rotation is not scored.
     """
-    known = [score for score in scores if "correct" in score]
+    known = scores.where(lambda score: "correct" in score)
     if not known:
         return Result(headline=None, metrics={})
     questions = _questions(known)
     metrics: dict[str, Any] = {
         "circular": _circular(questions, _is_correct),
-        "single_pass": percent(int(score["correct"]) for score in known),
+        "single_pass": percent(known, "correct"),
     }
     for name, field in readings.items():
         metrics[name] = _circular(questions, partial(_is_gold, field))
     metrics["rows"], metrics["questions"] = len(known), sum(map(_times, questions))
     if "unresolved" in known[0]:
-        metrics["letters_unresolved"] = sum(int(score["unresolved"]) for score in known)
-        metrics["letters_by_judge"] = sum(int(score["by_judge"]) for score in known)
+        metrics["letters_unresolved"] = known.total("unresolved")
+        metrics["letters_by_judge"] = known.total("by_judge")
     for kind, order in (
         ("ability_group", list(ABILITIES)),
         ("ability", [name for names in ABILITIES.values() for name in names]),
@@ -284,23 +286,21 @@ def aggregate(scores: Sequence[SampleScore], readings: Mapping[str, str]) -> Res
     return Result(headline=metrics["circular"], metrics=metrics)
 
 
-Question = Sequence[SampleScore]
+Question = tuple[SampleScore, ...]
 """The scores of all rotations of a question."""
 
 
-def _questions(scores: Sequence[SampleScore]) -> list[Question]:
-    of_question: dict[Any, list[SampleScore]] = {}
-    for score in scores:
-        of_question.setdefault(score["question"], []).append(score)
-    for number, question in of_question.items():
-        seen = {int(score["rotation"]) for score in question}
+def _questions(scores: Scores[SampleScore]) -> Scores[Question]:
+    questions = scores.together(lambda score: score["question"])
+    for question in questions:
+        number, seen = int(question[0]["question"]), {int(score["rotation"]) for score in question}
         missing = sorted(set(range(int(question[0]["rotations"]))) - seen)
         if missing:
             raise UserError(
                 f"mmbench: row {number + ROTATION * missing[0]} is not scored, a rotation of question {number}: circular "
                 "accuracy needs all of them; answer it, or leave out the whole question"
             )
-    return list(of_question.values())
+    return questions
 
 
 def _times(question: Question) -> int:
@@ -308,9 +308,9 @@ def _times(question: Question) -> int:
     return len(question) // int(question[0]["rotations"])
 
 
-def _circular(questions: Sequence[Question], is_right: Callable[[SampleScore], bool]) -> float:
-    total = sum(map(_times, questions))
-    return 100 * sum(_times(question) for question in questions if all(map(is_right, question))) / total
+def _circular(questions: Scores[Question], is_right: Callable[[SampleScore], bool]) -> Number:
+    right = questions.total(lambda question: _times(question) if all(map(is_right, question)) else 0)
+    return 100 * right / questions.total(_times)
 
 
 def _is_correct(score: SampleScore) -> bool:
@@ -322,17 +322,14 @@ def _is_gold(field: str, score: SampleScore) -> bool:
 
 
 def _by_kind(
-    questions: Sequence[Question], kind: str, order: Sequence[str], readings: Mapping[str, str]
-) -> dict[str, dict[str, float | int | None]]:
-    of_kind: dict[str, list[Question]] = {}
-    for question in questions:
-        if kind in question[0]:
-            of_kind.setdefault(str(question[0][kind]), []).append(question)
+    questions: Scores[Question], kind: str, order: Sequence[str], readings: Mapping[str, str]
+) -> dict[str, dict[str, Number]]:
+    of_kind = questions.where(lambda question: kind in question[0]).by(lambda question: str(question[0][kind]))
     names = sorted(of_kind, key=lambda name: (order.index(name) if name in order else len(order), name))
     return {
         name: {
             "circular": _circular(of_kind[name], _is_correct),
-            "single_pass": percent(int(score["correct"]) for question in of_kind[name] for score in question),
+            "single_pass": percent(of_kind[name].expand(list), "correct"),
             **{reading: _circular(of_kind[name], partial(_is_gold, field)) for reading, field in readings.items()},
             "questions": sum(map(_times, of_kind[name])),
         }
@@ -397,6 +394,19 @@ def load_hub(argument: str) -> Dataset:
         picture = row.picture("image", str(values["index"]))
         rows.append(_row(values, picture, f"mmbench: {row.path.name} row {row.number}"))
     return _dataset(f"hub:{name}@{resolved_revision(files, revision)}", rows)
+
+
+def load_mini(argument: str) -> Dataset:
+    """`mini`: six abilities, rotated, on drawn pictures; `mini:train:COUNT` unrotated on COUNT other ones."""
+    rows, scenes = [], set()
+    for scene, values in mini_mmbench(argument):
+        row = _row({**values, "language": "en"}, scene, "mmbench: mini")
+        rows.append(replace(row, meta={**row.meta, "response": row.gold}))
+        scenes.add(scene.name)
+    version = (
+        f"{len(rows):,} generated rows, {len({row.group for row in rows}):,} questions on {len(scenes):,} drawn scenes"
+    )
+    return replace(_dataset(f"mini:{argument}" if argument else "mini", rows), version=version, official=False)
 
 
 def _row(values: Mapping[str, Any], image: ImageRef | None, where: str) -> Sample:
@@ -503,25 +513,25 @@ TASK = Task(
             "circular accuracy (%)",
             prompt_llava,
             score_llava,
-            partial(aggregate, readings={"circular_resolved": "resolved"}),
+            of_totals(partial(aggregate, readings={"circular_resolved": "resolved"})),
         ),
         "lmms-eval": TaskProtocol(
             "circular accuracy (%)",
             prompt_lmms_eval,
             score_lmms_eval,
-            partial(aggregate, readings={"circular_prefetch_only": "resolved"}),
+            of_totals(partial(aggregate, readings={"circular_prefetch_only": "resolved"})),
             judge=Judge("gpt-4o-2024-11-20", match_as_lmms_eval, undecided=partial(undecided, _read_as_lmms_eval)),
         ),
         "vlmevalkit": TaskProtocol(
             "circular accuracy (%)",
             prompt_vlmevalkit,
             score_vlmevalkit,
-            partial(aggregate, readings={}),
+            of_totals(partial(aggregate, readings={})),
             max_new_tokens=2048,
             judge=Judge("gpt-3.5-turbo-0125", match_as_vlmevalkit, undecided=partial(undecided, _read_as_vlmevalkit)),
         ),
     },
-    sources={"answers": load_answers, "llava": load_llava, "tsv": load_tsv, "hub": load_hub},
+    sources={"answers": load_answers, "llava": load_llava, "tsv": load_tsv, "hub": load_hub, "mini": load_mini},
     answer_id=answer_id,
     submission=Submission(
         filename="mmbench.xlsx",
