@@ -1,0 +1,92 @@
+"""What a run was asked, loaded once more, and its answers under the other protocols; both may be gone by now."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from moe_eval.errors import UserError
+from moe_eval.judge.record import read_judge
+from moe_eval.records import RunRecord, ScoresRecord
+from moe_eval.registry import find_task
+from moe_eval.score import score_answers
+from moe_eval.task import Dataset, Task, worth
+
+__all__ = ["DataLoader", "FoundData", "asked_as_recorded", "find_data", "load_data", "rescore"]
+
+DataLoader = Callable[[str, str, int], Dataset]
+"""From task, source and number of samples to the data."""
+
+
+@dataclass(frozen=True)
+class FoundData:
+    """What there still is of what a run was asked; `notes` say why something is missing."""
+
+    task: Task | None = None
+    dataset: Dataset | None = None
+    notes: tuple[str, ...] = ()
+
+
+def load_data(task: str, source: str, samples: int) -> Dataset:
+    """The first so many samples of a source.
+
+    Raises:
+        UserError: when task or source are not there.
+    """
+    return find_task(task).load(source).first(samples)
+
+
+def find_data(run: RunRecord, load: DataLoader = load_data) -> FoundData:
+    """The data of a run, if they are still what they were; otherwise the report shows what the run's folder has."""
+    try:
+        task = find_task(run.task)
+    except UserError as error:
+        return FoundData(notes=(_only_folder(f"the task is not installed here ({error})"),))
+    try:
+        dataset = load(run.task, run.data.source, run.data.samples)
+    except (UserError, OSError) as error:
+        return FoundData(task, notes=(_only_folder(f"the data cannot be loaded any more ({error})"),))
+    if dataset.fingerprint != run.data.fingerprint:
+        changed = f"{run.data.source} no longer holds the questions that were asked"
+        return FoundData(task, notes=(_only_folder(changed),))
+    notes = []
+    if not dataset.has_images:
+        notes.append(f"No pictures: {dataset.source} has none.")
+    if not asked_as_recorded(run, task, dataset):
+        notes.append(f"What exactly was asked is not recorded; prompts are shown as protocol {run.protocol} asks them.")
+    return FoundData(task, dataset, tuple(notes))
+
+
+def asked_as_recorded(run: RunRecord, task: Task, dataset: Dataset) -> bool:
+    """Whether the prompts that the protocol makes today are those of the run."""
+    if run.prompt is None or run.protocol not in task.protocols:
+        return False
+    prompts = map(task.protocols[run.protocol].prompt, dataset.samples)
+    digest = hashlib.sha256("\0".join(prompts).encode("utf-8", "surrogatepass")).hexdigest()
+    return run.prompt.fingerprint == f"sha256:{digest}"
+
+
+def rescore(
+    folder: Path, run: RunRecord, found: FoundData, answers: Mapping[str, str]
+) -> tuple[dict[str, ScoresRecord], list[str]]:
+    """Scores of a run's answers under the task's other protocols that can say what an answer is worth, and notes."""
+    scores: dict[str, ScoresRecord] = {}
+    notes: list[str] = []
+    if found.task is None or found.dataset is None:
+        return scores, notes
+    missing = [sample.id for sample in found.dataset.samples if sample.id not in answers]
+    for name in found.task.protocols:
+        if name == run.protocol:
+            continue
+        try:
+            record = score_answers(found.task, name, found.dataset, answers, missing, read_judge(folder, name))
+        except UserError as error:
+            notes.append(f"Not scored under protocol {name}: {error}.")
+            continue
+        if any(worth(entry) is not None for entry in record.samples):
+            scores[name] = record
+    return scores, notes
+
+
+def _only_folder(reason: str) -> str:
+    return f"Only what the run's folder holds is shown (no questions, prompts or pictures): {reason}."

@@ -1,0 +1,138 @@
+"""Run folders as the report needs them: records, answers, scores under every protocol, and what a reader must know."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from moe_eval.errors import UserError
+from moe_eval.jsonl import read_jsonl
+from moe_eval.recorded import RecordedNumber, read_recorded
+from moe_eval.records import RunRecord, ScoresRecord, read_record
+from moe_eval.report.data import DataLoader, find_data, load_data, rescore
+from moe_eval.report.notes import run_notes
+from moe_eval.task import Dataset, worth
+
+__all__ = ["LeftOut", "ReportRun", "find_run_folders", "read_run", "read_runs"]
+
+Worths = Mapping[str, float | None]
+"""How right each answer was, by sample id; None where that is not known."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A run that the report can only name, and why."""
+
+    folder: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class ReportRun:
+    """One finished run.
+
+    Args:
+        folder: where it is.
+        run, scores: its records.
+        answers: answer text by sample id.
+        title: what the task is called in tables; its name where the task is not installed.
+        dataset: what was asked; None where it cannot be loaded any more.
+        recorded: the number that a server gave, if any.
+        rescored: the scores of the same answers under the task's other protocols, by name.
+        notes: what a reader must know, one sentence each.
+    """
+
+    folder: Path
+    run: RunRecord
+    scores: ScoresRecord
+    answers: Mapping[str, str]
+    title: str
+    dataset: Dataset | None = None
+    recorded: RecordedNumber | None = None
+    rescored: Mapping[str, ScoresRecord] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def by_protocol(self) -> dict[str, ScoresRecord]:
+        """Scores of the answers by protocol, the run's own first."""
+        return {self.run.protocol: self.scores, **self.rescored}
+
+    def worths(self, protocol: str) -> Worths:
+        """How right each answer was under a protocol; empty for one it was not scored under."""
+        scores = self.by_protocol.get(protocol)
+        return {str(entry["id"]): worth(entry) for entry in scores.samples} if scores else {}
+
+
+def find_run_folders(paths: Iterable[Path]) -> list[Path]:
+    """Folders with a `run.json` in or below the given ones, finished or not.
+
+    Raises:
+        UserError: when there is none in one of them.
+    """
+    found: list[Path] = []
+    for path in paths:
+        folders = sorted(file.parent for file in path.glob("**/run.json"))
+        if not folders:
+            raise UserError(f"{path}: no run in it (no run.json); start one with `moe-eval run`")
+        found += folders
+    return list(dict.fromkeys(found))
+
+
+def read_runs(folders: Iterable[Path]) -> tuple[list[ReportRun], list[LeftOut]]:
+    """The finished runs, and those that are unfinished or damaged.
+
+    Raises:
+        UserError: when not one can be shown.
+    """
+    load = cache(load_data)  # runs of several models were asked the same
+    runs: list[ReportRun] = []
+    left_out: list[LeftOut] = []
+    for folder in folders:
+        try:
+            runs.append(read_run(folder, load))
+        except UserError as error:
+            left_out.append(LeftOut(folder, str(error)))
+    if not runs:
+        first = left_out[0].reason if left_out else "no folders were given"
+        raise UserError(f"nothing to report: not one of {len(left_out)} runs can be shown, the first because {first}")
+    return runs, left_out
+
+
+def read_run(folder: Path, load: DataLoader = load_data) -> ReportRun:
+    """One run with everything that its folder and its data still tell.
+
+    Raises:
+        UserError: when it is not finished, or a file of it is damaged.
+    """
+    run = read_record(RunRecord, folder / "run.json")
+    answers = _read_answers(folder / "responses.jsonl")
+    if not (folder / "scores.json").is_file():
+        raise UserError(
+            f"{folder}: not finished, {len(answers):,} of {run.data.samples:,} questions are answered; "
+            "the command that started it goes on with it"
+        )
+    scores = read_record(ScoresRecord, folder / "scores.json")
+    found = find_data(run, load)
+    rescored, doubts = rescore(folder, run, found, answers)
+    recorded = read_recorded(folder)
+    return ReportRun(
+        folder=folder,
+        run=run,
+        scores=scores,
+        answers=answers,
+        title=found.task.title if found.task else run.task,
+        dataset=found.dataset,
+        recorded=recorded,
+        rescored=rescored,
+        notes=(*run_notes(run, scores, recorded), *found.notes, *doubts),
+    )
+
+
+def _read_answers(path: Path) -> dict[str, str]:
+    """Imported answers have no token counts, so only what all journals have is read."""
+    if not path.is_file():
+        return {}
+    try:
+        return {str(record["id"]): str(record["response"]) for _, record in read_jsonl(path)}
+    except KeyError as error:
+        raise UserError(f"{path}: a line lacks {error}; was it edited?") from error
