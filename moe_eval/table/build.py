@@ -79,7 +79,24 @@ def _comparison(layout: Layout) -> Callable[[Wanted], Grid]:
     return build
 
 
+def _reproduction(wanted: Wanted) -> Grid:
+    from moe_eval.table.reproduction import reproduction_table
+
+    not_run = _zoo_models(wanted) if wanted.published in ("all", "paper") else []
+    return reproduction_table(wanted.runs, wanted.numbers, not_run, wanted.intervals)
+
+
+def _zoo_models(wanted: Wanted) -> list[str]:
+    """Models that `moe-eval run` knows and somebody has published numbers of, by their published names."""
+    from moellava import zoo
+
+    names = dict.fromkeys(name for entry in map(zoo.find, zoo.names()) if (name := entry.published_as))
+    of_paper = {number.model for number in wanted.numbers if number.source.startswith(PAPER)}
+    return [name for name in names if wanted.published != "paper" or name in of_paper]
+
+
 TABLES: dict[str, Callable[[Wanted], Grid]] = {
     "main": _comparison(MAIN),
     "pope": _comparison(POPE),
+    "reproduction": _reproduction,
 }
