@@ -6,6 +6,7 @@ numbers only between runs that were asked the same way.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from moe_eval.images import EncodedImage, ImageRef
 from moe_eval.metrics.answer_text import normalise_m4c, normalise_vlmevalkit
 from moe_eval.metrics.consensus import consensus, count_matches
 from moe_eval.metrics.means import percent
+from moe_eval.mini.source import mini_dataset
+from moe_eval.mini.textvqa import mini_textvqa
 from moe_eval.sources.annotators import parse_list, ten_answers
 from moe_eval.sources.hub import download_dataset, resolved_revision
 from moe_eval.sources.llava import PictureFolder, check_texts, locate, read_json, read_questions
@@ -125,10 +128,7 @@ def load_hub(argument: str) -> Dataset:
         values, image = row.values, f"{row.values['image_id']}.jpg"
         if image not in pictures:
             pictures[image] = row.picture("image", image)
-        answers = ten_answers(values["answers"], f"textvqa: {row.path} row {row.number}: answers")
-        meta = {"ocr": ", ".join(values["ocr_tokens"] or ())}
-        sample_id = _id(values["image_id"], values["question"])
-        samples.append(_sample(sample_id, values["question"], pictures[image], answers, meta))
+        samples.append(_of_hub(values, pictures[image], f"textvqa: {row.path} row {row.number}"))
     return _dataset(f"hub:{split}@{resolved_revision(files, revision or HUB_REVISION)}", samples)
 
 
@@ -140,6 +140,21 @@ def load_tsv(argument: str) -> Dataset:
         answers = ten_answers(parse_list(row.text("answer"), where), where)
         samples.append(_sample(row.text("index"), row.text("question"), row.image, answers, {}))
     return _dataset(f"tsv:{argument}", samples)
+
+
+def load_mini(argument: str) -> Dataset:
+    """`mini`: signs in pictures that the project draws, with OCR tokens; `mini:train:COUNT`: other ones."""
+    samples = []
+    for scene, row in mini_textvqa(argument):
+        sample = _of_hub(row, scene, f"textvqa: mini: question {row['question_id']}")
+        samples.append(replace(sample, meta={**sample.meta, "response": row["response"]}))
+    return mini_dataset(argument, samples)
+
+
+def _of_hub(values: Mapping[str, Any], picture: ImageRef, where: str) -> Sample:
+    answers = ten_answers(values["answers"], f"{where}: answers")
+    meta = {"ocr": ", ".join(values["ocr_tokens"] or ())}
+    return _sample(_id(values["image_id"], values["question"]), values["question"], picture, answers, meta)
 
 
 def question_of_prompt(prompt: str) -> str:
@@ -212,6 +227,6 @@ TASK = Task(
     ),
     max_new_tokens=128,
     protocols=PROTOCOLS,
-    sources={"llava": load_llava, "hub": load_hub, "tsv": load_tsv},
+    sources={"llava": load_llava, "hub": load_hub, "tsv": load_tsv, "mini": load_mini},
     answer_id=answer_id,
 )

@@ -5,6 +5,7 @@ Papers report the test split, whose answers are hidden. The validation split can
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from moe_eval.errors import UserError, unknown
 from moe_eval.metrics.answer_text import normalise_m4c, normalise_vlmevalkit, normalise_vqa
 from moe_eval.metrics.consensus import consensus, count_matches
 from moe_eval.metrics.means import percent, percent_by
+from moe_eval.mini.source import mini_dataset
+from moe_eval.mini.vizwiz import mini_vizwiz
 from moe_eval.sources.annotators import parse_list, ten_answers
 from moe_eval.sources.hub import download_dataset, resolved_revision
 from moe_eval.sources.llava import PictureFolder, check_texts, locate, read_json, read_questions
@@ -87,7 +90,8 @@ def _scored(sample: Sample, prediction: str, compared: str, normalise: Callable[
     if sample.gold is None:
         return {"prediction": prediction}
     matches = count_matches(compared, sample.gold, normalise)
-    return {**sample.meta, "prediction": prediction, "score": consensus(matches, len(sample.gold))}
+    kinds = {"answer_type": sample.meta["answer_type"]} if "answer_type" in sample.meta else {}
+    return {**kinds, "prediction": prediction, "score": consensus(matches, len(sample.gold))}
 
 
 PROTOCOLS = {
@@ -152,6 +156,17 @@ def load_tsv(argument: str) -> Dataset:
     return _dataset(f"tsv:{argument}", samples)
 
 
+def load_mini(argument: str) -> Dataset:
+    """`mini`: photos that the project draws, some of them blurred or dark; `mini:train:COUNT`: other ones."""
+    samples = []
+    for number, (scene, row) in enumerate(mini_vizwiz(argument)):
+        answers = ten_answers(row["answers"], f"vizwiz: mini: row {number}: answers")
+        sample = _sample(row["image"], row["question"], scene, answers, row["answer_type"])
+        numbered = f"{sample.id}:{number}" if argument else sample.id  # training asks several questions about a photo
+        samples.append(replace(sample, id=numbered, meta={**sample.meta, "response": row["response"]}))
+    return mini_dataset(argument, samples)
+
+
 def _sample(image: str, question: str, picture: Any, answers: Any, answer_type: str | None) -> Sample:
     meta = {"answer_type": answer_type} if answer_type and answers else {}
     return Sample(Path(image).stem, question, (picture,), answers, group=image, meta=meta)
@@ -204,7 +219,7 @@ TASK = Task(
     ),
     max_new_tokens=128,
     protocols=PROTOCOLS,
-    sources={"llava": load_llava, "hub": load_hub, "tsv": load_tsv},
+    sources={"llava": load_llava, "hub": load_hub, "tsv": load_tsv, "mini": load_mini},
     answer_id=answer_id,
     submission=Submission(
         filename="vizwiz_test.json",

@@ -15,11 +15,13 @@ RIGHT = {10: 40, 9: 22, 8: 15, 7: 11, 6: 8, 5: 4}
 UNSURE = ("unknown", "not sure", "i don't know", "")
 
 
-def ten_people(generator: random.Random, answer: str, choices: Sequence[str]) -> list[str]:
+def ten_people(
+    generator: random.Random, answer: str, choices: Sequence[str], unsure: Sequence[str] = UNSURE
+) -> list[str]:
     """Their answers in random order.
 
     Who does not write `answer` names another of the choices (half of them), writes the answer in another way (a number
-    in letters, an answer with "it is"), or does not know.
+    in letters, an answer with "it is"), or does not know and writes one of `unsure`.
     """
     right = generator.choices(list(RIGHT), list(RIGHT.values()))[0]
     others = [choice for choice in choices if choice != answer]
@@ -28,10 +30,10 @@ def ten_people(generator: random.Random, answer: str, choices: Sequence[str]) ->
         dice = generator.random()
         if dice < 0.5 and others:
             answers.append(generator.choice(others))
-        elif dice < 0.85:
+        elif dice < 0.8 and answer not in unsure:
             answers.append(_in_other_words(answer))
         else:
-            answers.append(generator.choice(UNSURE))
+            answers.append(generator.choice(unsure))
     generator.shuffle(answers)
     return answers
 

@@ -21,6 +21,8 @@ __all__ = [
     "ROWS",
     "YES_NO",
     "Fact",
+    "FactTable",
+    "Facts",
     "absent_labels",
     "ask",
     "column_of",
@@ -56,7 +58,7 @@ class Fact:
     """Something to ask.
 
     Args:
-        kind: a key of `FACTS`.
+        kind: a key of `FACTS`, or the task's own.
         answer: in lower case, one word or number.
         choices: all answers that questions of this kind may have, the right one among them.
         slots: what a wording may name: see the function of that kind.
@@ -302,27 +304,37 @@ def indoors(scene: Scene, generator: random.Random) -> Facts:
     yield Fact("indoors", "indoors" if scene.place == "indoors" else "outdoors", ("indoors", "outdoors"), {})
 
 
-FACTS: Mapping[str, Callable[[Scene, random.Random], Facts]] = {
+FactTable = Mapping[str, Callable[[Scene, random.Random], Facts]]
+"""Kind of fact → all of that kind about a scene."""
+
+FACTS: FactTable = {
     function.__name__: function
     for function in (
         *(exists, exists_shape, exists_colour, colour, is_colour, shape, size, count, column, row),
         *(relation, neighbour, larger, same, word, has_sign, place, is_place, time, indoors),
     )
 }
-"""Kind of fact → all of that kind about a scene."""
+"""What is asked in several benchmarks; a task adds its own kinds."""
 
 
-def facts(scene: Scene, seed: str, kinds: Sequence[str] = tuple(FACTS)) -> dict[str, list[Fact]]:
+def facts(
+    scene: Scene, seed: str, kinds: Sequence[str] = tuple(FACTS), table: FactTable = FACTS
+) -> dict[str, list[Fact]]:
     """Facts of these kinds about a scene in random order, by kind; the same for the same seed."""
     generator = random.Random(f"{seed} {scene.name}")
-    found = {kind: list(FACTS[kind](scene, generator)) for kind in kinds}
+    found = {kind: list(table[kind](scene, generator)) for kind in kinds}
     for some in found.values():
         generator.shuffle(some)
     return found
 
 
 def ask(
-    scene: Scene, seed: str, wordings: Mapping[str, Sequence[str]], plan: Sequence[str], count: int
+    scene: Scene,
+    seed: str,
+    wordings: Mapping[str, Sequence[str]],
+    plan: Sequence[str],
+    count: int,
+    table: FactTable = FACTS,
 ) -> list[tuple[str, Fact]]:
     """Up to `count` different questions about a scene, with what each asks.
 
@@ -330,9 +342,10 @@ def ask(
         seed: decides which facts and which of their wordings, together with the scene's name.
         wordings: how each kind of fact may be asked for.
         plan: kinds, each as often as it is wanted in a round; rounds follow until there are no more facts.
+        table: the kinds that there are.
     """
     generator = random.Random(f"{seed} wordings {scene.name}")
-    found = facts(scene, seed, list(dict.fromkeys(plan)))
+    found = facts(scene, seed, list(dict.fromkeys(plan)), table)
     asked: dict[str, Fact] = {}
     while any(found.values()) and len(asked) < count:
         for kind in generator.sample(plan, len(plan)):
