@@ -13,12 +13,14 @@ from moe_eval.errors import UserError, unknown
 from moe_eval.images import ImageFile, ImageRef, NamedImage
 from moe_eval.metrics.means import percent, percent_by
 from moe_eval.metrics.multiple_choice import letter_by_vlmevalkit
+from moe_eval.mini.scienceqa import mini_scienceqa
 from moe_eval.sources.hub import download_dataset, resolved_revision
 from moe_eval.sources.llava import check_fields, locate, read_json
 from moe_eval.sources.parquet import read_parquet
 from moe_eval.sources.stored import read_stored
 from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import Card, Dataset, Result, Sample, SampleScore, Task, TaskProtocol
+from moe_eval.totals import Scores, of_totals
 from tasks.prompts import OPTION_LETTER, lettered
 
 __all__ = ["TASK", "parse_letter"]
@@ -122,31 +124,28 @@ def _score(sample: Sample, prediction: str) -> SampleScore:
     }
 
 
-def aggregate(scores: Sequence[SampleScore]) -> Result:
+@of_totals
+def aggregate(scores: Scores[SampleScore]) -> Result:
     """Headline: accuracy in percent on the questions with a picture; on all of them, and by kind, beside it.
 
     As in ScienceQA's paper, a question with hint and picture counts in both contexts, NO has neither.
     """
     context = {
-        "TXT": [score for score in scores if score["has_text"]],
-        "IMG": [score for score in scores if score["has_image"]],
-        "NO": [score for score in scores if not score["has_text"] and not score["has_image"]],
+        "TXT": scores.where(lambda score: score["has_text"]),
+        "IMG": scores.where(lambda score: score["has_image"]),
+        "NO": scores.where(lambda score: not score["has_text"] and not score["has_image"]),
     }
-    metrics: dict[str, Any] = {"img": _accuracy(context["IMG"]), "all": _accuracy(scores)}
+    metrics: dict[str, Any] = {"img": percent(context["IMG"], "correct"), "all": percent(scores, "correct")}
     metrics["samples"] = {"img": len(context["IMG"]), "all": len(scores)}
     for kind in ("subject", "grade"):
         if table := percent_by(scores, kind, "correct"):
             metrics[kind] = table
             metrics["context"] = {
-                name: {"accuracy": _accuracy(of_context), "samples": len(of_context)}
+                name: {"accuracy": percent(of_context, "correct"), "samples": len(of_context)}
                 for name, of_context in context.items()
                 if of_context
             }
     return Result(headline=metrics["img"], metrics=metrics)
-
-
-def _accuracy(scores: Sequence[SampleScore]) -> float | None:
-    return percent(int(score["correct"]) for score in scores)
 
 
 # --- data sources -----------------------------------------------------------------------------------------------
@@ -223,6 +222,20 @@ def load_hub(argument: str) -> Dataset:
     return _dataset(f"hub:{name}@{resolved_revision(files, revision)}", samples)
 
 
+def load_mini(argument: str) -> Dataset:
+    """`mini`: generated questions, half of them on drawn pictures; `mini:train:COUNT` on COUNT other scenes."""
+    samples = []
+    for scene, row in mini_scienceqa(argument):
+        where = f"scienceqa: mini {row['id']}"
+        gold = _letter(row["answer"], where)
+        meta = {**_kinds(row), "response": gold}
+        images = (scene,) if scene else ()
+        samples.append(_sample(row["id"], row["question"], row["choices"], gold, images, meta, where))
+    scenes = {scene.name for sample in samples for scene in sample.images}
+    version = f"{len(samples):,} generated questions, on {len(scenes):,} drawn scenes and without a picture"
+    return Dataset(f"mini:{argument}" if argument else "mini", version, samples, official=False)
+
+
 def _kinds(record: Mapping[str, Any]) -> dict[str, str]:
     """Hint, subject and grade of a question, as far as the data say."""
     kinds = {"hint": record.get("hint") or ""}
@@ -295,7 +308,7 @@ TASK = Task(
             "IMG accuracy (%)", prompt_vlmevalkit, score_vlmevalkit, aggregate, max_new_tokens=2048
         ),
     },
-    sources={"answers": load_answers, "llava": load_llava, "tsv": load_tsv, "hub": load_hub},
+    sources={"answers": load_answers, "llava": load_llava, "tsv": load_tsv, "hub": load_hub, "mini": load_mini},
     unpadded_families=frozenset({"moe-llava"}),
     answer_id=answer_id,
 )
