@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from moe_eval.errors import UserError
-from moe_eval.report.figures import Figure, make_figures
+from moe_eval.report.figures import make_figures
 from moe_eval.report.page import render_page
 from moe_eval.report.pictures import Album
 from moe_eval.report.questions import QuestionSet, group_runs, pack_set
@@ -31,6 +31,9 @@ TABLES = ("main", "pope")
 """Layouts of `moe-eval table` that the report shows where a run has numbers for them."""
 
 PICTURES_PER_BLOCK = 50
+
+PACKED = ("columns", "blocks", "path_blocks")
+"""Parts of a question set that have script elements of their own."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def build_report(folders: Sequence[Path], limit_images: int, thumbnail: int, now
         "tasks": [_task_section(questions) for questions in sets],
         "tables": _tables([run.folder for run in runs]),
         "figures": make_figures(runs),
-        "sets": [{name: value for name, value in one.items() if name not in ("columns", "blocks")} for one in packed],
+        "sets": [{name: value for name, value in one.items() if name not in PACKED} for one in packed],
         "packed": packed,
         "album": album,
         "picture_blocks": [

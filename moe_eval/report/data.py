@@ -1,21 +1,35 @@
 """What a run was asked, loaded once more, and its answers under the other protocols; both may be gone by now."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from moe_eval.errors import UserError
-from moe_eval.judge.record import read_judge
-from moe_eval.records import RunRecord, ScoresRecord
+from moe_eval.judge.record import read_judge, with_grades
+from moe_eval.records import RunRecord
 from moe_eval.registry import find_task
-from moe_eval.score import score_answers
-from moe_eval.task import Dataset, Task, worth
+from moe_eval.task import Dataset, Sample, Task, TaskProtocol, worth
 
-__all__ = ["DataLoader", "FoundData", "asked_as_recorded", "find_data", "load_data", "rescore"]
+__all__ = ["DataLoader", "FoundData", "Scored", "asked_as_recorded", "find_data", "load_data", "rescore"]
 
 DataLoader = Callable[[str, str, int], Dataset]
 """From task, source and number of samples to the data."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A run's answers under one protocol.
+
+    Args:
+        metric: name of the headline number.
+        value: the headline; None while it is pending.
+        worths: how right each answer was, by sample id; None where that is not known.
+    """
+
+    metric: str
+    value: float | None
+    worths: Mapping[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -51,7 +65,7 @@ def find_data(run: RunRecord, load: DataLoader = load_data) -> FoundData:
         return FoundData(task, notes=(_only_folder(changed),))
     notes = []
     if not dataset.has_images:
-        notes.append(f"No pictures: {dataset.source} has none.")
+        notes.append("No pictures are shown, for the source of the questions has none.")
     if not asked_as_recorded(run, task, dataset):
         notes.append(f"What exactly was asked is not recorded; prompts are shown as protocol {run.protocol} asks them.")
     return FoundData(task, dataset, tuple(notes))
@@ -68,24 +82,33 @@ def asked_as_recorded(run: RunRecord, task: Task, dataset: Dataset) -> bool:
 
 def rescore(
     folder: Path, run: RunRecord, found: FoundData, answers: Mapping[str, str]
-) -> tuple[dict[str, ScoresRecord], list[str]]:
-    """Scores of a run's answers under the task's other protocols that can say what an answer is worth, and notes."""
-    scores: dict[str, ScoresRecord] = {}
+) -> tuple[dict[str, Scored], list[str]]:
+    """What a run's answers are worth under the task's other protocols, where that can be told, and notes."""
+    scored: dict[str, Scored] = {}
     notes: list[str] = []
     if found.task is None or found.dataset is None:
-        return scores, notes
-    missing = [sample.id for sample in found.dataset.samples if sample.id not in answers]
+        return scored, notes
+    answered = [sample for sample in found.dataset.samples if sample.id in answers]
     for name in found.task.protocols:
-        if name == run.protocol:
+        if name == run.protocol or not answered:
             continue
         try:
-            record = score_answers(found.task, name, found.dataset, answers, missing, read_judge(folder, name))
+            scores = _score(
+                found.task.protocols[name], with_grades(answered, answers, read_judge(folder, name)), answers
+            )
         except UserError as error:
             notes.append(f"Not scored under protocol {name}: {error}.")
             continue
-        if any(worth(entry) is not None for entry in record.samples):
-            scores[name] = record
-    return scores, notes
+        if any(value is not None for value in scores.worths.values()):
+            scored[name] = scores
+    return scored, notes
+
+
+def _score(protocol: TaskProtocol, samples: Sequence[Sample], answers: Mapping[str, str]) -> Scored:
+    """Without intervals, which take longer than all the rest."""
+    scores = [protocol.score(sample, answers[sample.id]) for sample in samples]
+    worths = {sample.id: worth(score) for sample, score in zip(samples, scores, strict=True)}
+    return Scored(protocol.headline, protocol.aggregate(scores).headline, worths)
 
 
 def _only_folder(reason: str) -> str:

@@ -115,10 +115,9 @@ def pack_set(questions: QuestionSet, album: Album, limit_images: int) -> dict[st
     """What the page needs of a question set: facts, the packed columns, and the packed blocks of rows."""
     ids, samples = questions.ids, questions.samples
     pictures = _pictures(questions, album, limit_images)
-    columns = {
-        "worths": [[list(map(run.worths(name).get, ids)) for name in questions.protocols] for run in questions.runs]
-    }
+    worths = [[_column(run, name, ids) for name in questions.protocols] for run in questions.runs]
     rows = list(_rows(questions, ids, samples, pictures))
+    paths = [read_paths(run.folder) for run in questions.runs]
     return {
         "title": questions.title,
         "task": questions.task,
@@ -128,9 +127,20 @@ def pack_set(questions: QuestionSet, album: Album, limit_images: int) -> dict[st
         "protocols": questions.protocols,
         "size": len(ids),
         "block": BLOCK,
-        "columns": pack(columns),
-        "blocks": [pack(rows[start : start + BLOCK]) for start in range(0, len(rows), BLOCK)],
+        "paths": any(paths),
+        "columns": pack({"worths": worths}),
+        "blocks": _pack_blocks(rows),
+        "path_blocks": _pack_blocks([[of_run.get(name) for of_run in paths] for name in ids]) if any(paths) else [],
     }
+
+
+def _column(run: ReportRun, protocol: str, ids: Sequence[str]) -> list[float | None]:
+    scored = run.by_protocol.get(protocol)
+    return [scored.worths.get(name) if scored else None for name in ids]
+
+
+def _pack_blocks(rows: Sequence[Any]) -> list[str]:
+    return [pack(rows[start : start + BLOCK]) for start in range(0, len(rows), BLOCK)]
 
 
 def _pictures(questions: QuestionSet, album: Album, limit: int) -> dict[str, list[int | None]]:
@@ -150,7 +160,6 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     """One per question; names are short enough, for the blocks are compressed."""
     entries = [{str(entry["id"]): entry for entry in run.scores.samples} for run in questions.runs]
-    paths = [read_paths(run.folder) for run in questions.runs]
     for name in ids:
         sample = samples.get(name)
         own = [of_run.get(name, {}) for of_run in entries]
@@ -165,7 +174,6 @@ def _rows(
             "names": [image.name for image in sample.images] if sample else [],
             "answers": [run.answers.get(name) for run in questions.runs],
             "readings": [_reading(entry) for entry in own],
-            "paths": [of_run.get(name) for of_run in paths],
         }
 
 

@@ -1,7 +1,7 @@
 """Run folders as the report needs them: records, answers, scores under every protocol, and what a reader must know."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -9,14 +9,11 @@ from moe_eval.errors import UserError
 from moe_eval.jsonl import read_jsonl
 from moe_eval.recorded import RecordedNumber, read_recorded
 from moe_eval.records import RunRecord, ScoresRecord, read_record
-from moe_eval.report.data import DataLoader, find_data, load_data, rescore
+from moe_eval.report.data import DataLoader, Scored, find_data, load_data, rescore
 from moe_eval.report.notes import run_notes
 from moe_eval.task import Dataset, worth
 
 __all__ = ["LeftOut", "ReportRun", "find_run_folders", "read_run", "read_runs"]
-
-Worths = Mapping[str, float | None]
-"""How right each answer was, by sample id; None where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class ReportRun:
         title: what the task is called in tables; its name where the task is not installed.
         dataset: what was asked; None where it cannot be loaded any more.
         recorded: the number that a server gave, if any.
-        rescored: the scores of the same answers under the task's other protocols, by name.
+        by_protocol: what the answers are worth under the run's own protocol and under the task's other ones.
         notes: what a reader must know, one sentence each.
     """
 
@@ -46,21 +43,11 @@ class ReportRun:
     run: RunRecord
     scores: ScoresRecord
     answers: Mapping[str, str]
+    by_protocol: Mapping[str, Scored]
     title: str
     dataset: Dataset | None = None
     recorded: RecordedNumber | None = None
-    rescored: Mapping[str, ScoresRecord] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-
-    @property
-    def by_protocol(self) -> dict[str, ScoresRecord]:
-        """Scores of the answers by protocol, the run's own first."""
-        return {self.run.protocol: self.scores, **self.rescored}
-
-    def worths(self, protocol: str) -> Worths:
-        """How right each answer was under a protocol; empty for one it was not scored under."""
-        scores = self.by_protocol.get(protocol)
-        return {str(entry["id"]): worth(entry) for entry in scores.samples} if scores else {}
 
 
 def find_run_folders(paths: Iterable[Path]) -> list[Path]:
@@ -120,12 +107,17 @@ def read_run(folder: Path, load: DataLoader = load_data) -> ReportRun:
         run=run,
         scores=scores,
         answers=answers,
+        by_protocol={run.protocol: _scored(scores), **rescored},
         title=found.task.title if found.task else run.task,
         dataset=found.dataset,
         recorded=recorded,
-        rescored=rescored,
         notes=(*run_notes(run, scores, recorded), *found.notes, *doubts),
     )
+
+
+def _scored(scores: ScoresRecord) -> Scored:
+    worths = {str(entry["id"]): worth(entry) for entry in scores.samples}
+    return Scored(scores.headline.name, scores.headline.value, worths)
 
 
 def _read_answers(path: Path) -> dict[str, str]:

@@ -56,6 +56,11 @@ class Panel:
     plot: DotPlot | None
     detectable: str
 
+    @property
+    def shows_intervals(self) -> bool:
+        """Whether anything stands beside the numbers."""
+        return any(headline.interval or headline.by_server for headline in self.headlines)
+
 
 def make_panel(questions: QuestionSet) -> Panel:
     """Headlines of the runs in their order."""
@@ -116,8 +121,8 @@ def protocol_rows(questions: QuestionSet) -> list[tuple[str, str, list[float | N
     rows = []
     for name in questions.protocols:
         scores = [run.by_protocol.get(name) for run in questions.runs]
-        metric = next(record.headline.name for record in scores if record)
-        rows.append((name, metric, [record.headline.value if record else None for record in scores]))
+        metric = next(one.metric for one in scores if one)
+        rows.append((name, metric, [one.value if one else None for one in scores]))
     return rows if len(rows) > 1 else []
 
 

@@ -22,7 +22,7 @@ function prompts(set, row) {
   });
 }
 
-function answer(set, row, run, index) {
+function answer(set, row, paths, run, index) {
   const worth = set.own[run][index];
   const text = row.answers[run];
   const scores = set.protocols.map((name, protocol) => [name, set.worths[run][protocol][index]]);
@@ -33,25 +33,37 @@ function answer(set, row, run, index) {
     h("header", {}, h("h4", {}, set.runs[run]), h("span", { class: `verdict ${outcomeOf(worth)}` }, verdict(worth))),
     text === null ? h("pre", { class: "quiet" }, "no answer") : text === "" ? h("pre", { class: "quiet" }, "empty answer") : h("pre", {}, text),
     fields([["read as", row.readings[run] === text ? null : row.readings[run]], ["scores", scored.join(" · ")]]),
-    experts(row.paths[run])
+    experts(paths[run])
   );
 }
 
-function experts(paths) {
-  if (!paths) return null;
-  const layers = paths.layers.map((layer) => h("th", { scope: "col" }, layer));
-  const tokens = paths.tokens.map((token) =>
-    h("tr", {}, h("th", { scope: "row" }, token.name), ...token.experts.map((expert) => h("td", {}, expert)))
+const KINDS = { image: "picture", prompt: "prompt", answer: "answer" };
+
+// Rows are tokens, columns are layers; an expert is a number and, the same everywhere, a tint.
+function experts(path) {
+  if (!path) return null;
+  const layers = path.layers.map((layer) => h("th", { scope: "col" }, layer));
+  const tokens = path.tokens.map(([kind, token, choices]) =>
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, h("span", { class: "quiet" }, KINDS[kind]), kind === "image" ? "" : ` ${JSON.stringify(token)}`),
+      ...choices.map((expert) => h("td", { class: `expert tint-${expert % 8}` }, expert))
+    )
   );
   return h(
     "details",
-    {},
-    h("summary", { class: "small quiet" }, "first choice of experts per layer"),
-    h("table", { class: "experts" }, h("thead", {}, h("tr", {}, h("td", {}), ...layers)), h("tbody", {}, ...tokens))
+    { class: "paths" },
+    h("summary", {}, "Expert path: first choice in each sparse layer"),
+    h(
+      "div",
+      { class: "across" },
+      h("table", { class: "experts" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "layer"), ...layers)), h("tbody", {}, ...tokens))
+    )
   );
 }
 
-function sampleDetail(store, sample, row) {
+function sampleDetail(store, sample, row, paths) {
   const { set, index } = store.locate(sample);
   const shots = pictures(store, row);
   const facts = Object.entries(row.facts).map(([name, value]) => [name.replaceAll("_", " "), value]);
@@ -68,7 +80,7 @@ function sampleDetail(store, sample, row) {
         ...prompts(set, row)
       )
     ),
-    h("div", { class: "answers" }, ...set.runs.map((_, run) => answer(set, row, run, index))),
+    h("div", { class: "answers" }, ...set.runs.map((_, run) => answer(set, row, paths, run, index))),
   ];
 }
 
@@ -85,10 +97,10 @@ class Detail {
       this.element.replaceChildren(h("p", { class: "quiet" }, "No sample."));
       return;
     }
-    const row = await this.store.row(sample);
+    const [row, paths] = await Promise.all([this.store.row(sample), this.store.paths(sample)]);
     if (this.sample !== sample) return; // another one was picked meanwhile
     this.element.setAttribute("aria-label", `Sample ${row.id}`);
-    this.element.replaceChildren(this.steps(row, position, total), ...sampleDetail(this.store, sample, row));
+    this.element.replaceChildren(this.steps(row, position, total), ...sampleDetail(this.store, sample, row, paths));
     this.element.scrollTop = 0;
   }
 

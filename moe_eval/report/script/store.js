@@ -42,6 +42,14 @@ class Store {
     return rows[index % set.block];
   }
 
+  // Per run, where tokens went; nothing where no run has recorded it.
+  async paths(sample) {
+    const { number, set, index } = this.locate(sample);
+    if (!set.paths) return [];
+    const blocks = await this.block(`paths-${number}-${Math.floor(index / set.block)}`);
+    return blocks[index % set.block];
+  }
+
   block(id) {
     if (!this.loading.has(id)) {
       this.loading.set(
