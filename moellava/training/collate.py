@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from moellava.training.dataset import Example
+from moellava.training.errors import TrainingError
 from moellava.training.labels import IGNORED
 from moellava.training.packing import Packing, block_mask, pack, unpacked
-from moellava.training.samples import DataError
 
 __all__ = ["Collator"]
 
@@ -28,7 +28,7 @@ class Collator:
         `ids`: the items' files and ids.
 
     Raises:
-        DataError: no label in the whole batch, whose loss would be undefined.
+        TrainingError: no label in the whole batch, whose loss would be undefined.
     """
 
     pad_token_id: int
@@ -41,16 +41,15 @@ class Collator:
         input_ids = self._pad([row.input_ids for row in rows], self.pad_token_id)
         labels = self._pad([row.labels for row in rows], IGNORED)
         if (labels == IGNORED).all():
-            raise DataError(
+            raise TrainingError(
                 f"nothing to learn in a batch of {', '.join(ids)}: leave these items out, or raise max_length"
             )
         batch: dict = {"input_ids": torch.from_numpy(input_ids), "labels": torch.from_numpy(labels)}
-        segment = self._pad([row.segment for row in rows], -1)
         if self.packing is None:
-            batch["attention_mask"] = torch.from_numpy((segment >= 0).astype(np.int64))
+            lengths = np.array([[len(row)] for row in rows])
+            batch["attention_mask"] = torch.from_numpy((np.arange(input_ids.shape[1]) < lengths).astype(np.int64))
         else:
-            parent = self._pad([row.parent for row in rows], -1)
-            batch["attention_mask"] = torch.from_numpy(block_mask(segment, parent))[:, None]
+            batch["attention_mask"] = torch.from_numpy(block_mask(rows, input_ids.shape[1]))[:, None]
             batch["position_ids"] = torch.from_numpy(self._pad([row.position_ids for row in rows], 0))
         pictures = [examples[example].pixel_values[picture] for row in rows for example, picture in row.pictures]
         if pictures:

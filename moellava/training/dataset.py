@@ -9,10 +9,14 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from moellava.processing import MoELlavaProcessor
-from moellava.training.labels import Conversation, Encoder, images_first, split_rounds
-from moellava.training.samples import DataError, DataFile, Item, ItemFile, Report, parse_item
+from moellava.training.errors import TrainingError
+from moellava.training.files import DataFile, ItemFile, scan
+from moellava.training.labels import IGNORED, Conversation, Encoder, images_first, split_rounds
+from moellava.training.samples import Item, Problem, Report, parse_item
 
 __all__ = ["ConversationDataset", "Example"]
+
+CACHE_BYTES = 1 << 28  # per process, for tokenised items
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class ConversationDataset(Dataset):
         lengths: words per item, negative for items without pictures, as upstream counts.
 
     Raises:
-        DataError: a file that is missing or no JSON list, or a template that cannot be used.
+        TrainingError: a file that is missing or no JSON list, or a template that cannot be used.
     """
 
     def __init__(
@@ -66,41 +70,76 @@ class ConversationDataset(Dataset):
         self.encoder = Encoder(processor, template, max_length)
         self.split_rounds, self.pad_images, self.images_first = split_rounds, pad_images, images_first
         self.report = Report()
-        self._files = [ItemFile(file) for file in files]
-        places, lengths = [], []
-        for number, file in enumerate(self._files):
-            for index in range(len(file)):
-                item = parse_item(file[index], file.file, index, self.encoder.plain, self.report)
-                if item is not None:
-                    self._check_length(item)
-                    places.append((number, index))
-                    lengths.append(max(item.words, 1) * (1 if item.images else -1))
-        self._places = np.array(places, dtype=np.int32).reshape(-1, 2)
-        self.lengths: list[int] = lengths
-        self._conversations: dict[int, tuple[Conversation, ...]] = {}
+        self.lengths: list[int] = []
+        self._files: list[ItemFile] = []
+        for file in files:
+            positions = []
+            for number, (start, end, raw) in enumerate(scan(file.path)):
+                item = parse_item(raw, file, number, self.encoder.plain, self.report)
+                if item is not None and self._is_learnable(item):
+                    positions.append((number, start, end))
+                    self.lengths.append(max(item.words, 1) * (1 if item.images else -1))
+            self._files.append(ItemFile(file, positions))
+        self._starts = np.cumsum([0] + [len(file) for file in self._files])
+        self._cache: dict[int, tuple[Conversation, ...]] = {}
+        self._cache_room = CACHE_BYTES
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self.lengths)
 
     def __getitem__(self, index: int) -> Example:
         item = self.item(index)
-        conversations = tuple(self.encoder(part) for part in self._parts(item))
-        return Example(item.id, conversations, self._pixel_values(item))
+        return Example(item.id, self._conversations(index, item), self._pixel_values(item))
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"_cache": {}, "_cache_room": CACHE_BYTES}
 
     def item(self, index: int) -> Item:
-        """The item as it was checked."""
-        number, position = self._places[index]
-        file = self._files[number]
-        item = parse_item(file[position], file.file, position, self.encoder.plain, Report())
-        assert item is not None, "the file has changed since it was checked"
+        """The item as it was checked.
+
+        Raises:
+            IndexError, TrainingError: there is no such item; its file has changed since it was checked.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"item {index} of {len(self)}")
+        place = int(np.searchsorted(self._starts, index, side="right")) - 1
+        file = self._files[place]
+        number, raw = file[index - int(self._starts[place])]
+        item = parse_item(raw, file.file, number, self.encoder.plain, Report())
+        if item is None:
+            raise TrainingError(f"{file.file.path}: item {number} or its pictures changed since training began")
         return item
+
+    def _conversations(self, index: int, item: Item) -> tuple[Conversation, ...]:
+        """Tokenised once, as far as memory is set aside for it."""
+        if index in self._cache:
+            return self._cache[index]
+        conversations = tuple(self.encoder(part) for part in self._parts(item))
+        size = sum(part.input_ids.nbytes + part.labels.nbytes for part in conversations)
+        if size <= self._cache_room:
+            self._cache[index] = conversations
+            self._cache_room -= size
+        return conversations
 
     def _parts(self, item: Item) -> tuple[Item, ...]:
         item = images_first(item) if self.images_first else item
         return split_rounds(item) if self.split_rounds else (item,)
 
-    def _check_length(self, item: Item) -> None:
-        pass
+    def _is_learnable(self, item: Item) -> bool:
+        """Whether something is left to learn after cutting; cutting, and what the original would lose, is reported."""
+        if self.encoder.original_blanks(images_first(item) if self.images_first else item, llava=self.images_first):
+            self.report.add(Problem.BLANKED, item.id)
+        parts = self._parts(item)
+        # A token holds at least a byte, so that only long texts need to be counted in tokens.
+        if max(len(self.encoder.render(part)[0].encode()) for part in parts) + 2 <= self.encoder.max_length:
+            return True
+        lengths = [self.encoder.count(part) for part in parts]
+        if max(lengths) > self.encoder.max_length:
+            self.report.add(Problem.TOO_LONG, item.id, f"{max(lengths):,} tokens")
+            if not any((self.encoder(part).labels != IGNORED).any() for part in parts):
+                self.report.add(Problem.NO_ANSWER, item.id, f"all of it lies beyond {self.encoder.max_length:,} tokens")
+                return False
+        return True
 
     def _pixel_values(self, item: Item) -> torch.Tensor | None:
         if not item.images:
@@ -111,6 +150,6 @@ class ConversationDataset(Dataset):
                 with Image.open(path) as picture:
                     pictures.append(picture.convert("RGB"))
             except OSError as error:
-                raise DataError(f"{item.id}: {path} cannot be read: {error}") from error
+                raise TrainingError(f"{item.id}: {path} cannot be read: {error}") from error
         options = {"do_pad": self.pad_images, "return_tensors": "pt"}
         return self.encoder.processor.image_processor(pictures, **options)["pixel_values"]

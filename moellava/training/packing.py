@@ -1,7 +1,7 @@
 """Several conversations in one row, with a mask that keeps them apart.
 
-A row is a sequence of segments. A token sees the earlier tokens of its own segment, and all of the segment's parent, a
-prefix that several conversations of one item share. Positions count from the conversation's first token.
+A row is a sequence of segments. A token sees the earlier tokens of its own segment and, where conversations of one item
+share their beginning, that prefix, which is a segment before it. Positions count from the conversation's first token.
 The causal-LM loss shifts labels by one within the row. That stays right because no segment's first token is ever learned:
 a conversation's first token has nothing before it, and a shared prefix ends two tokens before the first learned one.
 """
@@ -13,7 +13,7 @@ import numpy as np
 
 from moellava.training.labels import IGNORED, Conversation
 
-__all__ = ["Packing", "Row", "block_mask", "pack", "shared_prefix", "unpacked"]
+__all__ = ["Packing", "Row", "Segment", "block_mask", "pack", "shared_prefix", "unpacked"]
 
 
 @dataclass(frozen=True)
@@ -31,20 +31,23 @@ class Packing:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One packed row, all arrays [tokens] int64.
+class Segment:
+    """Tokens `start` to `end` of a row, which see each other and, where there is one, a prefix [start, end)."""
 
-    Args:
-        segment: which segment a token belongs to, from 0.
-        parent: the segment that it sees besides its own (its own where there is none).
-        pictures: (example, picture) for every run of image tokens, in order.
-    """
+    start: int
+    end: int
+    prefix: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a batch: arrays [tokens] int64, its segments in order, and (example, picture) for every run of image
+    tokens, in order."""
 
     input_ids: np.ndarray
     labels: np.ndarray
     position_ids: np.ndarray
-    segment: np.ndarray
-    parent: np.ndarray
+    segments: tuple[Segment, ...]
     pictures: tuple[tuple[int, int], ...]
 
     def __len__(self) -> int:
@@ -80,9 +83,7 @@ def unpacked(examples: Sequence[Sequence[Conversation]]) -> list[Row]:
 def shared_prefix(conversations: Sequence[Conversation]) -> int:
     """Length of the common beginning, cut so that each branch keeps an unlearned token before its first learned one."""
     first = conversations[0]
-    length = min(
-        int(np.argmax(c.labels != IGNORED)) - 1 if (c.labels != IGNORED).any() else len(c) - 1 for c in conversations
-    )
+    length = min(_first_learned(conversation) for conversation in conversations) - 1
     for other in conversations[1:]:
         differs = first.input_ids[:length] != other.input_ids[:length]
         length = int(np.argmax(differs)) if differs.any() else length
@@ -92,52 +93,67 @@ def shared_prefix(conversations: Sequence[Conversation]) -> int:
     return max(length, 0)
 
 
-def block_mask(segment: np.ndarray, parent: np.ndarray) -> np.ndarray:
-    """[batch, sequence, sequence] bool, True where the row's token may look at the column's.
+def _first_learned(conversation: Conversation) -> int:
+    learned = conversation.labels != IGNORED
+    return int(learned.argmax()) if learned.any() else len(learned)
 
-    Args:
-        segment: [batch, sequence], -1 at padding, which sees nothing and which nothing sees.
-        parent: [batch, sequence].
+
+def block_mask(rows: Sequence[Row], length: int) -> np.ndarray:
+    """[rows, length, length] bool, True where the token of the second axis may look at that of the third.
+
+    Padding sees nothing, not even itself, and nothing sees it.
     """
-    keys = segment[:, None, :]
-    sees = (keys == segment[:, :, None]) | (keys == parent[:, :, None])
-    sees &= segment[:, :, None] >= 0
-    return np.tril(sees)
+    mask = np.zeros((len(rows), length, length), dtype=bool)
+    triangle = np.tri(length, dtype=bool)
+    for square, row in zip(mask, rows, strict=True):
+        for segment in row.segments:
+            own, size = slice(segment.start, segment.end), segment.end - segment.start
+            square[own, own] = triangle[:size, :size]
+            if segment.prefix is not None:
+                square[own, slice(*segment.prefix)] = True
+    return mask
 
 
-def _branches(number: int, conversations: Sequence[Conversation], prefix: int) -> Row:
-    """A shared prefix of that length and, behind it, the rest of each conversation."""
-    first = conversations[0]
-    spans = [(first, 0, prefix)] * (prefix > 0) + [
-        (conversation, prefix, len(conversation)) for conversation in conversations
-    ]
-    sizes = [end - start for _, start, end in spans]
-    segment = np.repeat(np.arange(len(spans)), sizes)
-    pictures = [
-        (number, picture)
-        for conversation, start, end in spans
-        for picture, (begin, _) in enumerate(conversation.pictures)
-        if start <= begin < end
-    ]
+def _branches(number: int, conversations: Sequence[Conversation], shared: int) -> Row:
+    """The first `shared` tokens once, and behind them the rest of each conversation."""
+    prefix = (0, shared) if shared else None
+    parts = [(conversations[0], 0, shared)] if shared else []
+    parts += [(conversation, shared, len(conversation)) for conversation in conversations]
+    segments, end = [], 0
+    for _, first, after in parts:
+        segments.append(Segment(end, end + after - first, prefix if end else None))
+        end += after - first
     return Row(
-        input_ids=np.concatenate([c.input_ids[start:end] for c, start, end in spans]),
-        labels=np.concatenate([c.labels[start:end] for c, start, end in spans]),
-        position_ids=np.concatenate([np.arange(start, end) for _, start, end in spans]),
-        segment=segment,
-        parent=np.zeros_like(segment) if prefix else segment,
-        pictures=tuple(pictures),
+        input_ids=np.concatenate([part.input_ids[first:after] for part, first, after in parts]),
+        labels=np.concatenate([part.labels[first:after] for part, first, after in parts]),
+        position_ids=np.concatenate([np.arange(first, after) for _, first, after in parts]),
+        segments=tuple(segments),
+        pictures=tuple(
+            (number, picture)
+            for part, first, after in parts
+            for picture, start in enumerate(part.pictures[:, 0].tolist())
+            if first <= start < after
+        ),
     )
 
 
 def _join(rows: Sequence[Row]) -> Row:
+    """Rows one behind the other."""
     if len(rows) == 1:
         return rows[0]
-    offsets = np.cumsum([0] + [int(row.segment.max()) + 1 for row in rows])
+    segments, offset = [], 0
+    for row in rows:
+        segments += [_moved(segment, offset) for segment in row.segments]
+        offset += len(row)
     return Row(
         input_ids=np.concatenate([row.input_ids for row in rows]),
         labels=np.concatenate([row.labels for row in rows]),
         position_ids=np.concatenate([row.position_ids for row in rows]),
-        segment=np.concatenate([row.segment + offset for row, offset in zip(rows, offsets, strict=False)]),
-        parent=np.concatenate([row.parent + offset for row, offset in zip(rows, offsets, strict=False)]),
+        segments=tuple(segments),
         pictures=tuple(picture for row in rows for picture in row.pictures),
     )
+
+
+def _moved(segment: Segment, by: int) -> Segment:
+    prefix = segment.prefix and (segment.prefix[0] + by, segment.prefix[1] + by)
+    return Segment(segment.start + by, segment.end + by, prefix)

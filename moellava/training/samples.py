@@ -1,31 +1,21 @@
-"""Samples in LLaVA's JSON format: read lazily from disk, and checked before training starts.
+"""Samples in LLaVA's format, checked before training starts.
 
-An item is `{"id", "image"?: name or list of names, "conversations": [{"from": "human" | "gpt", "value"}, ...]}`; a file
-is a JSON list of items. Only byte positions stay in memory, so that a file of a million items costs 16 MB.
+An item is `{"id", "image"?: name or list of names, "conversations": [{"from": "human" | "gpt", "value"}, ...]}`.
 Source: MoE-LLaVA `train.py` `LazySupervisedDataset`; spec/training.md section 3.
 """
 
-import json
-import mmap
 import os
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
+from moellava.training.files import DataFile
 
-__all__ = ["IMAGE_TOKEN", "DataError", "DataFile", "Item", "ItemFile", "Problem", "Report", "Turn", "parse_item"]
+__all__ = ["IMAGE_TOKEN", "DataFile", "Item", "Problem", "Report", "Turn", "parse_item"]
 
 IMAGE_TOKEN = "<image>"
-CHUNK = 1 << 20  # characters read at a time while a file is indexed
-LARGEST_ITEM = 1 << 26  # characters; what goes on for longer is no item but a broken file
-
-
-class DataError(ValueError):
-    """Training data that cannot be used; one line that says what is wrong, where, and what to do."""
 
 
 class Problem(StrEnum):
@@ -39,22 +29,14 @@ class Problem(StrEnum):
     MISSING_IMAGE = "missing picture"
 
     LEADING_ANSWER = "leading answer dropped"
-    OPEN_QUESTION = "last question has no answer and is dropped"
-    TOO_LONG = "longer than max_length and cut"
-    BLANKED_UPSTREAM = "the original would have learned nothing of it"
+    OPEN_QUESTION = "last question, without an answer, dropped"
+    TOO_LONG = "longer than max_length, cut"
+    BLANKED = "kept, though the original learns nothing from it"
 
     @property
     def fatal(self) -> bool:
         """Whether an item with this problem cannot be trained on."""
         return list(Problem).index(self) < list(Problem).index(Problem.LEADING_ANSWER)
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """One file of items and the folder that its picture names are relative to (None: a file without pictures)."""
-
-    path: Path
-    images: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -108,67 +90,6 @@ class Report:
                 lines += [f"  {example}" for example in self.examples[problem]]
                 lines += [f"  … and {count - self.SHOWN:,} more"] if count > self.SHOWN else []
         return "\n".join(lines)
-
-
-class ItemFile:
-    """A file of items, indexed once and read item by item; it can be sent to another process.
-
-    Raises:
-        DataError: the file is missing, or is not a JSON list.
-    """
-
-    def __init__(self, file: DataFile):
-        self.file = file
-        positions = [(start, end) for start, end, _ in scan(file.path)]
-        self._positions = np.array(positions, dtype=np.int64).reshape(-1, 2)
-        self._bytes: mmap.mmap | None = None
-
-    def __len__(self) -> int:
-        return len(self._positions)
-
-    def __getitem__(self, index: int) -> object:
-        """The item as JSON has it."""
-        if self._bytes is None:
-            with open(self.file.path, "rb") as stream:
-                self._bytes = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-        start, end = self._positions[index]
-        return json.loads(self._bytes[start:end])
-
-    def __getstate__(self) -> dict:
-        return self.__dict__ | {"_bytes": None}
-
-
-def scan(path: Path) -> Iterator[tuple[int, int, object]]:
-    """First byte, byte after the last, and value of every element of the JSON list in a file, a chunk at a time."""
-    decoder = json.JSONDecoder()
-    try:
-        stream = open(path, encoding="utf-8", newline="")  # noqa: SIM115, closed below
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}; name a JSON list of LLaVA items") from error
-    with stream:
-        text, position, byte, count, closed = "", 0, 0, 0, False
-        text = stream.read(CHUNK)
-        byte = len(text) - len(text.lstrip())
-        position = byte
-        if text[position : position + 1] != "[":
-            raise DataError(f"{path}: is no JSON list; LLaVA's format is a list of items: [{{...}}, ...]")
-        position, byte = position + 1, byte + 1
-        while not closed:
-            while position < len(text) and text[position] in " \t\r\n,":
-                position, byte = position + 1, byte + 1
-            if text[position : position + 1] == "]":
-                return
-            try:
-                value, end = decoder.raw_decode(text, position)
-            except json.JSONDecodeError as error:
-                more = stream.read(CHUNK)
-                if not more or len(text) - position > LARGEST_ITEM:
-                    raise DataError(f"{path}: item {count + 1}, near byte {byte}: {error.msg}; is it whole?") from error
-                text, position = text[position:] + more, 0
-                continue
-            size = len(text[position:end].encode())
-            yield byte, byte + size, value
-            position, byte, count = end, byte + size, count + 1
 
 
 def parse_item(raw: object, file: DataFile, number: int, plain: bool, report: Report) -> Item | None:
