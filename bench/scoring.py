@@ -183,7 +183,7 @@ def measure(task: str, data: tuple[Dataset, dict[str, str]], compare: int) -> It
     dataset, answers = data
     for name in find_task(task).protocols:
         start = time.process_time()
-        scores = score_answers(find_task(task), name, dataset, answers)
+        scores = score_answers(find_task(task), name, dataset, answers, intervals=False)
         seconds = time.process_time() - start
         row = {
             "task": task,

@@ -164,7 +164,7 @@ class IntervalMethodRecord(Record):
     """How all intervals of a record were made."""
 
     method: Literal["clustered bootstrap", "clustered bootstrap of a plain function", "clustered bootstrap of the mean"]
-    confidence: Literal[0.95] = 0.95
+    confidence: float = Field(default=0.95, description="of all intervals")
     resamples: int
     seed: int
     clusters: int = Field(description="groups of questions that are drawn as a whole, mostly pictures")
@@ -192,6 +192,20 @@ class ScoresRecord(Record):
         """The same with its checksum."""
         return self.model_copy(update={"checksum": _checksum(json.loads(self.model_dump_json()))})
 
+    def migrated(self) -> Self:
+        """A record of version 1 with what version 2 has beside.
+
+        Raises:
+            UserError: where its samples do not say enough.
+        """
+        from moe_eval.registry import find_task
+        from moe_eval.statistics.intervals import intervals_of
+
+        if self.task in _CLUSTERS_LOST_IN_VERSION_1:
+            raise UserError(f"schema version 1 of {self.task} cannot be read any more: score the answers again")
+        intervals, method = intervals_of(self.samples, find_task(self.task).protocol(self.protocol).aggregate)
+        return self.model_copy(update={"intervals": intervals, "interval_method": method}).sealed()
+
     @classmethod
     def parse(cls, content: bytes) -> Self:
         """From what a file holds; a file of version 1, which has no intervals, gets them from its samples.
@@ -205,12 +219,7 @@ class ScoresRecord(Record):
             return super().parse(content)  # says where it is broken
         version = raw.get("schema_version") if isinstance(raw, dict) else None
         if version == 1:
-            from moe_eval.statistics.intervals import with_intervals
-
-            old = cls.model_validate({**raw, "schema_version": 2})
-            if old.task in _CLUSTERS_LOST_IN_VERSION_1:
-                raise UserError(f"schema version 1 of {old.task} cannot be read any more; score the answers again")
-            return with_intervals(old).sealed()
+            return cls.model_validate({**raw, "schema_version": 2}).migrated()
         record = cls.model_validate(raw)
         if record.checksum != _checksum(raw):
             raise UserError(
@@ -272,8 +281,11 @@ def write_record(record: Record, path: Path) -> None:
 
 
 def write_schemas(folder: Path = SCHEMA_FOLDER) -> None:
-    """Write the JSON Schema of both records."""
-    for name, kind in (("run", RunRecord), ("scores", ScoresRecord)):
+    """Write the JSON Schemas of all records."""
+    from moe_eval.routing import RoutingRecord
+
+    kinds: dict[str, type[Record]] = {"run": RunRecord, "scores": ScoresRecord, "routing": RoutingRecord}
+    for name, kind in kinds.items():
         schema = json.dumps(kind.model_json_schema(), indent=1)
         (folder / f"{name}.schema.json").write_text(schema + "\n", encoding="utf-8")
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from moe_eval.errors import UserError
 from moe_eval.judge.record import JudgeRecord, with_grades
-from moe_eval.records import DataRecord, HeadlineRecord, ScoresRecord
-from moe_eval.task import Dataset, SampleScore, Task
+from moe_eval.records import DataRecord, HeadlineRecord, IntervalMethodRecord, IntervalRecord, ScoresRecord
+from moe_eval.task import Dataset, SampleScore, Task, TaskProtocol
 
 __all__ = ["score_answers"]
 
@@ -17,6 +17,7 @@ def score_answers(
     answers: Mapping[str, str],
     missing: Sequence[str] = (),
     judge: JudgeRecord | None = None,
+    intervals: bool = True,
 ) -> ScoresRecord:
     """Scores of the answers to a data set.
 
@@ -24,6 +25,7 @@ def score_answers(
         answers: answer text by sample id; every sample has one, except those in `missing`.
         missing: ids of samples that may lack an answer; they are left out and listed in the result.
         judge: grades of the answers, for a protocol that needs them; without, such a score is pending.
+        intervals: how sure the numbers are; takes longer than the numbers themselves.
 
     Raises:
         UserError: when a sample has no answer and is not in `missing`, or nothing is left to score.
@@ -42,19 +44,32 @@ def score_answers(
     answered = with_grades(answered, answers, judge)
     scores = [protocol.score(sample, answers[sample.id]) for sample in answered]
     result = protocol.aggregate(scores)
-    return ScoresRecord(
+    samples = [
+        {"id": sample.id, "group": sample.group, **_storable(values)}
+        for sample, values in zip(answered, scores, strict=True)
+    ]
+    by_path, method = _intervals(protocol, samples) if intervals else ({}, None)
+    record = ScoresRecord(
         task=task.name,
         protocol=protocol_name,
         data=DataRecord.of(dataset),
         headline=HeadlineRecord(name=protocol.headline, value=result.headline),
         metrics=dict(result.metrics),
+        intervals=by_path,
+        interval_method=method,
         judge=judge.name if judge else None,
         missing=absent,
-        samples=[
-            {"id": sample.id, "group": sample.group, **_storable(values)}
-            for sample, values in zip(answered, scores, strict=True)
-        ],
+        samples=samples,
     )
+    return record.sealed()
+
+
+def _intervals(
+    protocol: TaskProtocol, samples: Sequence[SampleScore]
+) -> tuple[dict[str, IntervalRecord], IntervalMethodRecord | None]:
+    from moe_eval.statistics.intervals import intervals_of  # numpy, which `--help` can do without
+
+    return intervals_of(samples, protocol.aggregate)
 
 
 def _storable(values: SampleScore) -> SampleScore:

@@ -29,8 +29,11 @@ def summarise(scores: ScoresRecord) -> str:
 
 
 def headline_text(scores: ScoresRecord) -> str:
-    """The headline number with two decimals, or `pending`."""
-    return "pending" if scores.headline.value is None else f"{scores.headline.value:.2f}"
+    """The headline number with two decimals and its 95 % interval, or `pending`."""
+    if scores.headline.value is None:
+        return "pending"
+    interval = scores.intervals.get("headline")
+    return f"{scores.headline.value:.2f}" + (f" [{interval.low:.1f}, {interval.high:.1f}]" if interval else "")
 
 
 def _breakdown(name: str, value: Any) -> str:

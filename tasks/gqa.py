@@ -5,8 +5,7 @@ between questions that imply each other, and at how answers are distributed.
 """
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import fsum
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from moe_eval.sources.llava import PictureFolder, check_texts, locate, read_json
 from moe_eval.sources.parquet import read_parquet
 from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import Card, Dataset, Result, Sample, SampleScore, Task, TaskProtocol
+from moe_eval.totals import Number, Scores, of_totals, ratio
 from tasks.prompts import SHORT_ANSWER, short_answer
 
 __all__ = ["TASK", "describe_question"]
@@ -67,33 +67,34 @@ def score_vlmevalkit(sample: Sample, response: str) -> SampleScore:
     return _matched(sample, vlmevalkit_form(response), vlmevalkit_form(sample.gold))
 
 
-def aggregate_llava(scores: Sequence[SampleScore]) -> Result:
+@of_totals
+def aggregate_llava(scores: Scores[SampleScore]) -> Result:
     """The official numbers over balanced questions, in percent; `distribution` is a distance, lower is better.
 
     `validity` and `plausibility` are 0 where no choices file came with the data, as for testdev: the original prints
     that, too. `consistency` is there if questions that others imply were asked.
     Source: MoE-LLaVA `eval_gqa.py`.
     """
-    balanced = [score for score in scores if score.get("balanced", 1)]
+    balanced = scores.where(lambda score: score.get("balanced", 1))
     metrics: dict[str, Any] = {}
     if any("structural" in score for score in balanced):
-        parts = {name: [s for s in balanced if (s["structural"] == "query") == is_open] for name, is_open in PARTS}
-        metrics |= {name: percent(float(s["correct"]) for s in part) for name, part in parts.items() if part}
-        metrics |= {name: percent(float(s.get(name, 0)) for s in balanced) for name in ("validity", "plausibility")}
+        parts = balanced.by(lambda score: "open" if score["structural"] == "query" else "binary")
+        metrics |= {name: percent(parts[name], "correct") for name in ("binary", "open") if name in parts}
+        for name in ("validity", "plausibility"):
+            metrics[name] = percent(balanced, lambda score, name=name: float(score.get(name, 0)))
         metrics["distribution"] = _distribution(balanced)
         metrics |= _consistency(scores)
     tables = {name: percent_by(balanced, field, "correct") for name, field in KINDS.items()}
     metrics |= {name: table for name, table in tables.items() if table}
-    return Result(percent(float(score["correct"]) for score in balanced), metrics)
+    return Result(percent(balanced, "correct"), metrics)
 
 
-def aggregate_all(scores: Sequence[SampleScore]) -> Result:
+@of_totals
+def aggregate_all(scores: Scores[SampleScore]) -> Result:
     """Exact match over all questions, balanced or not."""
     kinds = percent_by(scores, "structural", "correct")
-    return Result(percent(float(score["correct"]) for score in scores), {"structural_types": kinds} if kinds else {})
+    return Result(percent(scores, "correct"), {"structural_types": kinds} if kinds else {})
 
-
-PARTS = (("binary", False), ("open", True))
 
 KINDS = {
     "structural_types": "structural",
@@ -109,33 +110,38 @@ def _matched(sample: Sample, prediction: str, gold: str) -> SampleScore:
     return {**kind, "gold": sample.gold, "prediction": prediction, "correct": int(prediction == gold)}
 
 
-def _distribution(scores: Iterable[SampleScore]) -> float:
+def _distribution(scores: Scores[SampleScore]) -> Number:
     """Chi-square distance of predicted from gold answers within each global group, weighted by its size, over 100."""
-    gold: dict[Any, Counter] = {}
-    predicted: dict[Any, Counter] = {}
-    for score in scores:
-        if score["global_group"]:
-            gold.setdefault(score["global_group"], Counter())[score["gold"]] += 1
-            predicted.setdefault(score["global_group"], Counter())[score["prediction"]] += 1
-    sizes = {group: answers.total() for group, answers in gold.items()}
-    if not sizes:
+    grouped = scores.where(lambda score: score["global_group"])
+    if not grouped:
         return 0.0
-    distances = [
-        sizes[group] * fsum((predicted[group][answer] - count) ** 2 / count for answer, count in answers.items())
-        for group, answers in gold.items()
-    ]
-    return fsum(distances) / sum(sizes.values()) / 100
+    distances: Number = 0.0
+    for _, group in sorted(grouped.by(lambda score: score["global_group"]).items()):
+        distance: Number = 0.0
+        for answer, members in sorted(group.by(lambda score: score["gold"]).items()):
+            gold = members.count()
+            predicted = group.total(lambda score, answer=answer: score["prediction"] == answer)
+            distance = distance + ratio((predicted - gold) ** 2, gold)
+        distances = distances + group.count() * distance
+    return distances / grouped.count() / 100
 
 
-def _consistency(scores: Sequence[SampleScore]) -> dict[str, Any]:
+def _consistency(scores: Scores[SampleScore]) -> dict[str, Any]:
     """How often the questions that a rightly answered one implies were right, too, where all of them were asked."""
     correct = {score["question_id"]: int(score["correct"]) for score in scores if "question_id" in score}
-    shares = []
-    for score in scores:
-        implied = [other for other in str(score.get("entailed", "")).split() if other != score["question_id"]]
-        if score["correct"] and score.get("balanced", 1) and implied and all(other in correct for other in implied):
-            shares.append(fsum(correct[other] for other in implied) / len(implied))
-    return {"consistency": percent(shares), "consistency_questions": len(shares)} if shares else {}
+
+    def implied(score: SampleScore) -> list[str]:
+        others = [other for other in str(score.get("entailed", "")).split() if other != score["question_id"]]
+        return others if all(other in correct for other in others) else []
+
+    def share(score: SampleScore) -> float:
+        return fsum(correct[other] for other in implied(score)) / len(implied(score)) if score["correct"] else 0.0
+
+    implying = scores.where(lambda score: score.get("balanced", 1) and implied(score))
+    if not any(score["correct"] for score in implying):
+        return {}
+    right = implying.total("correct")
+    return {"consistency": 100 * implying.total(share) / right, "consistency_questions": right}
 
 
 PROTOCOLS = {

@@ -8,7 +8,6 @@ Two versions of the questions are around, and both ship with this package (`task
 MoE-LLaVA and comparable papers score (POPE commit e3e39262), and today's 9,000 (3df3ba1).
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -25,6 +24,7 @@ from moe_eval.sources.hub import download_dataset
 from moe_eval.sources.parquet import read_parquet
 from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import Card, Dataset, Result, Sample, SampleScore, Task, TaskProtocol
+from moe_eval.totals import Number, Scores, of_totals
 from tasks.prompts import short_answer
 
 __all__ = ["TASK", "parse_yes_no"]
@@ -64,22 +64,26 @@ def score(sample: Sample, response: str) -> SampleScore:
     return _compared(sample, parse_yes_no(response))
 
 
-def aggregate(scores: Sequence[SampleScore]) -> Result:
+@of_totals
+def aggregate(scores: Scores[SampleScore]) -> Result:
     """Headline: the mean of the categories' F1 scores; a category without samples is left out. All in percent."""
     categories = {}
     for category in CATEGORIES:
-        pairs = [(str(s["prediction"]), str(s["gold"])) for s in _of_category(scores, category)]
-        if pairs:
-            counts = count_binary(pairs)
+        if members := _of_category(scores, category):
+            counts = count_binary(members.map(_prediction_and_gold))
             percentages = {name: 100 * value for name, value in binary_metrics(counts).items()}
-            categories[category] = {**percentages, **vars(counts), "samples": counts.total}
+            categories[category] = {**percentages, **vars(counts), "samples": len(members)}
     mean_f1 = sum(metrics["f1"] for metrics in categories.values()) / max(len(categories), 1)
     return Result(headline=mean_f1, metrics={"categories": categories})
 
 
-def _of_category(scores: Sequence[SampleScore], category: str) -> list[SampleScore]:
+def _of_category(scores: Scores[SampleScore], category: str) -> Scores[SampleScore]:
     """VLMEvalKit's file asks a question once that is in several categories, and names them with commas between."""
-    return [score for score in scores if category in str(score["category"]).split(",")]
+    return scores.where(lambda score: category in str(score["category"]).split(","))
+
+
+def _prediction_and_gold(score: SampleScore) -> tuple[str, str]:
+    return str(score["prediction"]), str(score["gold"])
 
 
 # --- the lmms-eval and vlmevalkit protocols ---------------------------------------------------------------------
@@ -105,7 +109,8 @@ def score_vlmevalkit(sample: Sample, response: str) -> SampleScore:
     return _compared(sample, extract_yes_no(response).lower())
 
 
-def aggregate_lmms_eval(scores: Sequence[SampleScore]) -> Result:
+@of_totals
+def aggregate_lmms_eval(scores: Scores[SampleScore]) -> Result:
     """Headline: F1 over all questions. Answers that are neither word count for accuracy only.
 
     `yes_ratio` is that of the gold answers, which lmms-eval prints under that name.
@@ -114,13 +119,17 @@ def aggregate_lmms_eval(scores: Sequence[SampleScore]) -> Result:
     return _pooled(scores, _lmms_eval_metrics)
 
 
-def aggregate_vlmevalkit(scores: Sequence[SampleScore]) -> Result:
+@of_totals
+def aggregate_vlmevalkit(scores: Scores[SampleScore]) -> Result:
     """Headline: F1 over all questions (as often as they have categories). Unknown counts as not yes.
 
     Source: VLMEvalKit `yorn.py`, `POPE_rating`.
     """
-    exploded = [{**score, "category": name} for name in CATEGORIES for score in _of_category(scores, name)]
-    return _pooled(exploded, _vlmevalkit_metrics)
+    return _pooled(scores.expand(_once_per_category), _vlmevalkit_metrics)
+
+
+def _once_per_category(score: SampleScore) -> list[SampleScore]:
+    return [{**score, "category": name} for name in CATEGORIES if name in str(score["category"]).split(",")]
 
 
 def _compared(sample: Sample, prediction: str) -> SampleScore:
@@ -132,7 +141,7 @@ def _compared(sample: Sample, prediction: str) -> SampleScore:
     }
 
 
-def _pooled(scores: Sequence[SampleScore], measure: Callable[[Sequence[SampleScore]], dict[str, float]]) -> Result:
+def _pooled(scores: Scores[SampleScore], measure: Callable[[Scores[SampleScore]], dict[str, Number]]) -> Result:
     """What is measured on all scores and on each category's, in percent."""
     parts = {"all": scores, **{category: _of_category(scores, category) for category in CATEGORIES}}
     categories = {
@@ -144,21 +153,22 @@ def _pooled(scores: Sequence[SampleScore], measure: Callable[[Sequence[SampleSco
     return Result(headline=pooled["f1"], metrics={"pooled": pooled, "categories": categories})
 
 
-def _lmms_eval_metrics(scores: Sequence[SampleScore]) -> dict[str, float]:
-    cells = Counter((score["prediction"], score["gold"]) for score in scores)
-    golds = Counter(score["gold"] for score in scores)
+def _lmms_eval_metrics(scores: Scores[SampleScore]) -> dict[str, Number]:
+    pairs = scores.map(_prediction_and_gold)
+    tp, fp, fn = (pairs.total(cell.__eq__) for cell in (("yes", "yes"), ("yes", "no"), ("no", "yes")))
     return {
-        "accuracy": sum(int(score["correct"]) for score in scores) / len(scores),
-        **precision_recall_f1(cells["yes", "yes"], cells["yes", "no"], cells["no", "yes"]),
-        "yes_ratio": golds["yes"] / len(scores),
+        "accuracy": scores.total("correct") / scores.count(),
+        **precision_recall_f1(tp, fp, fn),
+        "yes_ratio": scores.total(lambda score: score["gold"] == "yes") / scores.count(),
     }
 
 
-def _vlmevalkit_metrics(scores: Sequence[SampleScore]) -> dict[str, float]:
-    cells = Counter((score["prediction"] == "yes", score["gold"]) for score in scores)
+def _vlmevalkit_metrics(scores: Scores[SampleScore]) -> dict[str, Number]:
+    said_yes = scores.map(lambda score: ("yes" if score["prediction"] == "yes" else "no", str(score["gold"])))
+    counts = count_binary(said_yes)
     return {
-        "accuracy": sum(int(score["correct"]) for score in scores) / len(scores),
-        **precision_recall_f1(cells[True, "yes"], cells[True, "no"], cells[False, "yes"]),
+        "accuracy": scores.total("correct") / scores.count(),
+        **precision_recall_f1(counts.tp, counts.fp, counts.fn),
     }
 
 

@@ -23,6 +23,7 @@ from moe_eval.sources.llava import PictureFolder, check_texts, locate, read_json
 from moe_eval.sources.parquet import read_parquet
 from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import Card, Dataset, Result, Sample, SampleScore, Task, TaskProtocol
+from moe_eval.totals import Scores, of_totals
 from tasks.prompts import SHORT_ANSWER, short_answer
 
 __all__ = ["TASK", "question_of_prompt"]
@@ -74,9 +75,10 @@ def score_vlmevalkit(sample: Sample, response: str) -> SampleScore:
     return _scored(sample, response, normalise_vlmevalkit)
 
 
-def aggregate(scores: Sequence[SampleScore]) -> Result:
+@of_totals
+def aggregate(scores: Scores[SampleScore]) -> Result:
     """Mean accuracy in percent."""
-    return Result(percent(float(score["score"]) for score in scores if "score" in score), {})
+    return Result(percent(scores.where(lambda score: "score" in score), "score"), {})
 
 
 def _scored(sample: Sample, response: str, normalise: Callable[[str], str]) -> SampleScore:

@@ -21,6 +21,7 @@ from moe_eval.sources.llava import PictureFolder, check_texts, locate, read_json
 from moe_eval.sources.parquet import read_parquet
 from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import Card, Dataset, Result, Sample, SampleScore, Submission, Task, TaskProtocol
+from moe_eval.totals import Scores, of_totals
 from tasks.prompts import short_answer
 
 __all__ = ["TASK"]
@@ -75,15 +76,14 @@ def score_vlmevalkit(sample: Sample, response: str) -> SampleScore:
     return _scored(sample, prediction, prediction, normalise_vlmevalkit)
 
 
-def aggregate(scores: Sequence[SampleScore]) -> Result:
+@of_totals
+def aggregate(scores: Scores[SampleScore]) -> Result:
     """Mean accuracy in percent, and for every kind of answer."""
-    known = [score for score in scores if "score" in score]
+    known = scores.where(lambda score: "score" in score)
     if not known:
         return Result(headline=None, metrics={})
     answer_types = percent_by(known, "answer_type", "score")
-    return Result(
-        percent(float(score["score"]) for score in known), {"answer_types": answer_types} if answer_types else {}
-    )
+    return Result(percent(known, "score"), {"answer_types": answer_types} if answer_types else {})
 
 
 def _scored(sample: Sample, prediction: str, compared: str, normalise: Callable[[str], str]) -> SampleScore:

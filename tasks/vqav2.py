@@ -21,6 +21,7 @@ from moe_eval.sources.hub import download_dataset, resolved_revision
 from moe_eval.sources.llava import PictureFolder, locate, read_questions
 from moe_eval.sources.parquet import read_parquet
 from moe_eval.task import Card, Dataset, Result, Sample, SampleScore, Submission, Task, TaskProtocol
+from moe_eval.totals import Scores, of_totals
 from tasks.prompts import SHORT_ANSWER, short_answer
 
 __all__ = ["TASK"]
@@ -60,15 +61,14 @@ def score_official(sample: Sample, response: str) -> SampleScore:
     return _scored(sample, response, official_vqa_accuracy)
 
 
-def aggregate(scores: Sequence[SampleScore]) -> Result:
+@of_totals
+def aggregate(scores: Scores[SampleScore]) -> Result:
     """Mean accuracy in percent, and for every kind of question and of answer."""
-    known = [score for score in scores if "score" in score]
+    known = scores.where(lambda score: "score" in score)
     if not known:
         return Result(headline=None, metrics={})
     kinds = {name: percent_by(known, field, "score") for name, field in KINDS.items()}
-    return Result(
-        percent(float(score["score"]) for score in known), {name: table for name, table in kinds.items() if table}
-    )
+    return Result(percent(known, "score"), {name: table for name, table in kinds.items() if table})
 
 
 KINDS = {"answer_types": "answer_type", "question_types": "question_type"}

@@ -1,7 +1,9 @@
 """Accuracy, precision, recall, F1 and yes-ratio of yes/no answers."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from moe_eval.totals import Number, Scores, ratio
 
 __all__ = ["BinaryCounts", "binary_metrics", "count_binary", "precision_recall_f1"]
 
@@ -10,25 +12,26 @@ __all__ = ["BinaryCounts", "binary_metrics", "count_binary", "precision_recall_f
 class BinaryCounts:
     """The confusion matrix: true and false positives, true and false negatives; "yes" is the positive class."""
 
-    tp: int = 0
-    fp: int = 0
-    tn: int = 0
-    fn: int = 0
+    tp: Number = 0
+    fp: Number = 0
+    tn: Number = 0
+    fn: Number = 0
 
     @property
-    def total(self) -> int:
+    def total(self) -> Number:
         return self.tp + self.fp + self.tn + self.fn
 
 
-def count_binary(pairs: Iterable[tuple[str, str]]) -> BinaryCounts:
+CELLS = {("yes", "yes"): "tp", ("yes", "no"): "fp", ("no", "no"): "tn", ("no", "yes"): "fn"}
+
+
+def count_binary(pairs: Sequence[tuple[str, str]]) -> BinaryCounts:
     """Counts of (predicted, gold) pairs, each "yes" or "no"."""
-    cells = {("yes", "yes"): 0, ("yes", "no"): 0, ("no", "no"): 0, ("no", "yes"): 0}
-    for pair in pairs:
-        cells[pair] += 1
-    return BinaryCounts(*cells.values())
+    scores = Scores.of(pairs)
+    return BinaryCounts(**{cell: scores.total(lambda pair, cell=cell: CELLS[pair] == cell) for cell in CELLS.values()})
 
 
-def binary_metrics(counts: BinaryCounts) -> dict[str, float]:
+def binary_metrics(counts: BinaryCounts) -> dict[str, Number]:
     """Accuracy, precision, recall, F1 and yes-ratio (share of predicted "yes"), each between 0 and 1.
 
     A ratio whose denominator is zero (no predicted "yes", no positive in the data, nothing at all) is 0.0.
@@ -36,17 +39,13 @@ def binary_metrics(counts: BinaryCounts) -> dict[str, float]:
     Source: LLaVA `eval_pope.py`; spec "POPE, metrics".
     """
     return {
-        "accuracy": _ratio(counts.tp + counts.tn, counts.total),
+        "accuracy": ratio(counts.tp + counts.tn, counts.total),
         **precision_recall_f1(counts.tp, counts.fp, counts.fn),
-        "yes_ratio": _ratio(counts.tp + counts.fp, counts.total),
+        "yes_ratio": ratio(counts.tp + counts.fp, counts.total),
     }
 
 
-def precision_recall_f1(tp: int, fp: int, fn: int) -> dict[str, float]:
+def precision_recall_f1(tp: Number, fp: Number, fn: Number) -> dict[str, Number]:
     """The three, each between 0 and 1, and 0.0 where a denominator is zero."""
-    precision, recall = _ratio(tp, tp + fp), _ratio(tp, tp + fn)
-    return {"precision": precision, "recall": recall, "f1": _ratio(2 * precision * recall, precision + recall)}
-
-
-def _ratio(numerator: float, denominator: float) -> float:
-    return numerator / denominator if denominator else 0.0
+    precision, recall = ratio(tp, tp + fp), ratio(tp, tp + fn)
+    return {"precision": precision, "recall": recall, "f1": ratio(2 * precision * recall, precision + recall)}

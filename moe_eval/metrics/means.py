@@ -1,25 +1,23 @@
 """Means in percent, of everything and per kind: what most benchmarks print. Exact sums, so no order matters."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from math import fsum
+from collections.abc import Callable
 from typing import Any
+
+from moe_eval.task import SampleScore
+from moe_eval.totals import Number, Scores
 
 __all__ = ["percent", "percent_by"]
 
 
-def percent(values: Iterable[float]) -> float | None:
-    """100 times the mean; None of nothing."""
-    listed = list(values)
-    return 100 * fsum(listed) / len(listed) if listed else None
+def percent(scores: Scores[Any], value: str | Callable[[Any], float]) -> Number | None:
+    """100 times the mean of a value; None of nothing."""
+    return 100 * scores.total(value) / scores.count() if scores else None
 
 
-def percent_by(scores: Sequence[Mapping[str, Any]], kind: str, value: str) -> dict[str, dict[str, float | int]]:
+def percent_by(scores: Scores[SampleScore], kind: str, value: str) -> dict[str, dict[str, Number]]:
     """Accuracy in percent and number of samples for each value of the field `kind`, sorted; without it, left out."""
-    of_kind: dict[Any, list[float]] = {}
-    for score in scores:
-        if score.get(kind) not in (None, ""):
-            of_kind.setdefault(score[kind], []).append(score[value])
+    of_kind = scores.where(lambda score: score.get(kind) not in (None, "")).by(lambda score: score[kind])
     return {
-        str(name): {"accuracy": 100 * fsum(values) / len(values), "samples": len(values)}
-        for name, values in sorted(of_kind.items())
+        str(name): {"accuracy": percent(members, value), "samples": len(members)}
+        for name, members in sorted(of_kind.items())
     }
