@@ -6,6 +6,7 @@ between questions that imply each other, and at how answers are distributed.
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import fsum
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from moe_eval.errors import UserError
 from moe_eval.images import EncodedImage, ImageRef
 from moe_eval.metrics.exact_match import lmms_eval_form, vlmevalkit_form
 from moe_eval.metrics.means import percent, percent_by
+from moe_eval.mini.gqa import mini_gqa
+from moe_eval.mini.source import mini_dataset
 from moe_eval.sources.hub import download_dataset, resolved_revision
 from moe_eval.sources.llava import PictureFolder, check_texts, locate, read_json, read_questions
 from moe_eval.sources.parquet import read_parquet
@@ -217,6 +220,16 @@ def load_tsv(argument: str) -> Dataset:
     return _dataset(f"tsv:{argument}", samples)
 
 
+def load_mini(argument: str) -> Dataset:
+    """`mini`: GQA's kinds of questions about pictures that the project draws; `mini:train:COUNT`: about other ones."""
+    samples = []
+    for scene, question_id, record, choices in mini_gqa(argument):
+        where = f"gqa: mini: question {question_id}"
+        sample = _sample(question_id, record["question"], scene, record, where, choices)
+        samples.append(replace(sample, meta={**sample.meta, "response": record["answer"]}))
+    return mini_dataset(argument, samples)
+
+
 def describe_question(question_id: str, record: Mapping[str, Any]) -> dict[str, str | int]:
     """What the official scorer needs of a question record beside its answer, in plain values.
 
@@ -289,5 +302,5 @@ TASK = Task(
     ),
     max_new_tokens=128,
     protocols=PROTOCOLS,
-    sources={"llava": load_llava, "hub": load_hub, "tsv": load_tsv},
+    sources={"llava": load_llava, "hub": load_hub, "tsv": load_tsv, "mini": load_mini},
 )

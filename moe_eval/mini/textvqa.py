@@ -82,7 +82,7 @@ PLAN = (
 def mini_textvqa(argument: str) -> list[tuple[Scene, dict[str, Any]]]:
     """Scenes and rows, see `mini_split` for the argument."""
     questions = QUESTIONS if mini_split("textvqa", argument)[0] == "test" else TRAINING_QUESTIONS
-    rows = []
+    rows: list[tuple[Scene, dict[str, Any]]] = []
     for scene in mini_scenes("textvqa", argument, PICTURES, signs=1.0):
         tokens = read_by_ocr(scene.word, random.Random(f"textvqa ocr {scene.name}"))
         for question, fact in ask(scene, "textvqa", WORDINGS, PLAN, questions, TABLE):
