@@ -106,6 +106,9 @@ def run(
         bool, typer.Option(help="Draw second experts with noise, as the original's evaluation does.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the router noise.")] = 0,
+    routing: Annotated[
+        bool, typer.Option("--routing", help="Record which experts tokens get, for `figures`: routing.json.")
+    ] = False,
     ablate: Annotated[
         str | None,
         typer.Option(help="Take something away: image=grey (pictures become grey), image=none. A run of its own."),
@@ -133,6 +136,7 @@ def run(
         allow_missing=allow_missing,
         fresh=fresh,
         ablation=ablate,
+        routing=routing,
     )
 
 

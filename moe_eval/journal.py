@@ -1,4 +1,4 @@
-"""The answers of a run on disk: append-only JSON lines that survive kill -9 and a full disk.
+"""What a run has got so far, on disk: append-only JSON lines that survive kill -9 and a full disk.
 
 A line is one `write`, so a process that dies leaves at most one torn line, at the end; it is dropped when the journal
 is opened again and its question is asked again. Lines are forced to disk (`fsync`) at least once a second and
@@ -10,21 +10,69 @@ import os
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from moe_eval.engine.backend import Response
 from moe_eval.errors import UserError
 from moe_eval.jsonl import read_jsonl
 
-__all__ = ["Journal", "read_responses"]
+__all__ = ["AppendOnlyFile", "Journal", "read_responses"]
 
 FSYNC_SECONDS = 1.0
 
 
-class Journal:
-    """The `responses.jsonl` of a run, open for appending.
+class AppendOnlyFile:
+    """A file of lines, open for appending.
 
     Args:
         path: created if missing; an unfinished last line is removed.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        _drop_torn_line(path)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._size = os.fstat(self._descriptor).st_size
+        self._synced = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Force everything to disk and close the file."""
+        try:
+            self._write(b"", sync=True)
+        finally:
+            os.close(self._descriptor)
+
+    def append_line(self, line: bytes) -> None:
+        """Write one line, given without its end.
+
+        Raises:
+            UserError: when the disk is full; what was written before is kept whole.
+        """
+        self._write(line + b"\n", time.monotonic() - self._synced > FSYNC_SECONDS)
+
+    def _write(self, data: bytes, sync: bool) -> None:
+        try:
+            _write_all(self._descriptor, data)
+            if sync:
+                os.fsync(self._descriptor)
+                self._synced = time.monotonic()
+        except OSError as error:
+            os.ftruncate(self._descriptor, self._size)
+            raise UserError(
+                f"{self.path}: cannot write ({error.strerror}); what was written before is safe: "
+                "free some space and start the same command again"
+            ) from error
+        self._size += len(data)
+
+
+class Journal(AppendOnlyFile):
+    """The `responses.jsonl` of a run.
 
     Attributes:
         responses: what was answered before, by id.
@@ -34,21 +82,8 @@ class Journal:
     """
 
     def __init__(self, path: Path):
-        self.path = path
-        _drop_torn_line(path)
-        self.responses = {response.id: response for response in read_responses(path)} if path.exists() else {}
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        self._size = os.fstat(self._descriptor).st_size
-        self._synced = time.monotonic()
-
-    def __enter__(self) -> "Journal":
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        try:
-            self._write(b"", sync=True)
-        finally:
-            os.close(self._descriptor)
+        super().__init__(path)
+        self.responses = {response.id: response for response in read_responses(path)}
 
     def append(self, response: Response) -> None:
         """Write one answer.
@@ -62,22 +97,8 @@ class Journal:
             "tokens": response.tokens,
             "finish_reason": response.finish_reason,
         }
-        self._write(json.dumps(record).encode() + b"\n", time.monotonic() - self._synced > FSYNC_SECONDS)
+        self.append_line(json.dumps(record).encode())
         self.responses[response.id] = response
-
-    def _write(self, data: bytes, sync: bool) -> None:
-        try:
-            _write_all(self._descriptor, data)
-            if sync:
-                os.fsync(self._descriptor)
-                self._synced = time.monotonic()
-        except OSError as error:
-            os.ftruncate(self._descriptor, self._size)
-            raise UserError(
-                f"{self.path}: cannot write ({error.strerror}); the {len(self.responses)} answers in it are safe: "
-                "free some space and start the same command again"
-            ) from error
-        self._size += len(data)
 
 
 def read_responses(path: Path) -> list[Response]:

@@ -8,7 +8,7 @@ import hashlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,12 +31,13 @@ from moe_eval.records import (
     read_record,
     write_record,
 )
+from moe_eval.routing import ROUTING_FILES, RoutingJournal, write_routing
 from moe_eval.score import score_answers
 from moe_eval.task import Dataset, Sample, Task
 
 __all__ = ["RUN_FILES", "check_askable", "run_folder", "run_task"]
 
-RUN_FILES = ("run.json", "responses.jsonl", "scores.json", JUDGE_FILE, RECORDED_FILE)
+RUN_FILES = ("run.json", "responses.jsonl", "scores.json", JUDGE_FILE, RECORDED_FILE, *ROUTING_FILES)
 
 
 def run_folder(out: Path, model: str, task: str, ablation: str | None = None) -> Path:
@@ -58,6 +59,7 @@ def run_task(
     folder: Path,
     *,
     ablation: str | None = None,
+    routing: bool = False,
     allow_missing: bool = False,
     fresh: bool = False,
     on_answer: Callable[[int, int], None] = lambda answered, total: None,
@@ -66,13 +68,14 @@ def run_task(
 
     Args:
         ablation: what is taken away from every question, a name of `moe_eval.ablation.ABLATIONS`.
+        routing: write down how tokens are routed; the backend must say it.
         allow_missing: score without the samples whose pictures cannot be opened, instead of failing at the end.
         fresh: throw away what the folder holds of an earlier run.
         on_answer: called with (answered so far, all questions) at the start and after each answer.
 
     Raises:
-        UserError: when another process works on the folder, when it holds answers made with other settings, when the
-            disk is full, or when pictures cannot be opened.
+        UserError: when another process works on the folder, when it holds answers made with other settings or, if
+            `routing` is wanted, without it, when the disk is full, or when pictures cannot be opened.
     """
     check_askable(task, dataset)
     record = _describe(task, protocol_name, dataset, backend.describe(), ablation)
@@ -84,8 +87,11 @@ def run_task(
         _refuse_imported(folder)
         with Journal(folder / "responses.jsonl") as journal:
             sessions = _earlier_sessions(folder, record) if journal.responses else []
-            with _session(folder, record, sessions, journal):
-                unanswered = _ask(record, task, protocol_name, dataset, backend, journal, on_answer)
+            routes = RoutingJournal(folder, journal.responses) if routing else nullcontext()
+            with routes, _session(folder, record, sessions, journal):
+                unanswered = _ask(record, task, protocol_name, dataset, backend, journal, routes, on_answer)
+        if routing:
+            write_routing(folder, record, len(journal.responses))
         _check_readable(task, unanswered, len(dataset.samples), allow_missing)
         answers = {response.id: response.text for response in journal.responses.values()}
         missing = [item.id for item in unanswered]
@@ -197,6 +203,7 @@ def _ask(
     dataset: Dataset,
     backend: Backend,
     journal: Journal,
+    routes: RoutingJournal | nullcontext,
     on_answer: Callable[[int, int], None],
 ) -> list[Unanswered]:
     """Journal the answers to all open questions; what could not be asked comes back."""
@@ -220,6 +227,8 @@ def _ask(
         if isinstance(answer, Unanswered):
             unanswered.append(answer)
         else:
+            if isinstance(routes, RoutingJournal) and answer.routing:
+                routes.append(answer.id, answer.routing)
             journal.append(answer)
         on_answer(len(journal.responses), len(dataset.samples))
     return unanswered

@@ -99,7 +99,7 @@ class RoutingRecorder:
         self._model = model
         self._limits = {"image": image_paths, "text": text_paths}
         self._answer_paths = answer_paths
-        self._drops = model.config.moe.drop_tokens
+        self.drops: bool = model.config.moe.drop_tokens
         self._batch: list[SequenceRouting] = []
         self._ended = np.zeros(0, bool)  # [batch]
         self._pass: _ForwardPass | None = None
@@ -159,7 +159,7 @@ class RoutingRecorder:
         if self._pass is None:  # gradient checkpointing computes the layer once more, outside of the forward pass
             return
         _, weights, index = output
-        if self._drops:
+        if self.drops:
             index = torch.where(weights == 0, index + max(self.num_experts), index)
         self._pass.choices.append(index)
 

@@ -9,6 +9,7 @@ from moe_eval.ablation import find_ablation
 from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
 from moe_eval.registry import find_task, only_choice
+from moe_eval.routing import summarise_routing
 from moe_eval.run import check_askable, run_folder, run_task
 from moe_eval.summary import summarise
 
@@ -26,6 +27,7 @@ def run_models(
     allow_missing: bool,
     fresh: bool,
     ablation: str | None = None,
+    routing: bool = False,
 ) -> None:
     """Run, score, print; everything that can be wrong with names is found before the first model is loaded.
 
@@ -33,6 +35,7 @@ def run_models(
         data: where samples come from; None: `mini`, or a task's only source.
         protocol: how questions are asked; None: `llava`, or a task's only protocol.
         ablation: what is taken away from every question; None: nothing.
+        routing: write down how tokens are routed; of several models, those that have routers.
 
     Raises:
         UserError: see `moe_eval.run.run_task`.
@@ -50,7 +53,10 @@ def run_models(
     for model in models:
         model.check_name()
     for model in models:
-        backend = GenerateBackend(model, batch_size)
+        records = routing and (len(models) == 1 or model.is_sparse)
+        if routing and not records:
+            print(f"{model.name}: no sparse layer, so there is no routing to record", flush=True)
+        backend = GenerateBackend(model, batch_size, records)
         backend.describe()  # downloads and converts now, with its own progress, not below the bar of a task
         for task, asked_by, dataset in jobs:
             folder = run_folder(out, model.name, task.name, ablation)
@@ -67,8 +73,10 @@ def run_models(
                     backend,
                     folder,
                     ablation=ablation,
+                    routing=records,
                     allow_missing=allow_missing,
                     fresh=fresh,
                     on_answer=advance,
                 )
-            print(f"\n{title}\n{summarise(scores)}\n\nwritten to {folder}\n", flush=True)
+            recorded = f"\n\n{summarise_routing(folder)}" if records else ""
+            print(f"\n{title}\n{summarise(scores)}{recorded}\n\nwritten to {folder}\n", flush=True)

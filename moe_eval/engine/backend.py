@@ -6,7 +6,21 @@ from typing import Literal, Protocol
 
 from moe_eval.images import ImageRef
 
-__all__ = ["Answer", "Backend", "ModelInfo", "Parameters", "Request", "Response", "Unanswered"]
+__all__ = [
+    "Answer",
+    "Backend",
+    "Modality",
+    "ModelInfo",
+    "Parameters",
+    "Request",
+    "Response",
+    "Routing",
+    "TokenPath",
+    "Unanswered",
+]
+
+Modality = Literal["image", "text"]
+"""What a token stands for: a piece of a picture, or text, generated text included."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +80,49 @@ class Request:
 
 
 @dataclass(frozen=True)
+class TokenPath:
+    """The expert that each sparse layer gave a token as first choice, from 0.
+
+    Args:
+        position: of the token in prompt and answer, padding not counted, from 0.
+        token: as text.
+    """
+
+    modality: Modality
+    position: int
+    token: str
+    experts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Routing:
+    """What the routers of a sparse model did with one prompt and its answer.
+
+    Args:
+        layers: indices of the sparse layers, from 0.
+        counts: by modality, [layers][choice][expert]: tokens whose first (second, …) choice is an expert.
+        dropped: of these, the choices that found no place, as `counts`; None where nothing ever is dropped.
+        prompt_tokens: length of the prompt; tokens at later positions were generated.
+        paths: of some tokens.
+    """
+
+    layers: tuple[int, ...]
+    counts: dict[Modality, list[list[list[int]]]]
+    dropped: dict[Modality, list[list[list[int]]]] | None
+    prompt_tokens: int
+    paths: tuple[TokenPath, ...]
+
+
+@dataclass(frozen=True)
 class Response:
-    """One answer: its text without special tokens and surrounding blanks, and how many tokens were generated."""
+    """One answer: its text without special tokens and surrounding blanks, how many tokens were generated, and, where
+    that is recorded, how they were routed."""
 
     id: str
     text: str
     tokens: int
     finish_reason: Literal["stop", "length"]
+    routing: Routing | None = None
 
 
 @dataclass(frozen=True)

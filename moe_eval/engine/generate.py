@@ -1,10 +1,11 @@
 """The plain backend: batches of prompts through `model.generate`, for any image-text-to-text model of transformers."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from moe_eval.engine.backend import Answer, ModelInfo, Request, Response, Unanswered
+from moe_eval.engine.backend import Answer, ModelInfo, Request, Response, Routing, TokenPath, Unanswered
 from moe_eval.engine.models import ModelSource
 from moe_eval.engine.prefetch import open_images
 from moe_eval.errors import UserError
@@ -25,13 +26,22 @@ class GenerateBackend:
     Args:
         source: where the model is and how to load it.
         batch_size: prompts per call of `generate`.
+        routing: whether responses say how their tokens were routed; the model must be a sparse one of ours.
     """
 
-    def __init__(self, source: ModelSource, batch_size: int = 16):
+    def __init__(self, source: ModelSource, batch_size: int = 16, routing: bool = False):
         self._source = source
         self._batch_size = batch_size
+        self._routing = routing
 
     def describe(self) -> ModelInfo:
+        """What answers.
+
+        Raises:
+            UserError: when routing is to be recorded of a model that has no sparse layer.
+        """
+        if self._routing:
+            self._source.check_sparse("--routing to record")
         return self._source.describe(backend="generate")
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
@@ -42,11 +52,29 @@ class GenerateBackend:
                 yield item
                 continue
             if batch and (len(batch) == self._batch_size or not _fit_together(batch[0][0], item[0])):
-                yield from _answer(*self.loaded, batch)
+                yield from self._answer(batch)
                 batch = []
             batch.append(item)
         if batch:
-            yield from _answer(*self.loaded, batch)
+            yield from self._answer(batch)
+
+    def _answer(self, batch: Batch) -> list[Response]:
+        if not self._routing:
+            return _answer(*self.loaded, batch)
+        with self._recorder as recorder:
+            recorder.clear()
+            responses = _answer(*self.loaded, batch)
+        tokenizer = self.loaded[1].tokenizer
+        return [
+            replace(response, routing=_routing(recorder, sequence, tokenizer))
+            for response, sequence in zip(responses, recorder.sequences, strict=True)
+        ]
+
+    @cached_property
+    def _recorder(self) -> Any:
+        from moellava.routing import RoutingRecorder
+
+        return RoutingRecorder(self.loaded[0])
 
     @cached_property
     def loaded(self) -> tuple[Any, Any]:
@@ -139,6 +167,28 @@ def _response(request_id: str, ids: list[int], stops: set[int], tokenizer: Any) 
         text=tokenizer.decode(kept, skip_special_tokens=True).strip(),
         tokens=len(kept),
         finish_reason="length" if end is None else "stop",
+    )
+
+
+def _routing(recorder: Any, sequence: Any, tokenizer: Any) -> Routing:
+    """A `moellava.routing.SequenceRouting` in plain values."""
+    from moellava.routing import MODALITIES
+
+    def plain(counts: Any) -> dict:  # from [L, M, K, E], of which a layer may have fewer experts than others
+        return {
+            modality: [layer[:, :experts].tolist() for layer, experts in zip(of, recorder.num_experts, strict=True)]
+            for modality, of in zip(MODALITIES, counts.swapaxes(0, 1), strict=True)
+        }
+
+    return Routing(
+        layers=recorder.layers,
+        counts=plain(sequence.counts),
+        dropped=plain(sequence.dropped) if recorder.drops else None,
+        prompt_tokens=sequence.prompt_tokens,
+        paths=tuple(
+            TokenPath(path.modality, path.position, tokenizer.decode([path.token]), path.experts)
+            for path in sequence.paths
+        ),
     )
 
 

@@ -124,8 +124,8 @@ class ModelSource:
     def describe(self, backend: str) -> ModelInfo:
         """Facts for run records and tables, from the configuration and the files alone."""
         config, entry = self.config, _zoo_entry(self.name)
-        if self.router_noise_seed is not None and not getattr(getattr(config, "moe", None), "layers", None):
-            raise UserError(f"model {self.name}: has no sparse layer for --router-noise to act on; leave it out")
+        if self.router_noise_seed is not None:
+            self.check_sparse("--router-noise to act on")
         size = getattr(getattr(config, "vision_config", None), "image_size", None)
         return ModelInfo(
             name=self.name,
@@ -140,6 +140,23 @@ class ModelSource:
             published_as=getattr(entry, "published_as", None),
             router_noise_seed=self.router_noise_seed,
         )
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether it has routers of ours."""
+        return bool(getattr(getattr(self.config, "moe", None), "layers", None))
+
+    def check_sparse(self, purpose: str) -> None:
+        """Refuse a model without routers of ours.
+
+        Args:
+            purpose: what needs them, such as "--routing to record".
+
+        Raises:
+            UserError: naming the model.
+        """
+        if not self.is_sparse:
+            raise UserError(f"model {self.name}: has no sparse layer for {purpose}; leave it out")
 
     def load(self) -> tuple[Any, Any]:
         """The model, in evaluation mode on its device, and its processor.

@@ -142,7 +142,7 @@ def test_full_disk_keeps_what_was_journaled(tmp_path, monkeypatch):
         return written
 
     monkeypatch.setattr(journal.os, "write", write)
-    with pytest.raises(UserError, match=r"responses\.jsonl: cannot write \(No space left on device\).*are safe"):
+    with pytest.raises(UserError, match=r"responses\.jsonl: cannot write \(No space left on device\).*is safe"):
         run(tmp_path)
     kept = read_responses(tmp_path / "responses.jsonl")
     assert 0 < len(kept) < 36
