@@ -11,7 +11,6 @@ from typing import TextIO
 from tqdm import tqdm
 
 from moe_eval.answers import read_answers
-from moe_eval.commands.score import recorded_data
 from moe_eval.errors import UserError
 from moe_eval.judge.cache import ReplyCache
 from moe_eval.judge.endpoint import Endpoint
@@ -19,6 +18,7 @@ from moe_eval.judge.grading import Budget, Cost, estimate, grade_answers
 from moe_eval.judge.record import JUDGE_FILE, GradedAnswer, JudgeRecord, fingerprint
 from moe_eval.records import RunRecord, read_record, write_record
 from moe_eval.registry import find_task
+from moe_eval.rescore import recorded_data
 from moe_eval.score import score_answers
 from moe_eval.summary import summarise
 from moe_eval.task import Dataset, Grade, Judge, Sample

@@ -5,15 +5,14 @@ from pathlib import Path
 
 from moe_eval.answers import check_complete, read_answers
 from moe_eval.disagreement import as_data, find_disagreements, render_comparison
-from moe_eval.errors import UserError
 from moe_eval.judge.record import read_judge
-from moe_eval.records import RunRecord, read_record
 from moe_eval.registry import find_task, only_choice
+from moe_eval.rescore import recorded_data
 from moe_eval.score import score_answers
 from moe_eval.summary import summarise
 from moe_eval.task import Dataset, Task
 
-__all__ = ["recorded_data", "score_file"]
+__all__ = ["score_file"]
 
 EVERY_PROTOCOL = "all"
 
@@ -55,17 +54,3 @@ def _default_data(task: Task, path: Path) -> Dataset:
     """The task's first source; `answers` is the file of answers itself, with its gold in it."""
     first = next(iter(task.sources))
     return task.load(f"answers:{path}" if first == "answers" else first)
-
-
-def recorded_data(task: Task, path: Path) -> Dataset | None:
-    """What the run beside whose `run.json` the answers lie was asked."""
-    file = path.parent / "run.json"
-    if not file.is_file():
-        return None
-    recorded = read_record(RunRecord, file).data
-    dataset = task.load(recorded.source).first(recorded.samples)
-    if dataset.fingerprint != recorded.fingerprint:
-        raise UserError(
-            f"{file}: {recorded.source} no longer holds the questions that were asked; say which with --data"
-        )
-    return dataset

@@ -86,6 +86,12 @@ def _reproduction(wanted: Wanted) -> Grid:
     return reproduction_table(wanted.runs, wanted.numbers, not_run, wanted.intervals)
 
 
+def _protocols(wanted: Wanted) -> Grid:
+    from moe_eval.table.protocols import protocols_table
+
+    return protocols_table(wanted.runs, wanted.intervals)
+
+
 def _zoo_models(wanted: Wanted) -> list[str]:
     """Models that `moe-eval run` knows and somebody has published numbers of, by their published names."""
     from moellava import zoo
@@ -99,4 +105,5 @@ TABLES: dict[str, Callable[[Wanted], Grid]] = {
     "main": _comparison(MAIN),
     "pope": _comparison(POPE),
     "reproduction": _reproduction,
+    "protocols": _protocols,
 }

@@ -83,7 +83,7 @@ def _row(model: str, claim: Claim, verdict: Verdict, intervals: bool) -> tuple[C
     return (
         Cell(model),
         Cell(claim.name),
-        Cell(str(number.value), number.value, notes=(number.note or "",)),
+        Cell(_as_printed(number.value), number.value, notes=(number.note or "",)),
         Cell("" if verdict.value is None else f"{verdict.value:.{DECIMALS}f}", verdict.value, interval),
         *([Cell(f"{interval[0]:.{DECIMALS}f} to {interval[1]:.{DECIMALS}f}" if interval else "")] if intervals else []),
         Cell("" if difference is None else f"{difference:+.{DECIMALS}f}", difference),
@@ -91,3 +91,8 @@ def _row(model: str, claim: Claim, verdict: Verdict, intervals: bool) -> tuple[C
         Cell(verdict.reason),
         Cell(claim.sources),
     )
+
+
+def _as_printed(value: float) -> str:
+    """With the decimals that were published, two at most."""
+    return min(str(value), f"{value:.2f}", key=len)

@@ -1,0 +1,64 @@
+"""The stored answers of a run under every way of scoring that its task has."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from moe_eval.answers import read_answers
+from moe_eval.errors import UserError
+from moe_eval.judge.record import read_judge
+from moe_eval.records import RunRecord, ScoresRecord, read_record
+from moe_eval.registry import find_task
+from moe_eval.score import score_answers
+from moe_eval.task import Dataset, Task
+
+__all__ = ["Rescored", "recorded_data", "rescore"]
+
+
+@dataclass(frozen=True)
+class Rescored:
+    """What the same answers are worth to each protocol.
+
+    Args:
+        scores: by protocol, in the order of the task.
+        why_not: why there are none, in one line: the data are not on this machine, or have changed.
+    """
+
+    scores: Mapping[str, ScoresRecord]
+    why_not: str = ""
+
+
+def rescore(folder: Path) -> Rescored:
+    """Score a run's answers anew, under every protocol of its task; a judge's grades count where it was asked so."""
+    try:
+        run = read_record(RunRecord, folder / "run.json")
+        task, path = find_task(run.task), folder / "responses.jsonl"
+        dataset = recorded_data(task, path)
+        assert dataset is not None  # there is a run.json
+        answers = read_answers(task, dataset, path)
+        missing = [sample.id for sample in dataset.samples if sample.id not in answers]
+        scores = {
+            name: score_answers(task, name, dataset, answers, missing, read_judge(folder, name))
+            for name in task.protocols
+        }
+    except UserError as error:
+        return Rescored({}, " ".join(str(error).split()))
+    return Rescored(scores)
+
+
+def recorded_data(task: Task, path: Path) -> Dataset | None:
+    """What the run beside whose `run.json` the answers lie was asked; None where there is none.
+
+    Raises:
+        UserError: when the data cannot be had, or no longer are what they were.
+    """
+    file = path.parent / "run.json"
+    if not file.is_file():
+        return None
+    recorded = read_record(RunRecord, file).data
+    dataset = task.load(recorded.source).first(recorded.samples)
+    if dataset.fingerprint != recorded.fingerprint:
+        raise UserError(
+            f"{file}: {recorded.source} no longer holds the questions that were asked; say which with --data"
+        )
+    return dataset
