@@ -11,7 +11,7 @@ from moe_eval.records import RunRecord
 from moe_eval.registry import find_task
 from moe_eval.task import Dataset, Sample, Task, TaskProtocol, worth
 
-__all__ = ["DataLoader", "FoundData", "Scored", "asked_as_recorded", "find_data", "load_data", "rescore"]
+__all__ = ["DataLoader", "FoundData", "Scored", "asked_as_recorded", "find_data", "load_data", "prompts_fingerprint", "rescore"]
 
 DataLoader = Callable[[str, str, int], Dataset]
 """From task, source and number of samples to the data."""
@@ -75,9 +75,14 @@ def asked_as_recorded(run: RunRecord, task: Task, dataset: Dataset) -> bool:
     """Whether the prompts that the protocol makes today are those of the run."""
     if run.prompt is None or run.protocol not in task.protocols:
         return False
-    prompts = map(task.protocols[run.protocol].prompt, dataset.samples)
+    return run.prompt.fingerprint == prompts_fingerprint(task, run.protocol, dataset)
+
+
+def prompts_fingerprint(task: Task, protocol: str, dataset: Dataset) -> str:
+    """As in `PromptRecord`."""
+    prompts = map(task.protocols[protocol].prompt, dataset.samples)
     digest = hashlib.sha256("\0".join(prompts).encode("utf-8", "surrogatepass")).hexdigest()
-    return run.prompt.fingerprint == f"sha256:{digest}"
+    return f"sha256:{digest}"
 
 
 def rescore(
