@@ -4,7 +4,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,12 @@ from transformers.trainer_utils import rotate_checkpoints
 from moellava.training.checkpoints import disk_errors, publish, staging
 from moellava.training.errors import TrainingError
 from moellava.training.flops import FlopRate
+from moellava.training.grouping import ModalityLengthSampler
 from moellava.training.metrics import StepMeter, load_metrics, peak_flops, valid_tokens
 from moellava.training.optimizer import MuonAdamW, muon_groups
 from moellava.training.recipe import Recipe
 
-__all__ = ["StageTrainer", "precision", "training_arguments"]
+__all__ = ["SafeTrainer", "ShuffledSampler", "StageTrainer", "precision", "training_arguments"]
 
 BAD_BATCH = "bad_batch.json"
 WATCH_STEPS = 100  # over which an expert must be used to count as alive
@@ -76,25 +77,20 @@ def training_arguments(recipe: Recipe) -> TrainingArguments:
     )
 
 
-class StageTrainer(Trainer):
-    """One stage's run.
-
-    The loss is the mean over the learned tokens of each micro-batch, averaged over accumulation and ranks, as upstream's
-    is; the model adds the balancing loss to it.
+class SafeTrainer(Trainer):
+    """What every run has: the recipe's optimizer, its own order of the data, whole checkpoints, an end at a bad loss.
 
     Args:
         recipe: the stage.
         sampler: order of the data of all ranks together; `set_epoch` seeds it.
-        flops: of the model and what is trained of it.
     """
 
-    def __init__(self, recipe: Recipe, sampler: Sampler, flops: FlopRate, **kwargs: Any):
-        self.recipe, self.sampler, self.flops = recipe, sampler, flops
+    _last_ids: Sequence[str] = ()  # the items of the batch that is worked on
+
+    def __init__(self, recipe: Recipe, sampler: "ShuffledSampler | ModalityLengthSampler", **kwargs: Any):
+        self.recipe, self.sampler = recipe, sampler
         super().__init__(args=training_arguments(recipe), **kwargs)
         self.model_accepts_loss_kwargs = False  # else the Trainer would divide by the tokens of all micro-batches
-        moe = self.accelerator.unwrap_model(self.model).config.moe
-        self.meter = StepMeter(sorted(moe.layers), moe.top_k)
-        self.peak = peak_flops(self.args.device, recipe.train.peak_tflops, precision(recipe))
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler:
         return self.sampler
@@ -104,37 +100,39 @@ class StageTrainer(Trainer):
         return super()._run_epoch(model=model, epoch=epoch, **kwargs)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        ids = inputs.pop("ids", [])
+        self._last_ids = inputs.pop("ids", ())
         outputs = model(**inputs)
-        loss = outputs.loss
-        if not math.isfinite(loss.item()):
-            self._stop_at(ids, "loss", loss.item())
-        valid = valid_tokens(inputs["attention_mask"])
-        pictures = len(inputs["pixel_values"]) if "pixel_values" in inputs else 0
-        self.meter.add(outputs, valid, self.flops.of(inputs["attention_mask"], pictures))
-        self._last_ids = ids
-        return (loss, outputs) if return_outputs else loss
+        if not math.isfinite(outputs.loss.item()):
+            self._stop_at("loss", outputs.loss.item())
+        return (outputs.loss, outputs) if return_outputs else outputs.loss
 
     def _get_grad_norm(self, model, grad_norm=None):
         norm = super()._get_grad_norm(model, grad_norm)
         if not math.isfinite(float(norm)):
-            self._stop_at(self._last_ids, "gradient norm", float(norm))  # before it reaches the weights
+            self._stop_at("gradient norm", float(norm))  # before it reaches the weights
         return norm
 
-    def _stop_at(self, ids: list[str], what: str, value: float) -> None:
+    def _stop_at(self, what: str, value: float) -> None:
         """Save which items a NaN or infinity came from, and end the run before it spoils the weights."""
         path = Path(self.args.output_dir) / BAD_BATCH
         facts = {
             "step": self.state.global_step + 1,
             what: str(value),
             "rank": self.args.process_index,
-            "ids": list(ids),
+            "ids": list(self._last_ids),
         }
         path.write_text(json.dumps(facts, indent=2))
         raise TrainingError(
-            f"step {facts['step']}: the {what} is {value}; the {len(ids)} items of the batch are in {path}. The last "
-            "checkpoint is good: look at the items, lower train.learning_rate, or set train.max_grad_norm=1"
+            f"step {facts['step']}: the {what} is {value}; the {len(self._last_ids)} items of the batch are in {path}. "
+            "The last checkpoint is good: look at the items, lower train.learning_rate, or set train.max_grad_norm=1"
         )
+
+    def floating_point_ops(self, inputs) -> float:
+        return 0  # our own count is in the log
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        super().log(logs, start_time)
+        self.state.log_history.clear()  # it would grow in every checkpoint; the log file has it all
 
     def create_optimizer(self, model=None):
         if self.optimizer is None and self.recipe.train.optimizer == "muon":
@@ -145,8 +143,59 @@ class StageTrainer(Trainer):
             self.optimizer = MuonAdamW(groups, lr=train.learning_rate, betas=train.adam_betas)
         return super().create_optimizer(model)
 
-    def floating_point_ops(self, inputs) -> float:
-        return 0  # our own count is in the log
+    def _get_output_dir(self, trial) -> str:
+        return str(self._save_to) if self._save_to else super()._get_output_dir(trial)
+
+    _save_to: Path | None = None  # set while a checkpoint is written
+
+    def _save_checkpoint(self, model, trial) -> None:
+        """As the Trainer's, but into a temporary folder that is renamed when all ranks have written their part."""
+        output = Path(self.args.output_dir)
+        name = f"checkpoint-{self.state.global_step}"
+        with disk_errors(output, output / name):
+            if self.is_world_process_zero():
+                shutil.rmtree(staging(output), ignore_errors=True)
+            self.accelerator.wait_for_everyone()
+            self._save_to = staging(output)
+            try:
+                super()._save_checkpoint(model, trial)
+            finally:
+                self._save_to = None
+            self.accelerator.wait_for_everyone()
+            if self.is_world_process_zero():
+                folder = staging(output) / name
+                (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle that nobody reads
+                publish(folder, output / name)
+                rotate_checkpoints(str(output), self.args.save_total_limit)
+            self.accelerator.wait_for_everyone()
+
+
+class StageTrainer(SafeTrainer):
+    """A run of stage 1, 2 or 3, with metrics of the experts.
+
+    The loss is the mean over the learned tokens of each micro-batch, averaged over accumulation and ranks, as upstream's
+    is; the model adds the balancing loss to it.
+
+    Args:
+        recipe, sampler: as for `SafeTrainer`.
+        flops: of the model and what is trained of it.
+    """
+
+    def __init__(
+        self, recipe: Recipe, sampler: "ShuffledSampler | ModalityLengthSampler", flops: FlopRate, **kwargs: Any
+    ):
+        super().__init__(recipe, sampler, **kwargs)
+        self.flops = flops
+        moe = self.accelerator.unwrap_model(self.model).config.moe
+        self.meter = StepMeter(sorted(moe.layers), moe.top_k)
+        self.peak = peak_flops(self.args.device, recipe.train.peak_tflops, precision(recipe))
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
+        pictures = len(inputs["pixel_values"]) if "pixel_values" in inputs else 0
+        mask = inputs["attention_mask"]
+        self.meter.add(outputs, valid_tokens(mask), self.flops.of(mask, pictures))
+        return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
@@ -154,7 +203,6 @@ class StageTrainer(Trainer):
             if self.state.global_step % WATCH_STEPS == 0:
                 self._warn_of_dead_experts()
         super().log(logs, start_time)
-        self.state.log_history.clear()  # it would grow in every checkpoint; the log file has it all
 
     def _metrics(self) -> dict[str, float]:
         """Metrics of all ranks since the last log line."""
@@ -187,32 +235,6 @@ class StageTrainer(Trainer):
                 f"warning: {len(dead)} experts got under {self.recipe.train.dead_expert_share:.0%} of the last {WATCH_STEPS} "
                 f"steps' choices ({named}); a larger moe.router_aux_loss_coef spreads the load"
             )
-
-    def _get_output_dir(self, trial) -> str:
-        return str(self._save_to) if self._save_to else super()._get_output_dir(trial)
-
-    _save_to: Path | None = None  # set while a checkpoint is written
-
-    def _save_checkpoint(self, model, trial) -> None:
-        """As the Trainer's, but into a temporary folder that is renamed when all ranks have written their part."""
-        output = Path(self.args.output_dir)
-        name = f"checkpoint-{self.state.global_step}"
-        with disk_errors(output, output / name):
-            if self.is_world_process_zero():
-                shutil.rmtree(staging(output), ignore_errors=True)
-            self.accelerator.wait_for_everyone()
-            self._save_to = staging(output)
-            try:
-                super()._save_checkpoint(model, trial)
-            finally:
-                self._save_to = None
-            self.accelerator.wait_for_everyone()
-            if self.is_world_process_zero():
-                folder = staging(output) / name
-                (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle that nobody reads
-                publish(folder, output / name)
-                rotate_checkpoints(str(output), self.args.save_total_limit)
-            self.accelerator.wait_for_everyone()
 
 
 class ShuffledSampler(Sampler[int]):
