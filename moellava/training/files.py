@@ -5,6 +5,7 @@ import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -53,50 +54,53 @@ class ItemFile:
         return self.__dict__ | {"_bytes": None}
 
 
-def scan(path: Path) -> Iterator[tuple[int, int, object]]:
-    """First byte, byte after the last, and value of every item of a file, which is read a chunk at a time.
+def scan(path: Path, chunk: int = CHUNK) -> Iterator[tuple[int, int, object]]:
+    """First byte, byte after the last, and value of every item of a file, which is read `chunk` characters at a time.
 
     A file is a JSON list of items, or JSON lines if its name ends in `.jsonl`.
 
     Raises:
         TrainingError: the file cannot be read, or is neither.
     """
-    decoder, lines = json.JSONDecoder(), path.suffix == ".jsonl"
     try:
-        stream = open(path, encoding="utf-8", newline="")  # noqa: SIM115, closed below
+        with open(path, encoding="utf-8", newline="") as stream:
+            yield from _scan(stream, path, chunk)
     except OSError as error:
         raise TrainingError(f"{path}: {error.strerror}; name a file in LLaVA's JSON format") from error
-    with stream:
-        text = ""
-        position = byte = number = 0  # position is where we are in `text`, byte where that is in the file
-        opened = lines
-        while True:
-            while text[position : position + 1] in BETWEEN:
-                if position == len(text):
-                    text, position = stream.read(CHUNK), 0
-                    if not text:
-                        if lines:
-                            return
-                        raise TrainingError(
-                            f"{path}: ends in the middle of its list, after item {number}; is it whole?"
-                        )
-                else:
-                    position, byte = position + 1, byte + 1
-            if not opened:
-                if text[position] != "[":
-                    raise TrainingError(f"{path}: is no JSON list of items, as LLaVA's format is: [{{...}}, ...]")
-                opened, position, byte = True, position + 1, byte + 1
-                continue
-            if text[position] == "]" and not lines:
-                return
-            try:
-                value, end = decoder.raw_decode(text, position)
-            except json.JSONDecodeError as error:
-                more = stream.read(CHUNK)
-                if not more or len(text) - position > LARGEST_ITEM:
-                    raise TrainingError(f"{path}: item {number + 1}, from byte {byte} on: {error.msg}") from error
-                text, position = text[position:] + more, 0
-                continue
-            size = len(text[position:end].encode())
-            yield byte, byte + size, value
-            position, byte, number = end, byte + size, number + 1
+    except UnicodeDecodeError as error:
+        raise TrainingError(f"{path}: is not UTF-8 ({error.reason}); LLaVA's JSON format is") from error
+
+
+def _scan(stream: TextIO, path: Path, chunk: int) -> Iterator[tuple[int, int, object]]:
+    decoder, lines = json.JSONDecoder(), path.suffix == ".jsonl"
+    text = ""
+    position = byte = number = 0  # position is where we are in `text`, byte where that is in the file
+    opened = lines
+    while True:
+        while text[position : position + 1] in BETWEEN:
+            if position == len(text):
+                text, position = stream.read(chunk), 0
+                if not text:
+                    if lines:
+                        return
+                    raise TrainingError(f"{path}: ends in the middle of its list, after item {number}; is it whole?")
+            else:
+                position, byte = position + 1, byte + 1
+        if not opened:
+            if text[position] != "[":
+                raise TrainingError(f"{path}: is no JSON list of items, as LLaVA's format is: [{{...}}, ...]")
+            opened, position, byte = True, position + 1, byte + 1
+            continue
+        if text[position] == "]" and not lines:
+            return
+        try:
+            value, end = decoder.raw_decode(text, position)
+        except json.JSONDecodeError as error:
+            more = stream.read(chunk)
+            if not more or len(text) - position > LARGEST_ITEM:
+                raise TrainingError(f"{path}: item {number + 1}, from byte {byte} on: {error.msg}") from error
+            text, position = text[position:] + more, 0
+            continue
+        size = len(text[position:end].encode())
+        yield byte, byte + size, value
+        position, byte, number = end, byte + size, number + 1

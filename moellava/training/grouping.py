@@ -5,6 +5,7 @@ Source: LLaVA `llava_trainer.py` `get_modality_length_grouped_indices`; spec/tra
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch.utils.data import Sampler
 
@@ -53,7 +54,8 @@ class ModalityLengthSampler(Sampler[int]):
         self.epoch = epoch
 
     def _order(self) -> list[int]:
-        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        mixed = np.random.SeedSequence([self.seed, self.epoch]).generate_state(1, np.uint64)[0]
+        generator = torch.Generator().manual_seed(int(mixed) >> 1)
         order = modality_length_order(self.lengths, self.batch_size, self.batches_per_step, generator)
         mine = enumerate(order[self.skip :], start=self.skip)
         return [item for place, item in mine if place // self.batch_size % self.world_size == self.rank]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
+from PIL import Image
 
 from moellava.processing import MoELlavaProcessor
 from moellava.training.errors import TrainingError
@@ -90,8 +91,8 @@ class Encoder:
                 "the processor has no chat template: save one with it (moellava.chat_template), or use plain"
             )
         self.processor, self.plain, self.max_length = processor, template == "plain", max_length
-        size = processor.image_processor.crop_size
-        self.patches = processor._patches(size["height"], size["width"])
+        blank = processor.image_processor(Image.new("RGB", (8, 8)))["pixel_values"][0]
+        self.patches = processor._patches(*blank.shape[-2:])
         self._cache()
 
     def __call__(self, item: Item) -> Conversation:
@@ -135,7 +136,7 @@ class Encoder:
         rounds = self.render(item)[0].split(end)[:-1]
         return (
             any(text.count(answer_mark) != 1 for text in rounds)
-            or any(self.processor.tokenizer.pad_token in value for value in values)
+            or any(str(self.processor.tokenizer.pad_token) in value for value in values)
             or (len(rounds) > 1 and not llava and not self._rounds_add_up)
         )
 

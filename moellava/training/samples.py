@@ -5,6 +5,7 @@ Source: MoE-LLaVA `train.py` `LazySupervisedDataset`; spec/training.md section 3
 """
 
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,6 +17,7 @@ from moellava.training.files import DataFile
 __all__ = ["IMAGE_TOKEN", "DataFile", "Item", "Problem", "Report", "Turn", "parse_item"]
 
 IMAGE_TOKEN = "<image>"
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Problem(StrEnum):
@@ -107,12 +109,16 @@ def parse_item(raw: object, file: DataFile, number: int, plain: bool, report: Re
     name = f"{file.path.name}: {raw.get('id', f'#{number}')}"
     images = raw.get("image") or []
     images = [images] if isinstance(images, str) else images
+    if not isinstance(images, list) or not all(isinstance(image, str) for image in images):
+        return report.add(Problem.MALFORMED, name, f"`image` is {images!r}, not a name or a list of names")
     turns = []
     for turn in raw["conversations"]:
         if not isinstance(turn, dict) or not isinstance(turn.get("value"), str):
             return report.add(Problem.MALFORMED, name, "a turn without text `value`")
         if turn.get("from") not in ("human", "gpt"):
             return report.add(Problem.UNKNOWN_ROLE, name, f"{turn.get('from')!r} is neither human nor gpt")
+        if SURROGATE.search(turn["value"]):
+            return report.add(Problem.MALFORMED, name, "half of a surrogate pair, which is no text")
         turns.append(Turn(turn["from"], turn["value"]))
     if turns and turns[0].role == "gpt":
         turns = turns[1:]
