@@ -140,6 +140,8 @@ class Recipe(_Section):
         output: folder of the finished stage; its checkpoints lie in it until then.
         backbone: hub id or folder of the language model; or `text_config` and `tokenizer` for one from nothing.
         vision_tower: hub id or folder of the tower; or `vision_config` for one from nothing.
+        vision_feature_layer: the tower's layer whose output the projector sees; -1 is the last.
+        background_weight: of patches that show nothing, in the loss of the stage "tower".
         start_from: folder of the finished previous stage. With a `backbone` only its projector is taken.
         trains: what is trained.
         template: conversation format of the training text: "plain" (stage 1), one of `stages.TEMPLATES`, or null for
@@ -154,6 +156,8 @@ class Recipe(_Section):
     tokenizer: AnyPath | None = None
     vision_tower: str | None = None
     vision_config: dict[str, Any] | None = None
+    vision_feature_layer: int = -2
+    background_weight: float = Field(default=0.1, ge=0)
     start_from: AnyPath | None = None
     lora: LoraRecipe | None = None
     template: str | None = None
@@ -164,7 +168,6 @@ class Recipe(_Section):
     max_length: int = Field(default=2048, gt=0)
     moe: MoERecipe | None = None
     train: TrainRecipe
-    tower: dict[str, Any] | None = None
 
     @model_validator(mode="after")
     def _parts_fit_the_stage(self) -> Self:

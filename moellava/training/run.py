@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -23,7 +24,7 @@ from moellava.training.samples import DataFile
 from moellava.training.stages import Plan, build_model, plan_stage
 from moellava.training.trainer import ShuffledSampler, StageTrainer, precision
 
-__all__ = ["FINISHED", "train_stage"]
+__all__ = ["FINISHED", "finish_run", "prepare_output", "train_stage"]
 
 RECIPE = "recipe.json"
 FINISHED = "training.json"
@@ -47,12 +48,9 @@ def train_stage(recipe: Recipe, fresh: bool = False) -> Path:
     """
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()  # ours tells the time left
-    output, is_main = recipe.output, _rank() == 0
+    output = recipe.output
     plan = plan_stage(recipe)
-    if is_main:
-        _prepare_output(recipe, fresh)
-    if not fresh and (output / FINISHED).exists():
-        print(f"{output}: finished already; --fresh trains it again")
+    if prepare_output(recipe, fresh):
         return output
     dataset = load_dataset(recipe, plan)
     checkpoint = newest_checkpoint(output)
@@ -109,15 +107,11 @@ def make_trainer(recipe: Recipe, plan: Plan, model, dataset: ConversationDataset
 
 
 def save_finished(trainer: StageTrainer, recipe: Recipe, plan: Plan, facts: dict) -> None:
-    """Write the finished stage into the output folder and remove its checkpoints; `training.json` comes last."""
-    output, folder = recipe.output, staging(recipe.output) / "finished"
+    """Write the finished stage into the output folder."""
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
-    if not trainer.is_world_process_zero():
-        return
     dtype = torch.bfloat16 if precision(recipe) == "bf16" else torch.float32
-    with disk_errors(output, output):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+
+    def save(folder: Path) -> None:
         tied = plan.config.tie_word_embeddings
         tensors = ((name, value.detach().to("cpu", dtype)) for name, value in sorted(state.items()))
         write_weights(folder, ((name, value) for name, value in tensors if not (tied and name == "lm_head.weight")))
@@ -125,20 +119,44 @@ def save_finished(trainer: StageTrainer, recipe: Recipe, plan: Plan, facts: dict
         plan.config.save_pretrained(folder)
         plan.generation_config.save_pretrained(folder)
         plan.processor.save_pretrained(folder)
+
+    if trainer.is_world_process_zero():
+        finish_run(recipe, save, facts)
+
+
+def finish_run(recipe: Recipe, save: Callable[[Path], None], facts: dict) -> None:
+    """Move what `save` writes into the output folder and remove the checkpoints; `training.json` comes last."""
+    output, folder = recipe.output, staging(recipe.output) / "finished"
+    with disk_errors(output, output):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        save(folder)
         for path in sorted(folder.iterdir()):
             path.replace(output / path.name)
         versions = {"torch": torch.__version__, "transformers": transformers.__version__}
-        write_text(
-            output / FINISHED,
-            json.dumps({"recipe": recipe.model_dump(mode="json"), **facts, "versions": versions}, indent=2) + "\n",
-        )
+        record = {"recipe": recipe.model_dump(mode="json"), **facts, "versions": versions}
+        write_text(output / FINISHED, json.dumps(record, indent=2) + "\n")
     shutil.rmtree(staging(output), ignore_errors=True)
     for checkpoint in output.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
 
 
-def _prepare_output(recipe: Recipe, fresh: bool) -> None:
-    """Empty the folder if asked to; else refuse to go on with a run that was made differently."""
+def prepare_output(recipe: Recipe, fresh: bool) -> bool:
+    """Get the output folder ready; returns whether the run is finished already.
+
+    Raises:
+        TrainingError: the folder holds a run of another recipe, and `fresh` (empty the folder) is not asked for.
+    """
+    output = recipe.output
+    if _rank() == 0:
+        _claim_output(recipe, fresh)
+    finished = not fresh and (output / FINISHED).exists()
+    if finished:
+        print(f"{output}: finished already; --fresh trains it again")
+    return finished
+
+
+def _claim_output(recipe: Recipe, fresh: bool) -> None:
     output = recipe.output
     if fresh and (output / RECIPE).exists():
         shutil.rmtree(output)

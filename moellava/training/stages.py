@@ -212,7 +212,7 @@ def _assembled(recipe: Recipe) -> Plan:
         vision_config=vision_config,
         image_token_index=tokenizer.get_vocab()[IMAGE_TOKEN],
         image_seq_length=vision.num_patches,
-        vision_feature_layer=-2,
+        vision_feature_layer=recipe.vision_feature_layer,
         vision_feature_select_strategy="default",
         projector_hidden_act="gelu",
         tie_word_embeddings=text_config.tie_word_embeddings,
