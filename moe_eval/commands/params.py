@@ -1,12 +1,10 @@
 """`moe-eval params`: how many parameters models have and activate, and what a token costs."""
 
-from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
 
-from moe_eval.engine.models import ModelSource
-from moe_eval.errors import UserError
+from moe_eval.table.parameters import parameter_facts
 
 __all__ = ["parameter_report"]
 
@@ -27,43 +25,12 @@ def parameter_report(models: list[str], text_tokens: int, as_json: bool) -> str:
     """
     import json
 
-    facts = {name: _facts(name, text_tokens) for name in models}
+    facts = {name: parameter_facts(name, text_tokens) for name in models}
     if as_json:
         return json.dumps(facts, indent=2)
-    return "\n\n".join([_totals(facts), _breakdown(facts), HOW_THE_PAPER_COUNTED.format(text_tokens=text_tokens)])
-
-
-def _facts(name: str, text_tokens: int) -> dict[str, Any]:
-    from moellava.accounting import count_parameters, forward_flops, parameter_shapes
-
-    config = _config(name)
-    shapes = parameter_shapes(config)
-    count, flops = count_parameters(config, shapes), forward_flops(config, text_tokens, shapes)
-    return {
-        "llm": {"total": count.llm_total, "activated": count.llm_activated},
-        "all": {"total": count.total, "activated": count.activated},
-        "parts": count.parts,
-        "flops": {
-            "per_token": flops.per_token,
-            "tokens": flops.tokens,
-            "image": flops.image,
-            "prefill": flops.prefill,
-            "next": flops.decode,
-        },
-    }
-
-
-def _config(name: str) -> Any:
-    from moellava import MoELlavaConfig, zoo
-
-    source = ModelSource(name)
-    source.check_name()
-    config = zoo.architecture(name) if name in zoo.names() and not Path(name).is_dir() else source.config
-    if not isinstance(config, MoELlavaConfig):
-        raise UserError(
-            f"model {name}: of type {config.model_type!r}; only MoE-LLaVA and converted LLaVA can be counted"
-        )
-    return config
+    return "\n\n".join(
+        [_totals(facts), _breakdown(facts), _trained(facts), HOW_THE_PAPER_COUNTED.format(text_tokens=text_tokens)]
+    )
 
 
 def _totals(facts: dict[str, dict[str, Any]]) -> str:
@@ -86,3 +53,13 @@ def _breakdown(facts: dict[str, dict[str, Any]]) -> str:
     return tabulate(
         rows, headers=["parameters of", *parts], disable_numparse=True, colalign=["left", *["right"] * len(parts)]
     )
+
+
+def _trained(facts: dict[str, dict[str, Any]]) -> str:
+    stages = list(dict.fromkeys(stage for fact in facts.values() for stage in fact["trained"]))
+    rows = [
+        [name, *(f"{fact['trained'][stage]:,}" if stage in fact["trained"] else "" for stage in stages)]
+        for name, fact in facts.items()
+    ]
+    headers = ["trained in stage", *stages]
+    return tabulate(rows, headers=headers, disable_numparse=True, colalign=["left", *["right"] * len(stages)])

@@ -92,6 +92,20 @@ def _protocols(wanted: Wanted) -> Grid:
     return protocols_table(wanted.runs, wanted.intervals)
 
 
+def _ablation(wanted: Wanted) -> Grid:
+    from moe_eval.table.ablation import ablation_table
+
+    return ablation_table(wanted.runs, wanted.intervals)
+
+
+def _parameters(wanted: Wanted) -> Grid:
+    from moe_eval.table.parameters import parameters_table
+    from moellava import zoo
+
+    models = zoo.names() if wanted.published in ("all", "paper") else []
+    return parameters_table(wanted.runs, models, wanted.numbers)
+
+
 def _zoo_models(wanted: Wanted) -> list[str]:
     """Models that `moe-eval run` knows and somebody has published numbers of, by their published names."""
     from moellava import zoo
@@ -106,4 +120,6 @@ TABLES: dict[str, Callable[[Wanted], Grid]] = {
     "pope": _comparison(POPE),
     "reproduction": _reproduction,
     "protocols": _protocols,
+    "ablation": _ablation,
+    "params": _parameters,
 }

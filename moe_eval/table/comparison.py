@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from moe_eval.table.grid import Block, Cell, Grid, Heading
 from moe_eval.table.rows import DECIMALS, Column, Layout, Row, rank_rows
 
-__all__ = ["compare_rows", "format_parameters", "half_width"]
+__all__ = ["UNITS", "compare_rows", "format_parameters", "half_width"]
 
 FACTS = (
     Heading("Model", name="model"),
@@ -15,6 +15,8 @@ FACTS = (
     Heading("Res.", name="image_size", numeric=True),
 )
 """The columns before the numbers."""
+
+UNITS = (("B", 1e9), ("M", 1e6), ("K", 1e3))
 
 MARKED = (
     "Best in bold, second best underlined, among numbers about the same questions, asked and scored in the same way."
@@ -69,7 +71,7 @@ def format_parameters(count: float | None) -> str:
     """`2.9B`, `13B`, `412K`: at most one decimal."""
     if count is None:
         return ""
-    for unit, size in (("B", 1e9), ("M", 1e6), ("K", 1e3)):
+    for unit, size in UNITS:
         if count >= size:
             return f"{count / size:.1f}".removesuffix(".0") + unit
     return str(int(count))

@@ -52,7 +52,7 @@ def test_a_row_never_begins_with_what_its_line_end_would_swallow():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed (texlive-latex-base)")
-@pytest.mark.parametrize("layout", ["odd names", "main", "pope"])
+@pytest.mark.parametrize("layout", ["odd names", "main", "pope", "reproduction", "params"])
 def test_pdflatex_compiles_the_table(tmp_path, layout):
     if layout == "odd names":
         rows = tuple((Cell(name, notes=(name,)), Cell(name, rank="second")) for name in ODD_NAMES)
