@@ -6,14 +6,17 @@ The grades come from `moe-eval judge` and reach the scorer as `sample.meta["grad
 import json
 import math
 from collections.abc import Generator, Mapping, Sequence
-from math import fsum
+from dataclasses import replace
 from pathlib import Path
-from statistics import fmean, pstdev
+from statistics import fmean
 from typing import Any
 
 from moe_eval.errors import UserError
 from moe_eval.images import ImageFile, ImageRef, NamedImage
 from moe_eval.jsonl import read_jsonl
+from moe_eval.metrics.means import percent
+from moe_eval.mini.grader import grade_by_parts
+from moe_eval.mini.mmvet import mini_mmvet
 from moe_eval.sources.hub import download_dataset, resolved_revision
 from moe_eval.sources.llava import check_fields, locate, read_json
 from moe_eval.sources.parquet import read_parquet
@@ -32,6 +35,7 @@ from moe_eval.task import (
     Task,
     TaskProtocol,
 )
+from moe_eval.totals import Scores, of_totals
 
 __all__ = ["TASK", "grade", "grade_as_lmms_eval", "grade_as_vlmevalkit"]
 
@@ -42,6 +46,9 @@ PROMPTS = json.loads((Path(__file__).parent / "data" / "mmvet" / "grader_prompts
 HUB_REPOSITORY = "lmms-lab/MMVet"
 HUB_REVISION = "main"
 """The branch; runs record the commit that it stood for. Pin one with `hub@REVISION`."""
+
+GRADER = "share of the reference's parts, no judge"
+"""Who grades generated samples as long as no judge has."""
 
 STEP_BY_STEP = (
     "First please perform reasoning, and think step by step to provide best answer to the following question: "
@@ -151,47 +158,57 @@ def _number(text: str) -> float | None:
 
 
 def score(sample: Sample, response: str) -> SampleScore:
-    """Capabilities and grades; the grades are the judge's, so without them there is no score. NaN is no grade."""
+    """Capabilities and grades; the grades are the judge's, so without them there is no score. NaN is no grade.
+
+    Generated samples alone, whose references list everything that is wanted, get a grade by rule if no judge has given
+    one, and `grader` then says so.
+    """
     capabilities = {"capabilities": ",".join(sample.meta["capabilities"])} if sample.meta.get("capabilities") else {}
     grades = sample.meta.get("grades") or ()
+    if not grades and "grader" in sample.meta:
+        value = grade_by_parts(sample.question, sample.gold, response)
+        return {**capabilities, "grader": sample.meta["grader"], "grade_1": value, "score": value}
     if not grades or any(math.isnan(value) for value in grades):
         return capabilities
     runs = {f"grade_{number}": float(value) for number, value in enumerate(grades, start=1)}
     return {**capabilities, **runs, "score": fmean(grades)}
 
 
-def aggregate(scores: Sequence[SampleScore]) -> Result:
+@of_totals
+def aggregate(scores: Scores[SampleScore]) -> Result:
     """Headline: the mean grade in percent, mean over the judge's runs; there is none before every answer is graded.
 
     Beside it the total of each run and their (population) standard deviation, and the mean of the samples that need a
     capability, and of those that need exactly a combination of them.
     """
-    graded = [score for score in scores if "score" in score]
+    graded = scores.where(lambda score: "score" in score)
     runs = min((sum(name.startswith("grade_") for name in score) for score in graded), default=0)
     if len(graded) < len(scores) or not scores:
         return Result(None, {"graded": f"{len(graded)} of {len(scores)} answers; `moe-eval judge` grades the others"})
-    totals = {
-        str(run): 100 * fsum(float(score[f"grade_{run}"]) for score in scores) / len(scores)
-        for run in range(1, runs + 1)
-    }
+    totals = {str(run): percent(scores, f"grade_{run}") for run in range(1, runs + 1)}
+    total = sum(totals.values()) / runs
+    variance = sum((value - total) ** 2 for value in totals.values()) / runs
+    described = scores.where(lambda score: "capabilities" in score)
     of_capability = {
-        name: [score for score in scores if name in str(score.get("capabilities", "")).split(",")]
-        for name in CAPABILITIES
+        name: described.where(lambda score, name=name: name in _capabilities(score)) for name in CAPABILITIES
     }
-    of_combination: dict[str, list[SampleScore]] = {}
-    for one in scores:
-        if "capabilities" in one:
-            of_combination.setdefault("_".join(sorted(str(one["capabilities"]).split(","))), []).append(one)
-    metrics: dict[str, Any] = {"total": fmean(totals.values()), "std": pstdev(totals.values()), "runs": totals}
+    of_combination = described.by(lambda score: "_".join(sorted(_capabilities(score))))
+    graders = sorted({str(score["grader"]) for score in scores if "grader" in score})
+    metrics: dict[str, Any] = {"grader": ", ".join(graders)} if graders else {}
+    metrics |= {"total": total, "std": variance**0.5, "runs": totals}
     for name, kinds in (("capabilities", of_capability), ("combinations", dict(sorted(of_combination.items())))):
-        table = {kind: _mean_grade(members) for kind, members in kinds.items() if members}
+        table = {
+            kind: {"grade": percent(members, "score"), "samples": len(members)}
+            for kind, members in kinds.items()
+            if members
+        }
         if table:
             metrics[name] = table
-    return Result(metrics["total"], metrics)
+    return Result(total, metrics)
 
 
-def _mean_grade(scores: Sequence[SampleScore]) -> dict[str, float | int]:
-    return {"grade": 100 * fsum(float(score["score"]) for score in scores) / len(scores), "samples": len(scores)}
+def _capabilities(score: SampleScore) -> list[str]:
+    return str(score["capabilities"]).split(",")
 
 
 # --- data sources -----------------------------------------------------------------------------------------------
@@ -251,6 +268,17 @@ def load_hub(argument: str) -> Dataset:
     return _dataset(f"hub@{resolved_revision(files, revision)}", samples)
 
 
+def load_mini(argument: str) -> Dataset:
+    """`mini`: questions about drawn pictures, graded without a judge; `mini:train:COUNT` about COUNT other ones."""
+    samples = []
+    for scene, row in mini_mmvet(argument):
+        sample = _sample(row["id"], row["question"], row["answer"], row["capability"], scene)
+        samples.append(replace(sample, meta={**sample.meta, "grader": GRADER, "response": row["response"]}))
+    scenes = {scene.name for sample in samples for scene in sample.images}
+    version = f"{len(samples):,} generated questions on {len(scenes):,} drawn scenes"
+    return Dataset(f"mini:{argument}" if argument else "mini", version, samples, official=False)
+
+
 def _name(question_id: Any) -> str:
     """`v1_7` of what LLaVA and VLMEvalKit call 7."""
     name = str(question_id)
@@ -293,7 +321,7 @@ def write_submission(dataset: Dataset, answers: Mapping[str, str]) -> bytes:
 
 
 def _protocol(ask: Any, judge: Judge, max_new_tokens: int | None = None) -> TaskProtocol:
-    return TaskProtocol("GPT-4 grade (%)", ask, score, aggregate, max_new_tokens, judge)
+    return TaskProtocol("mean grade (%)", ask, score, aggregate, max_new_tokens, judge)
 
 
 TASK = Task(
@@ -319,7 +347,7 @@ TASK = Task(
         "lmms-eval": _protocol(prompt_lmms_eval, Judge("gpt-4o-2024-11-20", grade_as_lmms_eval)),
         "vlmevalkit": _protocol(prompt, Judge("gpt-4-turbo", grade_as_vlmevalkit), max_new_tokens=2048),
     },
-    sources={"answers": load_answers, "llava": load_llava, "tsv": load_tsv, "hub": load_hub},
+    sources={"answers": load_answers, "llava": load_llava, "tsv": load_tsv, "hub": load_hub, "mini": load_mini},
     unpadded_families=frozenset({"moe-llava"}),
     answer_id=answer_id,
     submission=Submission(

@@ -59,7 +59,7 @@ def odd_is_right(body: dict, number: int) -> str:
 def test_a_run_without_judge_is_pending_and_says_how_to_go_on(run, capsys):
     assert read_record(ScoresRecord, run / "scores.json").headline.value is None
     _, out, _ = call(capsys, "score", "mmvet", run)
-    assert "GPT-4 grade (%) pending" in out
+    assert "mean grade (%) pending" in out
     assert "0 of 12 answers; `moe-eval judge` grades the others" in out
 
 
@@ -68,7 +68,7 @@ def test_a_judged_run_has_its_number_and_names_the_judge(run, capsys):
         code, out, err = judge(capsys, run, server, "--runs", 2, "--concurrency", 3)
     assert code == 0, err
     assert "12 answers, 2 runs: at least 24 calls, about" in out
-    assert "GPT-4 grade (%) 50.00" in out
+    assert "mean grade (%) 50.00" in out
     assert "graded by judge-1, 2 runs" in out
     assert set(server.keys) == {"Bearer from-the-environment"}
     assert server.most_at_once <= 3
@@ -92,7 +92,7 @@ def test_faults_cost_time_but_no_grade(run, capsys, monkeypatch):
 
     with JudgeServer(script) as server:
         code, out, err = judge(capsys, run, server, "--timeout", 0.3)
-    assert (code, "GPT-4 grade (%) 50.00" in out) == (0, True), err
+    assert (code, "mean grade (%) 50.00" in out) == (0, True), err
     assert len(server.requests) == QUESTIONS + len(faults)
 
 
