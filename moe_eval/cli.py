@@ -86,8 +86,8 @@ def run(
     tasks: Annotated[
         str | None,
         typer.Option(
-            help="Comma-separated names of `list tasks`, or lmms:NAME for a task of lmms-eval. "
-            "Default: pope, or the task of --task-file."
+            help="Comma-separated names of `list tasks`, lmms:NAME for a task of lmms-eval, or all for our nine. "
+            "Default: all, or the task of --task-file."
         ),
     ] = None,
     task_file: TaskFileOption = None,
@@ -127,7 +127,7 @@ def run(
     noise = seed if router_noise else None
     run_models(
         [ModelSource(name, dtype=dtype, device=device, router_noise_seed=noise) for name in models],
-        tasks=[name.strip() for name in (tasks or own_task or "pope").split(",")],
+        tasks=[name.strip() for name in (tasks or own_task or "all").split(",")],
         data=data,
         protocol=protocol,
         out=out,

@@ -11,7 +11,7 @@ from typing import Any
 from moe_eval.errors import UserError, unknown
 from moe_eval.task import Task
 
-__all__ = ["LMMS_PREFIX", "all_tasks", "find_task", "load_task_file", "only_choice", "task_names"]
+__all__ = ["LMMS_PREFIX", "all_tasks", "find_task", "load_task_file", "only_choice", "own_tasks", "task_names"]
 
 GROUP = "moe_eval.tasks"
 
@@ -34,6 +34,11 @@ def _entry_points() -> dict[str, list[EntryPoint]]:
 def task_names() -> list[str]:
     """Names of the tasks there are, without importing them."""
     return sorted({*_entry_points(), *_from_files})
+
+
+def own_tasks() -> list[str]:
+    """Names of the nine tasks that come with this project."""
+    return sorted(name for name, points in _entry_points().items() if points[0].module.startswith("tasks."))
 
 
 def find_task(name: str) -> Task:

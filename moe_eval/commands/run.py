@@ -8,7 +8,7 @@ from tqdm import tqdm
 from moe_eval.ablation import find_ablation
 from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
-from moe_eval.registry import find_task, only_choice
+from moe_eval.registry import find_task, only_choice, own_tasks
 from moe_eval.routing import summarise_routing
 from moe_eval.run import check_askable, run_folder, run_task
 from moe_eval.summary import summarise
@@ -32,6 +32,7 @@ def run_models(
     """Run, score, print; everything that can be wrong with names is found before the first model is loaded.
 
     Args:
+        tasks: names; `all` stands for the nine that come with this project.
         data: where samples come from; None: `mini`, or a task's only source.
         protocol: how questions are asked; None: `llava`, or a task's only protocol.
         ablation: what is taken away from every question; None: nothing.
@@ -42,8 +43,9 @@ def run_models(
     """
     if ablation:
         find_ablation(ablation)
+    names = [name for chosen in tasks for name in (own_tasks() if chosen == "all" else [chosen])]
     jobs = []
-    for name in tasks:
+    for name in dict.fromkeys(names):
         task = find_task(name)
         asked_by = protocol or only_choice(task.protocols, "llava")
         task.protocol(asked_by)

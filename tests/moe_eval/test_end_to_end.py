@@ -38,7 +38,7 @@ def moe_eval(cache: Path, *arguments: object, **environment: str) -> str:
 
 def test_embedded_models_make_a_table(cache, tmp_path):
     runs = tmp_path / "runs"
-    printed = moe_eval(cache, "run", "moe-llava-tiny", "llava-tiny", "--limit", 18, "--out", runs)
+    printed = moe_eval(cache, "run", "moe-llava-tiny", "llava-tiny", "--tasks", "pope", "--limit", 18, "--out", runs)
     assert printed.count("18 of 18 questions, protocol llava") == 2
     table = moe_eval(cache, "table", runs, "--format", "md")
     assert re.search(r"\| moe-llava-tiny .*measured, random weights", table)
@@ -56,7 +56,18 @@ def test_a_published_model_and_the_papers_questions_come_from_a_hub(cache, tmp_p
         hub.add("model", "LanguageBind/MoE-LLaVA-Phi2-2.7B-4e", ORACLE / "moe-llava-phi" / "checkpoint", "a" * 40)
         hub.add("model", "openai/clip-vit-tiny-patch14-56", tower, "b" * 40)
         hub.add("dataset", "lmms-lab/POPE", write_repository(tmp_path / "POPE"), HUB_REVISION)
-        command = ("run", "moe-llava-2.7bx4", "--data", "hub", "--limit", 18, "--out", tmp_path / "runs")
+        command = (
+            "run",
+            "moe-llava-2.7bx4",
+            "--tasks",
+            "pope",
+            "--data",
+            "hub",
+            "--limit",
+            18,
+            "--out",
+            tmp_path / "runs",
+        )
         printed = moe_eval(cache, *command, **hub.environment(tmp_path / "hf"))
         assert "8,910 questions, as the papers score (POPE e3e39262), first 18 of 8,910" in printed
         moe_eval(cache, *command, **hub.environment(tmp_path / "hf"))
@@ -70,7 +81,7 @@ def test_a_published_model_and_the_papers_questions_come_from_a_hub(cache, tmp_p
 def test_any_image_text_to_text_model_of_a_hub_runs(cache, tmp_path):
     with HubServer() as hub:
         hub.add("model", "someone/tiny-llava", save_tiny_llava(tmp_path / "model"), "c" * 40)
-        command = ("run", "hf:someone/tiny-llava", "--limit", 18, "--out", tmp_path / "runs")
+        command = ("run", "hf:someone/tiny-llava", "--tasks", "pope", "--limit", 18, "--out", tmp_path / "runs")
         printed = moe_eval(cache, *command, **hub.environment(tmp_path / "hf"))
     assert "18 of 18 questions" in printed
     record = read_record(RunRecord, tmp_path / "runs" / "hf--someone--tiny-llava" / "pope" / "run.json")

@@ -212,5 +212,5 @@ def test_a_run_is_not_overwritten_unless_told(capsys, tmp_path, gqa):
 def test_a_run_does_not_go_on_from_imported_answers(capsys, tmp_path):
     options = ["--out", tmp_path, "--model", "moe-llava-tiny"]
     call(capsys, "import", "pope", RELEASED / "pope.jsonl.gz", *options)
-    _, _, err = call(capsys, "run", "moe-llava-tiny", "--limit", 1, *options[:2])
+    _, _, err = call(capsys, "run", "moe-llava-tiny", "--tasks", "pope", "--limit", 1, *options[:2])
     assert "holds imported answers, and a run cannot go on from them" in err

@@ -9,7 +9,7 @@ import pytest
 
 from moe_eval import registry
 from moe_eval.errors import UserError
-from moe_eval.registry import find_task, load_task_file, task_names
+from moe_eval.registry import find_task, load_task_file, own_tasks, task_names
 
 TASK = '''
 from moe_eval.task import Card, Dataset, Result, Sample, Task, TaskProtocol
@@ -127,3 +127,8 @@ def test_a_task_file_is_a_python_file(tmp_path):
     path.write_text("TASK: 1")
     with pytest.raises(UserError, match=r"task\.yaml: a task file is a Python file"):
         load_task_file(path)
+
+
+def test_our_own_tasks_are_the_nine_of_the_papers():
+    papers = {"vqav2", "gqa", "vizwiz", "scienceqa", "textvqa", "pope", "mme", "mmbench", "mmvet"}
+    assert set(own_tasks()) == papers
