@@ -8,8 +8,9 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from moe_eval.mini.gqa_forms import FORMS, TABLE, GqaQuestion
-from moe_eval.mini.questions import facts
+from moe_eval.mini import gqa_objects, gqa_pairs, gqa_places
+from moe_eval.mini.gqa_programs import GqaQuestion
+from moe_eval.mini.questions import FACTS, facts
 from moe_eval.mini.source import mini_scenes, mini_split
 from moe_eval.mini.world import Scene
 
@@ -20,6 +21,9 @@ PICTURES = 34
 QUESTIONS = 15
 TRAINING_QUESTIONS = 10
 """About each picture, where it holds enough."""
+
+FORMS = {**gqa_objects.FORMS, **gqa_pairs.FORMS, **gqa_places.FORMS}
+TABLE = {**FACTS, **gqa_objects.FACTS, **gqa_pairs.FACTS}
 
 PLAN = (
     *("exists", "exists", "exists_shape", "is_colour", "colour", "colour", "shape", "shape", "size", "attributes"),
