@@ -3,8 +3,10 @@
 The JSON Schemas in `moe_eval/schemas/` are generated from these models: `python -m moe_eval.records` writes them.
 """
 
+import gzip
 import hashlib
 import json
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -257,17 +259,18 @@ AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 def read_record(kind: type[AnyRecord], path: Path) -> AnyRecord:
-    """A record from its file.
+    """A record from its file, plain or gzipped.
 
     Raises:
         UserError: when the file is missing, is not JSON, or does not have the fields of this schema version.
     """
     try:
-        return kind.parse(path.read_bytes())
+        content = path.read_bytes()
+        return kind.parse(gzip.decompress(content) if path.suffix == ".gz" else content)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"

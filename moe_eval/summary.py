@@ -5,16 +5,16 @@ from typing import Any
 
 from tabulate import tabulate
 
-from moe_eval.records import ScoresRecord
+from moe_eval.records import IntervalRecord, ScoresRecord
 
-__all__ = ["headline_text", "summarise"]
+__all__ = ["headline_text", "interval_text", "summarise"]
 
 
 def summarise(scores: ScoresRecord) -> str:
     """Headline, data and breakdown of one scored task."""
     asked = scores.data.samples
     lines = [
-        f"{scores.task}: {scores.headline.name} {headline_text(scores)}",
+        f"{scores.task}: {scores.headline.name} {headline_text(scores)}{interval_text(scores.intervals.get('headline'))}",
         f"{asked - len(scores.missing):,} of {asked:,} questions, protocol {scores.protocol}",
         f"data: {scores.data.version}",
     ]
@@ -29,11 +29,13 @@ def summarise(scores: ScoresRecord) -> str:
 
 
 def headline_text(scores: ScoresRecord) -> str:
-    """The headline number with two decimals and its 95 % interval, or `pending`."""
-    if scores.headline.value is None:
-        return "pending"
-    interval = scores.intervals.get("headline")
-    return f"{scores.headline.value:.2f}" + (f" [{interval.low:.1f}, {interval.high:.1f}]" if interval else "")
+    """The headline number with two decimals, or `pending`."""
+    return "pending" if scores.headline.value is None else f"{scores.headline.value:.2f}"
+
+
+def interval_text(interval: IntervalRecord | None) -> str:
+    """` [84.6, 87.2]`, or nothing where there is none."""
+    return f" [{interval.low:.1f}, {interval.high:.1f}]" if interval else ""
 
 
 def _breakdown(name: str, value: Any) -> str:

@@ -13,13 +13,16 @@ from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from moe_eval.commands.list import listing
 from moe_eval.errors import UserError
 from moe_eval.jsonl import read_jsonl
 from moe_eval.registry import find_task, load_task_file
+from moe_eval.statistics.resampling import number_clusters, numbers_of, record_totals
 from moe_eval.task import Dataset, Sample, SampleScore, Task, TaskProtocol, worth
+from moe_eval.totals import OfTotals
 from tests.tables import write_tsv
 
 TESTS = Path(__file__).parents[1]
@@ -278,6 +281,27 @@ def test_aggregate_does_not_depend_on_order_and_changes_nothing(task, dataset):
         shuffled = protocol.aggregate(scores)
         assert shuffled.headline == pytest.approx(result.headline, abs=1e-9)
         assert flat(shuffled.metrics) == pytest.approx(flat(result.metrics), abs=1e-9)
+
+
+def test_intervals_come_from_what_repeated_scores_would_give(task, dataset):
+    """Of an aggregate written in totals; what does not come from totals may not vary."""
+    clusters = number_clusters([sample.group for sample in dataset.samples])
+    weights = np.random.default_rng(1).integers(1, 4, (3, clusters.max() + 1))
+    for protocol in task.protocols.values():
+        if not isinstance(protocol.aggregate, OfTotals):
+            continue
+        scores = scored(protocol, dataset.samples)
+        recording = record_totals(protocol.aggregate, scores, clusters)
+        computed = recording.numbers(weights @ recording.columns)
+        fixed = {path: value for path, value in numbers_of(recording.result).items() if path not in computed}
+        for number, row in enumerate(weights):
+            repeated = [score for score, times in zip(scores, row[clusters], strict=True) for _ in range(times)]
+            numbers = numbers_of(protocol.aggregate(repeated))
+            floats = {path: value for path, value in numbers.items() if isinstance(value, float)}
+            expected = {path: values[number] for path, values in computed.items()} | {
+                path: value for path, value in fixed.items() if path in floats
+            }
+            assert floats == pytest.approx(expected, abs=1e-9)
 
 
 def flat(value: object, path: str = "") -> dict[str, object]:
