@@ -25,9 +25,10 @@ def grade_by_parts(question: str, reference: str, answer: str) -> float:
     found = [next((form for form in forms if _contains(said, form)), None) for forms in parts]
     share = sum(form is not None for form in found) / len(parts)
     needed = {word for form, forms in zip(found, parts, strict=True) for word in form or forms[0]}
-    asked_for = {word for kind in KINDS if needed & set(kind) for word in kind}
+    wanted = {word for forms in parts for form in forms for word in form}
+    asked_for = {word for kind in KINDS if wanted & set(kind) for word in kind}
     claims = (set(said) & asked_for) - (set(_words(question)) - needed)
-    return round(share * min(1.0, len(needed & asked_for) / max(len(claims), 1)), 1)
+    return round(share * min(1.0, len(needed) / max(len(claims), 1)), 1)
 
 
 def _words(text: str) -> list[str]:

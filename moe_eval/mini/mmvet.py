@@ -92,8 +92,14 @@ def _questions(scene: Scene, generator: random.Random) -> Iterator[Question]:
     if scene.sign:
         response = f"The sign says {scene.word}."
         yield Question("sign", ("ocr",), "What does the sign say?", scene.word, response)
-        part = "top" if scene.sign.row == 0 else "bottom" if scene.sign.row == scene.rows - 1 else "middle"
-        question = f"What is written at the {part} of the picture?"
+        part = (
+            "at the top"
+            if scene.sign.row == 0
+            else "at the bottom"
+            if scene.sign.row == scene.rows - 1
+            else "in the middle"
+        )
+        question = f"What is written {part} of the picture?"
         yield Question("written", ("ocr", "spat"), question, scene.word, response)
     yield _describe(scene)
 

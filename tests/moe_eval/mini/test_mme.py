@@ -43,7 +43,7 @@ def is_true(question: str, scene: Scene) -> bool:
     if found := re.fullmatch(r"Is there an? (\w+ \w+) in the image\?", question):
         return found[1] in scene.labels
     if found := re.fullmatch(r"(?:Are there|Is there only) (\w+) (.+) in this image\?", question):
-        return len(named(scene, found[2].removesuffix("s").removesuffix("se"))) == NUMBER_WORDS.index(found[1])
+        return len(named(scene, re.sub("(?<=ss)es$|(?<=[^s])s$", "", found[2]))) == NUMBER_WORDS.index(found[1])
     if found := re.fullmatch(
         r"Is the (.+) (on the left of|on the right of|above|below) the (.+) in this image\?", question
     ):
