@@ -11,7 +11,16 @@ from moe_eval.records import RunRecord
 from moe_eval.registry import find_task
 from moe_eval.task import Dataset, Sample, Task, TaskProtocol, worth
 
-__all__ = ["DataLoader", "FoundData", "Scored", "asked_as_recorded", "find_data", "load_data", "prompts_fingerprint", "rescore"]
+__all__ = [
+    "DataLoader",
+    "FoundData",
+    "Scored",
+    "asked_as_recorded",
+    "find_data",
+    "load_data",
+    "prompts_fingerprint",
+    "rescore",
+]
 
 DataLoader = Callable[[str, str, int], Dataset]
 """From task, source and number of samples to the data."""

@@ -28,7 +28,7 @@ class DotPlot:
 def plot_dots(numbers: Sequence[tuple[float | None, tuple[float, float] | None]]) -> DotPlot | None:
     """The plot of some numbers with their intervals; None where a picture would say no more than the number."""
     known = [value for value, _ in numbers if value is not None and math.isfinite(value)]
-    if len(known) < 2 and not any(interval for _, interval in numbers):
+    if len(set(known)) < 2 and not any(interval for _, interval in numbers):
         return None
     low, high = nice_ends([*known, *(end for _, interval in numbers if interval for end in interval)])
 
@@ -45,16 +45,18 @@ def plot_dots(numbers: Sequence[tuple[float | None, tuple[float, float] | None]]
 
 
 def nice_ends(values: Sequence[float]) -> tuple[float, float]:
-    """Round numbers around the values, near enough that differences are seen, with some room on both sides.
+    """Round numbers around the values, near enough that differences are seen, with some room on both sides; but no
+    negative end where nothing is negative.
 
-    >>> nice_ends([85.9, 84.1]), nice_ends([66.7]), nice_ends([0.0, 0.0])
-    ((83.0, 87.0), (66.0, 68.0), (-1.0, 1.0))
+    >>> nice_ends([85.9, 84.1]), nice_ends([0.0, 3.1])
+    ((83.5, 86.5), (0.0, 4.0))
     """
     low, high = min(values), max(values)
     span = high - low or abs(high) * 0.02 or 1.0
     step = 10 ** math.floor(math.log10(span))
     step *= next(factor for factor in (0.5, 1, 2, 5) if factor * step >= span / 4)
-    return _tidy(step * math.floor((low - span / 10) / step)), _tidy(step * math.ceil((high + span / 10) / step))
+    left, right = step * math.floor((low - span / 10) / step), step * math.ceil((high + span / 10) / step)
+    return _tidy(max(left, 0.0) if low >= 0 else left), _tidy(right)
 
 
 def _tidy(value: float) -> float:

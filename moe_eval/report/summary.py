@@ -127,12 +127,15 @@ def protocol_rows(questions: QuestionSet) -> list[tuple[str, str, list[float | N
 
 
 def shared_notes(sets: Iterable[QuestionSet]) -> list[tuple[str, list[str]]]:
-    """Every note once, with the runs that it is about as `POPE: model`."""
+    """Every note once, with what it is about: `POPE` where all runs of a question set have it, else `POPE: model`."""
     about: dict[str, list[str]] = {}
     for questions in sets:
-        for run, label in zip(questions.runs, questions.labels, strict=True):
-            for note in run.notes:
-                about.setdefault(note, []).append(f"{questions.title}: {label}")
+        notes = dict.fromkeys(note for run in questions.runs for note in run.notes)
+        for note in notes:
+            labels = [label for run, label in zip(questions.runs, questions.labels, strict=True) if note in run.notes]
+            whole = len(labels) == len(questions.runs) > 1
+            places = [questions.title] if whole else [f"{questions.title}: {label}" for label in labels]
+            about.setdefault(note, []).extend(places)
     return list(about.items())
 
 

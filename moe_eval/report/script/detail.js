@@ -67,6 +67,7 @@ function sampleDetail(store, sample, row, paths) {
   const { set, index } = store.locate(sample);
   const shots = pictures(store, row);
   const facts = Object.entries(row.facts).map(([name, value]) => [name.replaceAll("_", " "), value]);
+  const about = [["questions", `${set.title}: ${set.data}`], ["picture", row.names.join(", ")], ["group", row.group], ...facts];
   return [
     h(
       "div",
@@ -76,11 +77,12 @@ function sampleDetail(store, sample, row, paths) {
         "div",
         {},
         h("h3", { class: "question" }, titleOf(row)),
-        fields([["gold", row.gold ?? "hidden"], ...facts, ["group", row.group === row.id ? null : row.group], ["questions", `${set.title}: ${set.data}`]]),
+        fields([["gold", row.gold ?? "hidden"]]),
         ...prompts(set, row)
       )
     ),
     h("div", { class: "answers" }, ...set.runs.map((_, run) => answer(set, row, paths, run, index))),
+    h("details", { class: "about" }, h("summary", {}, "About this question"), fields(about)),
   ];
 }
 
