@@ -61,9 +61,9 @@ def choose_relation(fact: Fact, scene: Scene, generator: random.Random) -> GqaQu
     one, two, _, true = _pair(fact)
     first, second = options = (true, OPPOSITE[true]) if generator.random() < 0.5 else (OPPOSITE[true], true)
     known = frozenset({lies(named(scene, one), true, named(scene, two))})
-    sideways = f"to the {first} or to the {second} of"
+    either = f"{first} or {second}" if true in ("above", "below") else f"to the {first} or to the {second} of"
     return GqaQuestion(
-        text=f"Is the {one} {sideways if true in ('left', 'right') else f'{first} or {second}'} the {two}?",
+        text=f"Is the {one} {either} the {two}?",
         answer=true,
         full_answer=f"The {one} is {BEHIND[true]} the {two}.",
         kinds=("choose", "rel", "relChooser"),

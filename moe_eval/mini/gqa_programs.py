@@ -6,6 +6,7 @@ Statements are what a question's answer follows from and what follows from it; t
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from moe_eval.mini.questions import OPPOSITE, YES_NO, Fact, column_of
 from moe_eval.mini.world import COLOURS, SHAPES, SIZES, Scene, SceneObject
@@ -42,7 +43,7 @@ class GqaQuestion:
         kinds: structural, semantic and detailed type.
         subject: what is asked about, such as `star_color`: questions of one subject make up a local group.
         needs: the answer follows from these statements.
-        states: these follow from the answer; from what they say at once, see `implies`.
+        states: these follow from the answer.
         options: answers that fit the question.
         group: the global group, within which the distribution of answers is looked at; "" for yes/no questions.
     """
@@ -60,7 +61,11 @@ class GqaQuestion:
 
     def implies(self, other: "GqaQuestion") -> bool:
         """Whether who knows this question's answer knows the other's."""
-        return other.needs <= _spelt_out(self.states)
+        return other.needs <= self._known
+
+    @cached_property
+    def _known(self) -> Statements:
+        return _spelt_out(self.states)
 
 
 Form = Callable[[Fact, Scene, random.Random], GqaQuestion]
@@ -140,10 +145,9 @@ def place_statements(scene: Scene) -> dict[str, str]:
 
 def _spelt_out(statements: Iterable[str]) -> Statements:
     """With what follows at once: a red star is a star, and where no star is, no red star is."""
-    spelt = set(statements)
-    for shape in SHAPES:
-        if any(exists(f"{colour} {shape}") in spelt for colour in COLOURS):
-            spelt.add(exists(shape))
-        if missing(shape) in spelt:
-            spelt |= {missing(f"{colour} {shape}") for colour in COLOURS}
-    return frozenset(spelt)
+    known = set(statements)
+    there = {statement.split()[-1] for statement in known if statement.startswith(exists(""))}
+    gone = {shape for shape in SHAPES if missing(shape) in known}
+    known |= {exists(shape) for shape in there}
+    known |= {missing(f"{colour} {shape}") for shape in gone for colour in COLOURS}
+    return frozenset(known)
