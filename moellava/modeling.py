@@ -66,16 +66,31 @@ class MoELlavaModel(MoELlavaPreTrainedModel, LlavaModel):
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
         **kwargs,
     ):
-        """As `LlavaModel.forward`, except that the image token needs no row in the embedding table."""
+        """As `LlavaModel.forward`, except that the image token needs no row in the embedding table.
+
+        A text-only batch in training sends a blank picture through tower and projector and uses none of its rows, as
+        upstream does: every rank of a distributed run computes with the same parameters, and all of them get gradients.
+        A 4-D bool mask [batch, 1, queries, keys] may be given, True where a token may look; a token that may not see
+        itself is padding.
+        """
         options = {name: kwargs.pop(name, None) for name in ("vision_feature_layer", "vision_feature_select_strategy")}
         vision: Any = (mm_encoder_outputs or {}).get("image")
+        blank = vision is None and pixel_values is None and input_ids is not None and self.training
+        if blank:
+            pixel_values = torch.zeros(1, 3, *[self.config.vision_config.image_size] * 2, device=self.device)
         if vision is None and pixel_values is not None:
             vision = self.get_image_features(pixel_values=pixel_values, return_dict=True, **options)
         image_features = None if vision is None else torch.cat(list(vision.pooler_output))  # [rows, H]
+        if blank and image_features is not None:
+            image_features = image_features[:0]
         if input_ids is not None and inputs_embeds is None:
             inputs_embeds, input_ids = self._embed(input_ids, image_features, attention_mask), None
         elif image_features is not None:
             raise ValueError("pictures need input_ids: the image token tells where they go")
+        if _is_block_mask(attention_mask) and self.language_model.config._attn_implementation == "eager":
+            # transformers adds a 4-D mask to the scores as it is
+            closed = torch.finfo(inputs_embeds.dtype).min
+            attention_mask = torch.where(attention_mask, 0.0, closed).to(inputs_embeds.dtype)
         outputs = super().forward(
             input_ids=input_ids, attention_mask=attention_mask, inputs_embeds=inputs_embeds, **kwargs
         )
@@ -99,8 +114,9 @@ class MoELlavaModel(MoELlavaPreTrainedModel, LlavaModel):
         if image_features is not None:
             image_features = image_features.to(device, inputs_embeds.dtype)
             inputs_embeds = inputs_embeds.masked_scatter(is_image.unsqueeze(-1).to(device), image_features)
-        if attention_mask is not None and attention_mask.shape == input_ids.shape:
-            inputs_embeds = inputs_embeds.masked_fill(attention_mask.unsqueeze(-1).to(device) == 0, 0.0)
+        is_token = token_mask(attention_mask)
+        if is_token is not None and is_token.shape == input_ids.shape:
+            inputs_embeds = inputs_embeds.masked_fill(~is_token.unsqueeze(-1).to(device), 0.0)
         return inputs_embeds
 
 
@@ -151,8 +167,9 @@ class MoELlavaForConditionalGeneration(MoELlavaPreTrainedModel, LlavaForConditio
         if not router_logits:
             return MoELlavaCausalLMOutputWithPast(**outputs)
         moe = self.config.moe
-        mask_fits = attention_mask is not None and attention_mask.numel() == len(router_logits[0])
-        aux_loss = load_balancing_loss(router_logits, attention_mask if mask_fits and not moe.count_padding else None)
+        is_token = None if moe.count_padding else token_mask(attention_mask)
+        mask_fits = is_token is not None and is_token.numel() == len(router_logits[0])
+        aux_loss = load_balancing_loss(router_logits, is_token if mask_fits else None)
         if labels is not None:
             outputs.loss = outputs.loss + moe.router_aux_loss_coef * aux_loss.to(outputs.loss.device)
         return MoELlavaCausalLMOutputWithPast(**outputs, aux_loss=aux_loss, router_logits=tuple(router_logits))
@@ -171,6 +188,21 @@ class MoELlavaForConditionalGeneration(MoELlavaPreTrainedModel, LlavaForConditio
         finally:
             for handle in handles:
                 handle.remove()
+
+
+def _is_block_mask(attention_mask: Any) -> bool:
+    return isinstance(attention_mask, torch.Tensor) and attention_mask.ndim == 4 and attention_mask.dtype == torch.bool
+
+
+def token_mask(attention_mask: Any) -> torch.Tensor | None:
+    """[batch, sequence] bool, False at padding, of a 2-D mask or of a 4-D bool mask (whose last columns are the
+    queries'): there a token that may not see itself is padding. None for any other mask, which does not tell."""
+    if _is_block_mask(attention_mask):
+        queries, keys = attention_mask.shape[-2:]
+        return attention_mask[:, 0].diagonal(keys - queries, dim1=-2, dim2=-1)
+    if isinstance(attention_mask, torch.Tensor) and attention_mask.ndim == 2:
+        return attention_mask.bool()
+    return None
 
 
 def enable_router_noise(model: MoELlavaForConditionalGeneration, seed: int) -> None:

@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText
 
 from moellava import MoELlavaForConditionalGeneration, enable_router_noise
+from moellava.modeling import token_mask
 from moellava.moe import load_balancing_loss
 from tests.tiny_models import BACKBONES, TOWERS, tiny_config, tiny_inputs, tiny_model
 
@@ -271,6 +272,40 @@ def test_every_part_but_the_last_of_the_tower_learns(backbone):
     found = gradients(model, **labelled("clip", *PROMPTS))
     without = {name for name, _ in model.named_parameters()} - found.keys()
     assert all(name.startswith("model.vision_tower.") and ("layers.1." in name or "post" in name) for name in without)
+
+
+@every_tower
+def test_a_text_only_batch_gives_the_projector_gradients_of_zero(tower):
+    model = tiny_model(tower=tower).train()
+    model(**labelled(tower, "Nothing to see.")).loss.backward()
+    for parameter in model.model.multi_modal_projector.parameters():
+        assert torch.equal(parameter.grad, torch.zeros_like(parameter))
+
+
+def test_text_only_batches_are_evaluated_without_the_tower(monkeypatch):
+    model = tiny_model()
+    monkeypatch.setattr(model.model, "get_image_features", None)
+    logits(model, "clip", "Nothing to see.")
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_a_block_mask_that_is_causal_equals_the_mask_of_tokens(attention):
+    model, inputs = tiny_model(), labelled("clip", *PROMPTS)
+    model.set_attn_implementation(attention)
+    is_token = inputs["attention_mask"].bool()
+    causal = torch.ones(2 * inputs["input_ids"].shape[1:], dtype=torch.bool).tril()
+    blocks = causal & is_token[:, None, None, :] & is_token[:, None, :, None]
+    expected, output = model(**inputs), model(**{**inputs, "attention_mask": blocks})
+    assert output.loss.item() == pytest.approx(expected.loss.item(), abs=2e-6)
+    assert output.aux_loss.item() == pytest.approx(expected.aux_loss.item(), abs=2e-6)
+    torch.testing.assert_close(output.logits[is_token], expected.logits[is_token], **TOLERANCE)
+
+
+def test_padding_in_a_block_mask_is_what_may_not_see_itself():
+    blocks = torch.tensor([[True, True, False], [True, False, False]])  # two queries behind one cached token
+    assert token_mask(blocks[None, None]).tolist() == [[True, False]]
+    assert token_mask(torch.tensor([[0, 1]])).tolist() == [[False, True]]
+    assert token_mask(torch.zeros(1, 1, 2, 3)) is None  # one that is added does not tell
 
 
 # Routing on request
