@@ -47,7 +47,9 @@ class MuonAdamW(torch.optim.AdamW):
     def _muon_update(self, parameter: nn.Parameter, group: dict) -> None:
         state = self.state[parameter]
         if not state:
+            state["step"] = torch.tensor(0.0)  # AdamW looks for it when a state is loaded
             state["momentum_buffer"] = torch.zeros_like(parameter.grad)
+        state["step"] += 1
         momentum, buffer = group["momentum"], state["momentum_buffer"]
         buffer.lerp_(parameter.grad, 1 - momentum)
         update = parameter.grad.lerp(buffer, momentum)  # Nesterov
