@@ -14,6 +14,7 @@ from moe_eval.errors import UserError
 __all__ = ["app", "main"]
 
 RUNS = Path("results/runs")
+FIGURES = Path("results/figures")
 JUDGE_CACHE = Path("results/judge")
 OPENAI = "https://api.openai.com/v1"
 
@@ -375,6 +376,99 @@ def report(
 
     _load_task_file(task_file)
     print(write_report(runs or ([RUNS] if RUNS.is_dir() else []), out, limit_images, thumbnail))
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A run folder, or a folder with one run per task.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="What it is compared with; differences are B − A.")],
+    common: Annotated[
+        bool, typer.Option(help="Compare the samples that both have, though data, prompts or protocols differ.")
+    ] = False,
+    flips: Annotated[int, typer.Option(min=0, help="Answers to show that B lost, and as many that it won.")] = 5,
+    format_name: Annotated[str | None, typer.Option("--format", help="md or json. Default: md.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")] = None,
+) -> None:
+    """Compare two runs sample by sample: the difference with its interval, whether it may be chance, what flipped.
+
+    Example: moe-eval compare results/runs/llava-nano results/runs/moe-llava-nano
+    """
+    from moe_eval.commands.compare import show_comparison
+
+    show_comparison(first, second, flips, common, format_name, out)
+
+
+@app.command()
+def check(
+    run: Annotated[Path, typer.Argument(help="A run folder, or a folder with one run per task.")],
+    against: Annotated[Path, typer.Option(help="The baseline: the same, plain or gzipped.")],
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Accepted drop, in percent of the headline's maximum (points of a percentage).")
+    ] = 0.5,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a Markdown summary.")] = None,
+) -> None:
+    """Say whether a run is worse than a baseline: exit code 0 is fine, 1 worse, 2 cannot tell.
+
+    Worse: a headline dropped beyond the tolerance, or significantly. Fine: a drop beyond the tolerance is excluded by the 95 %
+    interval of the difference. Cannot tell: too few samples for that, or runs that cannot be compared.
+
+    Example: moe-eval check results/runs/moe-llava-nano --against results/baselines/moe-llava-nano
+    """
+    from moe_eval.commands.check import check_run
+
+    raise typer.Exit(check_run(run, against, tolerance, junit, markdown))
+
+
+@app.command()
+def figures(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(metavar="[RUN...]", help="Run folders, or folders of them.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = FIGURES,
+    formats: Annotated[str, typer.Option("--format", help="Comma-separated: svg, pdf, png.")] = "svg",
+    names: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--figure",
+            help="params, tasks, pope-yes-ratio, expert-load, modality or pathways; several times for several. "
+            "Default: all that there are data for.",
+        ),
+    ] = None,
+    published: Annotated[bool, typer.Option(help="Published numbers beside measured ones.")] = True,
+) -> None:
+    """Draw the figures of the MoE-LLaVA paper from runs, ready for a paper, with their data as CSV beside them.
+
+    Those of experts need runs made with `--routing`.
+
+    Example: moe-eval figures results/runs --figure params --format svg,pdf
+    """
+    from moe_eval.commands.figures import write_figures
+
+    kinds = [name.strip() for name in formats.split(",")]
+    write_figures(runs or ([RUNS] if RUNS.is_dir() else []), out, kinds, names or [], published)
+
+
+@app.command()
+def explain(
+    run: Annotated[Path, typer.Argument(help="The folder of one run.")],
+    against: Annotated[
+        str | None,
+        typer.Option(help="The published model to hold it against, such as LLaVA-1.5-7B. Default: the one it names."),
+    ] = None,
+    format_name: Annotated[
+        str | None, typer.Option("--format", help="md or json. Default: what suits the terminal.")
+    ] = None,
+    task_file: TaskFileOption = None,
+) -> None:
+    """Say why a number is not the published one: cause by cause, with sizes where they can be computed.
+
+    Example: moe-eval explain results/runs/llava-1.5-13b/pope
+    """
+    from moe_eval.commands.explain import explain_run
+
+    _load_task_file(task_file)
+    explain_run(run, against, format_name)
 
 
 @app.command()

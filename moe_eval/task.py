@@ -126,6 +126,7 @@ class TaskProtocol:
         aggregate: worth of all answers; does not depend on their order.
         max_new_tokens: length limit of an answer, where it is not the task's.
         judge: how a language model grades answers, where the score needs that.
+        maximum: the best that the headline can be; tolerances are in percent of it.
     """
 
     headline: str
@@ -134,6 +135,7 @@ class TaskProtocol:
     aggregate: Callable[[Sequence[SampleScore]], Result]
     max_new_tokens: int | None = None
     judge: Judge | None = None
+    maximum: float = 100.0
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ class Scores(Sequence[Row], Generic[Row]):
             return self._add(self._places, (row[value] for row in self._rows))  # type: ignore[index]
         return self._add(self._places, map(value, self._rows))
 
-    def count(self) -> Number:
+    def how_many(self) -> Number:
         """How many rows there are, in resampled data as often as they were drawn."""
         return self._add(self._places, (1 for _ in self._rows))
 

@@ -7,7 +7,9 @@ between questions that imply each other, and at how answers are distributed.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from math import fsum
+from operator import eq, itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +86,7 @@ def aggregate_llava(scores: Scores[SampleScore]) -> Result:
         parts = balanced.by(lambda score: "open" if score["structural"] == "query" else "binary")
         metrics |= {name: percent(parts[name], "correct") for name in ("binary", "open") if name in parts}
         for name in ("validity", "plausibility"):
-            metrics[name] = percent(balanced, lambda score, name=name: float(score.get(name, 0)))
+            metrics[name] = percent(balanced, partial(_field_or_zero, name))
         metrics["distribution"] = _distribution(balanced)
         metrics |= _consistency(scores)
     tables = {name: percent_by(balanced, field, "correct") for name, field in KINDS.items()}
@@ -113,6 +115,10 @@ def _matched(sample: Sample, prediction: str, gold: str) -> SampleScore:
     return {**kind, "gold": sample.gold, "prediction": prediction, "correct": int(prediction == gold)}
 
 
+def _field_or_zero(name: str, score: SampleScore) -> float:
+    return float(score.get(name, 0))
+
+
 def _distribution(scores: Scores[SampleScore]) -> Number:
     """Chi-square distance of predicted from gold answers within each global group, weighted by its size, over 100."""
     grouped = scores.where(lambda score: score["global_group"])
@@ -122,11 +128,11 @@ def _distribution(scores: Scores[SampleScore]) -> Number:
     for _, group in sorted(grouped.by(lambda score: score["global_group"]).items()):
         distance: Number = 0.0
         for answer, members in sorted(group.by(lambda score: score["gold"]).items()):
-            gold = members.count()
-            predicted = group.total(lambda score, answer=answer: score["prediction"] == answer)
+            gold = members.how_many()
+            predicted = group.map(itemgetter("prediction")).total(partial(eq, answer))
             distance = distance + ratio((predicted - gold) ** 2, gold)
-        distances = distances + group.count() * distance
-    return distances / grouped.count() / 100
+        distances = distances + group.how_many() * distance
+    return distances / grouped.how_many() / 100
 
 
 def _consistency(scores: Scores[SampleScore]) -> dict[str, Any]:

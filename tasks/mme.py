@@ -170,7 +170,7 @@ def _accuracies(scores: Scores[SampleScore]) -> tuple[Number, Number]:
             "answer the other one, or take only whole pairs"
         )
     both_right = pictures.total(lambda pair: len(pair) // 2 if all(score["correct"] for score in pair) else 0)
-    return 100 * scores.total("correct") / scores.count(), 100 * both_right / (scores.count() / 2)
+    return 100 * scores.total("correct") / scores.how_many(), 100 * both_right / (scores.how_many() / 2)
 
 
 # --- data sources -----------------------------------------------------------------------------------------------
@@ -322,12 +322,12 @@ TASK = Task(
     ),
     max_new_tokens=128,
     protocols={
-        "llava": TaskProtocol("perception (max 2000)", prompt_llava, score_llava, aggregate),
+        "llava": TaskProtocol("perception (max 2000)", prompt_llava, score_llava, aggregate, maximum=2000),
         "lmms-eval": TaskProtocol(
-            "perception (max 2000)", prompt_lmms_eval, score_lmms_eval, aggregate, max_new_tokens=16
+            "perception (max 2000)", prompt_lmms_eval, score_lmms_eval, aggregate, max_new_tokens=16, maximum=2000
         ),
         "vlmevalkit": TaskProtocol(
-            "perception (max 2000)", prompt_vlmevalkit, score_vlmevalkit, aggregate, max_new_tokens=2048
+            "perception (max 2000)", prompt_vlmevalkit, score_vlmevalkit, aggregate, max_new_tokens=2048, maximum=2000
         ),
     },
     sources={"answers": load_answers, "llava": load_llava, "tsv": load_tsv, "hub": load_hub, "mini": load_mini},

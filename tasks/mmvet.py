@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -189,9 +190,7 @@ def aggregate(scores: Scores[SampleScore]) -> Result:
     total = sum(totals.values()) / runs
     variance = sum((value - total) ** 2 for value in totals.values()) / runs
     described = scores.where(lambda score: "capabilities" in score)
-    of_capability = {
-        name: described.where(lambda score, name=name: name in _capabilities(score)) for name in CAPABILITIES
-    }
+    of_capability = {name: described.where(partial(_needs, name)) for name in CAPABILITIES}
     of_combination = described.by(lambda score: "_".join(sorted(_capabilities(score))))
     graders = sorted({str(score["grader"]) for score in scores if "grader" in score})
     metrics: dict[str, Any] = {"grader": ", ".join(graders)} if graders else {}
@@ -205,6 +204,10 @@ def aggregate(scores: Scores[SampleScore]) -> Result:
         if table:
             metrics[name] = table
     return Result(total, metrics)
+
+
+def _needs(capability: str, score: SampleScore) -> bool:
+    return capability in _capabilities(score)
 
 
 def _capabilities(score: SampleScore) -> list[str]:

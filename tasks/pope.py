@@ -10,7 +10,8 @@ MoE-LLaVA and comparable papers score (POPE commit e3e39262), and today's 9,000 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
+from operator import eq
 from pathlib import Path
 from typing import Any, Literal
 
@@ -155,11 +156,11 @@ def _pooled(scores: Scores[SampleScore], measure: Callable[[Scores[SampleScore]]
 
 def _lmms_eval_metrics(scores: Scores[SampleScore]) -> dict[str, Number]:
     pairs = scores.map(_prediction_and_gold)
-    tp, fp, fn = (pairs.total(cell.__eq__) for cell in (("yes", "yes"), ("yes", "no"), ("no", "yes")))
+    tp, fp, fn = (pairs.total(partial(eq, cell)) for cell in (("yes", "yes"), ("yes", "no"), ("no", "yes")))
     return {
-        "accuracy": scores.total("correct") / scores.count(),
+        "accuracy": scores.total("correct") / scores.how_many(),
         **precision_recall_f1(tp, fp, fn),
-        "yes_ratio": scores.total(lambda score: score["gold"] == "yes") / scores.count(),
+        "yes_ratio": scores.total(lambda score: score["gold"] == "yes") / scores.how_many(),
     }
 
 
@@ -167,7 +168,7 @@ def _vlmevalkit_metrics(scores: Scores[SampleScore]) -> dict[str, Number]:
     said_yes = scores.map(lambda score: ("yes" if score["prediction"] == "yes" else "no", str(score["gold"])))
     counts = count_binary(said_yes)
     return {
-        "accuracy": scores.total("correct") / scores.count(),
+        "accuracy": scores.total("correct") / scores.how_many(),
         **precision_recall_f1(counts.tp, counts.fp, counts.fn),
     }
 

@@ -44,7 +44,13 @@ def load_lmms_task(name: str) -> Task:
             f"use lmms-eval --model {MODEL} --model_args pretrained=MODEL --tasks {theirs.config.task}"
         )
     scorer = TaskScorer(f"{LMMS_PREFIX}{theirs.config.task}", theirs)
-    protocol = TaskProtocol(scorer.headline, lambda sample: sample.question, scorer.score, scorer.aggregate)
+    protocol = TaskProtocol(
+        scorer.headline,
+        lambda sample: sample.question,
+        scorer.score,
+        scorer.aggregate,
+        maximum=1.0,  # of most of its metrics; it does not say
+    )
     return Task(
         name=scorer.name,
         title=f"lmms-eval: {theirs.config.task}",

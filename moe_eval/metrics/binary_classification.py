@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import eq
 
 from moe_eval.totals import Number, Scores, ratio
 
@@ -27,8 +29,8 @@ CELLS = {("yes", "yes"): "tp", ("yes", "no"): "fp", ("no", "no"): "tn", ("no", "
 
 def count_binary(pairs: Sequence[tuple[str, str]]) -> BinaryCounts:
     """Counts of (predicted, gold) pairs, each "yes" or "no"."""
-    scores = Scores.of(pairs)
-    return BinaryCounts(**{cell: scores.total(lambda pair, cell=cell: CELLS[pair] == cell) for cell in CELLS.values()})
+    cells = Scores.of(pairs).map(CELLS.__getitem__)
+    return BinaryCounts(**{cell: cells.total(partial(eq, cell)) for cell in CELLS.values()})
 
 
 def binary_metrics(counts: BinaryCounts) -> dict[str, Number]:

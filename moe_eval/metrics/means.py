@@ -9,9 +9,9 @@ from moe_eval.totals import Number, Scores
 __all__ = ["percent", "percent_by"]
 
 
-def percent(scores: Scores[Any], value: str | Callable[[Any], float]) -> Number | None:
+def percent(scores: Scores[Any], value: str | Callable[[Any], float]) -> Number:
     """100 times the mean of a value; None of nothing."""
-    return 100 * scores.total(value) / scores.count() if scores else None
+    return 100 * scores.total(value) / scores.how_many() if scores else None
 
 
 def percent_by(scores: Scores[SampleScore], kind: str, value: str) -> dict[str, dict[str, Number]]:

@@ -119,9 +119,9 @@ def _of_plain_function(
     drawn: Draws = {path: np.full(resamples, np.nan) for path in floats}
     rows = (row for block in draw_weights(size, resamples, seed) for row in block)
     for number, row in enumerate(rows):
-        picked = np.repeat(np.arange(len(scores)), row[clusters].astype(int))
+        times = row[clusters].astype(int).tolist()
         try:
-            again = numbers_of(aggregate([scores[place] for place in picked]))
+            again = numbers_of(aggregate([one for one, often in zip(scores, times, strict=True) for _ in range(often)]))
         except Exception:
             return None
         for path in floats:

@@ -15,7 +15,7 @@ from moe_eval.statistics.significance import mcnemar_exact
 from moe_eval.task import Result, SampleScore, worth
 from moe_eval.totals import OfTotals
 
-__all__ = ["Difference", "PairedScores", "PairedTest", "differences", "paired_test"]
+__all__ = ["CLOSE", "Difference", "PairedScores", "PairedTest", "differences", "paired_test"]
 
 Aggregate = Callable[[Sequence[SampleScore]], Result]
 

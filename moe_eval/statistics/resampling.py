@@ -110,7 +110,8 @@ def record_totals(aggregate: OfTotals, scores: Sequence[SampleScore], clusters: 
     def add(places: Sequence[int], values: Iterator[float]) -> float:
         listed = list(values)
         where = np.asarray(places, dtype=np.intp)
-        columns.append(np.bincount(clusters[where], weights=np.asarray(listed, dtype=float), minlength=size))
+        column = np.bincount(clusters[where], weights=np.asarray(listed, dtype=float), minlength=size)
+        columns.append(column.astype(np.float64, copy=False))
         selections.append(hash(where.tobytes()))
         return exact_sum(places, iter(listed))
 

@@ -1,0 +1,25 @@
+"""`moe-eval check`: the regression gate for CI."""
+
+from pathlib import Path
+
+from moe_eval.atomic import write_atomically
+from moe_eval.comparison.gate import check_runs, overall
+from moe_eval.comparison.gate_text import as_junit, as_log, as_summary
+from moe_eval.stored_run import find_stored_runs
+
+__all__ = ["check_run"]
+
+
+def check_run(run: Path, against: Path, tolerance: float, junit: Path | None, markdown: Path | None) -> int:
+    """Print the verdicts, write what is asked for, and give the exit code.
+
+    Raises:
+        UserError: for folders without runs and files that are broken.
+    """
+    verdicts = check_runs(find_stored_runs(run), find_stored_runs(against), tolerance)
+    print(as_log(verdicts), end="")
+    if junit:
+        write_atomically(junit, as_junit(verdicts))
+    if markdown:
+        write_atomically(markdown, as_summary(verdicts))
+    return int(overall(verdicts))

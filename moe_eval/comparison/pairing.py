@@ -1,0 +1,217 @@
+"""Two runs of one task, sample by sample: whether they can be compared, how they differ, and on which answers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from moe_eval.errors import UserError
+from moe_eval.images import ImageFile
+from moe_eval.statistics.paired import CLOSE, Difference, PairedScores, PairedTest, differences, paired_test
+from moe_eval.statistics.significance import holm
+from moe_eval.stored_run import StoredRun
+from moe_eval.task import Sample, SampleScore, worth
+
+__all__ = ["Comparison", "Flip", "compare_runs", "compare_tasks", "flips_of", "incompatibilities"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One task of two runs.
+
+    Args:
+        headline: name of the number.
+        ids: of the samples that were compared.
+        groups: how many groups of questions, mostly pictures, they are in.
+        differences: second minus first of every number that both have; `headline` is one of them.
+        test: of the headline.
+        adjusted: its p-value after Holm's correction for all tasks that were compared together.
+        notes: what a reader of the difference must know.
+    """
+
+    task: str
+    headline: str
+    first: StoredRun = field(repr=False)
+    second: StoredRun = field(repr=False)
+    ids: tuple[str, ...] = field(repr=False)
+    groups: int
+    differences: Mapping[str, Difference]
+    test: PairedTest
+    adjusted: float
+    notes: tuple[str, ...]
+
+    @property
+    def difference(self) -> Difference:
+        """Of the headline."""
+        return self.differences["headline"]
+
+
+@dataclass(frozen=True)
+class Flip:
+    """An answer on which the second run did better or worse than the first."""
+
+    id: str
+    picture: str
+    question: str
+    gold: Any
+    answers: tuple[str, str]
+    worths: tuple[float, float]
+
+
+def compare_tasks(
+    first: Mapping[str, StoredRun], second: Mapping[str, StoredRun], common: bool = False
+) -> tuple[list[Comparison], list[str]]:
+    """Every task that both have, and the names of those that one has alone.
+
+    Raises:
+        UserError: when no task is common, and as `compare_runs`.
+    """
+    shared = [task for task in first if task in second]
+    if not shared:
+        raise UserError(f"no common task: one has {', '.join(sorted(first))}, the other {', '.join(sorted(second))}")
+    found = [compare_runs(first[task], second[task], common) for task in shared]
+    return corrected(found), sorted(first.keys() ^ second.keys())
+
+
+def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The same with p-values corrected for there being several."""
+    adjusted = holm([comparison.test.p_value for comparison in comparisons])
+    return [replace(one, adjusted=p_value) for one, p_value in zip(comparisons, adjusted, strict=True)]
+
+
+def incompatibilities(first: StoredRun, second: StoredRun) -> list[str]:
+    """What keeps two runs of a task from being compared, as `name: first → second`."""
+    ours, theirs = first.run, second.run
+    same_data = ours.data.fingerprint == theirs.data.fingerprint
+    settings = {"protocol": (ours.protocol, theirs.protocol), "judge": (first.scores.judge, second.scores.judge)}
+    if same_data and ours.prompt and theirs.prompt:  # imported answers do not say what was asked
+        settings["prompts"] = (ours.prompt.fingerprint[:15], theirs.prompt.fingerprint[:15])
+    found = [] if same_data else [f"data: {_data(first)} → {_data(second)}"]
+    found += [f"{name}: {one} → {other}" for name, (one, other) in settings.items() if one != other]
+    answered_by_one = set(first.scores.missing) ^ set(second.scores.missing)
+    if same_data and answered_by_one:
+        found.append(f"{len(answered_by_one):,} questions are answered by one run only, such as {min(answered_by_one)}")
+    return found
+
+
+def compare_runs(first: StoredRun, second: StoredRun, common: bool = False) -> Comparison:
+    """How the second run differs from the first.
+
+    Args:
+        common: compare the samples that both have even though data, protocols, prompts or judges differ.
+
+    Raises:
+        UserError: for runs that differ in what was asked or how it was scored (unless `common`), that have no sample in
+            common, or whose answers nobody has scored yet.
+    """
+    task = first.run.task
+    notes = incompatibilities(first, second)
+    if notes and not common:
+        raise UserError(
+            f"{task}: these runs cannot be compared ({'; '.join(notes)}); compare what they have in common with --common"
+        )
+    ours, theirs = ({str(entry["id"]): entry for entry in stored.scores.samples} for stored in (first, second))
+    ids = [name for name in ours if name in theirs]
+    if notes:
+        ids, renamed = _same_questions(first, second, ids)
+        notes.append(f"compared on the {len(ids):,} common samples of {len(ours):,} and {len(theirs):,}")
+        notes += [f"{renamed:,} ids that stand for different questions are left out"] if renamed else []
+    if not ids:
+        raise UserError(f"{task}: {first.folder} and {second.folder} have no sample in common")
+    for stored, entries in ((first, ours), (second, theirs)):
+        if any(worth(entries[name]) is None for name in ids):
+            raise UserError(
+                f"{stored.folder}: what the answers of {task} are worth is not known here (hidden references, or "
+                "`moe-eval judge` has to grade them), so they cannot be compared"
+            )
+    pair = PairedScores(
+        first=[ours[name] for name in ids],
+        second=[theirs[name] for name in ids],
+        groups=[str(ours[name]["group"]) for name in ids],
+        aggregates=(first.protocol.aggregate, second.protocol.aggregate),
+    )
+    found = differences(pair)
+    if "headline" not in found:
+        raise UserError(f"{task}: {first.scores.headline.name} is not known for both runs, so they cannot be compared")
+    test = paired_test(pair)
+    return Comparison(
+        task=task,
+        headline=second.scores.headline.name,
+        first=first,
+        second=second,
+        ids=tuple(ids),
+        groups=len(set(pair.groups)),
+        differences=found,
+        test=test,
+        adjusted=test.p_value,
+        notes=(*notes, *_ablated(first, second)),
+    )
+
+
+def flips_of(comparison: Comparison, most: int) -> tuple[list[Flip], list[Flip], str]:
+    """Answers that the second run lost and won, at most so many of each, the largest changes first.
+
+    Returns:
+        Lost, won, and why questions are not shown, where the data are not at hand.
+    """
+    first, second = comparison.first, comparison.second
+    samples, why_not = _samples(first)
+    ours, theirs = ({str(entry["id"]): entry for entry in stored.scores.samples} for stored in (first, second))
+    pairs = [(ours[name], theirs[name]) for name in comparison.ids]
+    changes = [((worth(other) or 0.0) - (worth(entry) or 0.0), entry, other) for entry, other in pairs]
+    changed = [change for change in changes if abs(change[0]) > CLOSE]
+    changed.sort(key=lambda one: -abs(one[0]))  # stable: in the order of the data otherwise
+    lost = [one for one in changed if one[0] < 0][:most]
+    won = [one for one in changed if one[0] > 0][:most]
+    described = [[_flip(first, second, samples, one, other) for _, one, other in some] for some in (lost, won)]
+    return described[0], described[1], why_not
+
+
+def _flip(
+    first: StoredRun, second: StoredRun, samples: Mapping[str, Sample], entry: SampleScore, other: SampleScore
+) -> Flip:
+    name = str(entry["id"])
+    sample = samples.get(name)
+    pictures = [str(p.path) if isinstance(p, ImageFile) else p.name for p in sample.images] if sample else []
+    return Flip(
+        id=name,
+        picture=", ".join(pictures) or str(entry.get("group", "")),
+        question=sample.question if sample else "",
+        gold=sample.gold if sample else entry.get("gold", ""),
+        answers=(
+            first.answers.get(name, str(entry.get("prediction", ""))),
+            second.answers.get(name, str(other.get("prediction", ""))),
+        ),
+        worths=(worth(entry) or 0.0, worth(other) or 0.0),
+    )
+
+
+def _samples(stored: StoredRun) -> tuple[Mapping[str, Sample], str]:
+    """What was asked, by id, or why that is not at hand."""
+    try:
+        return stored.samples, ""
+    except UserError as error:
+        return {}, str(error)
+
+
+def _same_questions(first: StoredRun, second: StoredRun, ids: Sequence[str]) -> tuple[list[str], int]:
+    """The ids that stand for the same question in both, as far as that is known, and how many do not."""
+    ours, theirs = _samples(first)[0], _samples(second)[0]
+    same = [
+        name
+        for name in ids
+        if name not in ours
+        or name not in theirs
+        or (ours[name].question, ours[name].gold) == (theirs[name].question, theirs[name].gold)
+    ]
+    return same, len(ids) - len(same)
+
+
+def _data(stored: StoredRun) -> str:
+    data = stored.run.data
+    return f"{data.source} ({data.samples:,} samples, {data.fingerprint[:15]})"
+
+
+def _ablated(first: StoredRun, second: StoredRun) -> list[str]:
+    """What was taken away from one of the runs only."""
+    ours, theirs = (stored.run.generation.ablation if stored.run.generation else None for stored in (first, second))
+    return [] if ours == theirs else [f"ablation: {ours or 'none'} → {theirs or 'none'}"]

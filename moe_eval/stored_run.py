@@ -1,0 +1,92 @@
+"""Finished runs on disk, plain or gzipped: what `compare` and `check` read.
+
+A baseline that is kept in a repository needs `run.json`, `scores.json` and `responses.jsonl`; the last two may be gzipped.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from moe_eval.errors import UserError
+from moe_eval.jsonl import read_jsonl
+from moe_eval.records import RunRecord, ScoresRecord, read_record
+from moe_eval.registry import find_task
+from moe_eval.rescore import recorded_data
+from moe_eval.task import Sample, TaskProtocol
+
+__all__ = ["StoredRun", "find_stored_runs"]
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run with scores."""
+
+    folder: Path
+    run: RunRecord
+    scores: ScoresRecord
+
+    @classmethod
+    def read(cls, folder: Path) -> "StoredRun":
+        """The run in a folder.
+
+        Raises:
+            UserError: when a file is missing, broken or was changed, or when they are of different runs.
+        """
+        run = read_record(RunRecord, folder / "run.json")
+        scores = read_record(ScoresRecord, _plain_or_gzipped(folder / "scores.json"))
+        if (run.task, run.protocol, run.data.fingerprint) != (scores.task, scores.protocol, scores.data.fingerprint):
+            raise UserError(f"{folder}: scores.json is not of the run that run.json describes; score the answers again")
+        return cls(folder, run, scores)
+
+    @property
+    def protocol(self) -> TaskProtocol:
+        """What it was asked and scored by.
+
+        Raises:
+            UserError: when the task is not installed, or has no such protocol any more.
+        """
+        return find_task(self.run.task).protocol(self.run.protocol)
+
+    @cached_property
+    def answers(self) -> dict[str, str]:
+        """Answer text by sample id; nothing where the folder does not hold it."""
+        path = _plain_or_gzipped(self.folder / "responses.jsonl")
+        if not path.is_file():
+            return {}
+        return {str(line.get("id")): str(line.get("response", "")) for _, line in read_jsonl(path)}
+
+    @cached_property
+    def samples(self) -> dict[str, Sample]:
+        """What was asked, by id.
+
+        Raises:
+            UserError: when the data are not on this machine any more, or have changed.
+        """
+        dataset = recorded_data(find_task(self.run.task), self.folder / "responses.jsonl")
+        return {sample.id: sample for sample in dataset.samples} if dataset else {}
+
+
+def find_stored_runs(path: Path) -> dict[str, StoredRun]:
+    """The runs in or below a folder, by task.
+
+    Raises:
+        UserError: when there is none, or there are several of one task.
+    """
+    folders = sorted({file.parent for name in ("scores.json", "scores.json.gz") for file in path.glob(f"**/{name}")})
+    if not folders:
+        raise UserError(f"{path}: no finished run in it (no scores.json); start one with `moe-eval run`")
+    found: dict[str, StoredRun] = {}
+    for folder in folders:
+        stored = StoredRun.read(folder)
+        if stored.run.task in found:
+            raise UserError(
+                f"{path} holds several runs of {stored.run.task} ({found[stored.run.task].folder} and {folder}); "
+                "name the folder of one run, or of one model"
+            )
+        found[stored.run.task] = stored
+    return found
+
+
+def _plain_or_gzipped(path: Path) -> Path:
+    gzipped = path.with_name(f"{path.name}.gz")
+    return gzipped if gzipped.is_file() and not path.is_file() else path
