@@ -12,7 +12,7 @@ from transformers.initialization import no_init_weights
 from moellava.configuration import MoELlavaConfig
 from moellava.modeling import MoELlavaForConditionalGeneration
 
-__all__ = ["Flops", "ParameterCount", "count_parameters", "forward_flops", "parameter_shapes"]
+__all__ = ["Flops", "ParameterCount", "count_parameters", "forward_flops", "parameter_shapes", "part_of"]
 
 VISION = ("vision tower", "projector")
 PARTS = (
@@ -58,6 +58,11 @@ class ParameterCount:
 Shapes = dict[str, torch.Size]
 
 
+def part_of(name: str) -> str:
+    """The part of the model that a parameter of that name belongs to."""
+    return next(part for fragment, part in PARTS if fragment in name)
+
+
 def parameter_shapes(config: MoELlavaConfig) -> Shapes:
     """Names and shapes of all parameters, tied ones once, from the meta device."""
     with torch.device("meta"), no_init_weights():
@@ -74,7 +79,7 @@ def count_parameters(config: MoELlavaConfig, shapes: Shapes | None = None) -> Pa
     parts: Counter[str] = Counter()
     idle = 0
     for name, shape in (shapes or parameter_shapes(config)).items():
-        parts[next(part for fragment, part in PARTS if fragment in name)] += shape.numel()
+        parts[part_of(name)] += shape.numel()
         if ".mlp.experts." in name:
             idle += shape.numel() // shape[0] * (shape[0] - config.moe.top_k)
     return ParameterCount(dict(parts), idle)
