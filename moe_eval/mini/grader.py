@@ -2,13 +2,16 @@
 
 import re
 
-from moe_eval.mini.questions import COLUMNS, COUNTS, NUMBER_WORDS, ROWS
+from moe_eval.mini.questions import COLUMNS, COUNTS, NUMBER_WORDS, ROWS, plural
 from moe_eval.mini.world import COLOURS, PLACES, SHAPES, SIZES, WORDS
 
 __all__ = ["grade_by_parts"]
 
 KINDS = (COLOURS, SHAPES, SIZES, (*PLACES, "daytime"), (*COUNTS, *NUMBER_WORDS), (*ROWS, *COLUMNS), WORDS)
 """Words of which one excludes the others, more or less."""
+
+
+SINGULARS = {plural(shape): shape for shape in SHAPES}
 
 
 def grade_by_parts(question: str, reference: str, answer: str) -> float:
@@ -32,12 +35,8 @@ def grade_by_parts(question: str, reference: str, answer: str) -> float:
 
 
 def _words(text: str) -> list[str]:
-    return [word if word in SHAPES or word in WORDS else _singular(word) for word in re.findall(r"\w+", text.lower())]
-
-
-def _singular(word: str) -> str:
-    return next((word.removesuffix(end) for end in ("es", "s") if word.removesuffix(end) in SHAPES), word)
+    return [SINGULARS.get(word, word) for word in re.findall(r"\w+", text.lower())]
 
 
 def _contains(words: list[str], form: list[str]) -> bool:
-    return any(words[start : start + len(form)] == form for start in range(len(words) - len(form) + 1))
+    return f" {' '.join(form)} " in f" {' '.join(words)} "

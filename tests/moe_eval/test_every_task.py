@@ -121,7 +121,7 @@ DATA: dict[str, list[Callable[[Path], str]]] = {
         ),
         lambda folder: f"answers:{RELEASED / 'mmvet_grades_13b.jsonl.gz'}",
     ],
-    "pope": [lambda folder: "mini", lambda folder: "official"],
+    "pope": [lambda folder: "official"],
     "scienceqa": [tsv(MULTIPLE_CHOICE), lambda folder: f"answers:{RELEASED / 'scienceqa.jsonl.gz'}"],
     "textvqa": [textvqa_questions, tsv({"question": FOUR, "answer": list(map(str, TEN))})],
     "vizwiz": [
@@ -131,6 +131,10 @@ DATA: dict[str, list[Callable[[Path], str]]] = {
     "vqav2": [vqav2_questions, vqav2_questions],  # as it is, with hidden answers, and with the ten of `annotated`
     "easy_vqa": [lambda folder: "package"],
 }
+
+for name, sources in DATA.items():
+    if name != "easy_vqa":
+        sources.append(lambda folder: "mini")
 
 
 def annotated(dataset: Dataset) -> Dataset:
