@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from moe_eval.mini.captions import CAPTION_REQUEST, caption, in_reading_order
 from moe_eval.mini.questions import (
     BEHIND,
     NUMBER_WORDS,
-    PLACE_PHRASES,
     column_of,
     facts,
     plural,
@@ -105,7 +105,7 @@ def _questions(scene: Scene, generator: random.Random) -> Iterator[Question]:
 
 
 def _things(scene: Scene) -> str:
-    *others, last = [with_article(label) for label in scene.labels]
+    *others, last = [with_article(item.label) for item in in_reading_order(scene)]
     return f"There are {', '.join(others)} and {last}." if others else f"There is {last}."
 
 
@@ -158,11 +158,10 @@ def _known(scene: Scene, generator: random.Random) -> Iterator[Question]:
 
 
 def _describe(scene: Scene) -> Question:
-    sign = f" The sign says {scene.word}." if scene.sign else ""
     return Question(
         kind="description",
         capability=("rec", "ocr", "gen") if scene.sign else ("rec", "gen"),
-        question="Describe the picture.",
+        question=CAPTION_REQUEST,
         answer="<AND>".join([PLACE_FORMS[scene.place], *scene.labels, *([scene.word] if scene.sign else [])]),
-        response=f"This picture was taken {PLACE_PHRASES[scene.place]}. {_things(scene)}{sign}",
+        response=caption(scene),
     )

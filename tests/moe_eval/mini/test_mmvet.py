@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from moe_eval.mini.captions import caption
 from moe_eval.mini.grader import grade_by_parts
 from moe_eval.mini.mmvet import QUESTIONS, mini_mmvet
 from moe_eval.mini.questions import NUMBER_WORDS
@@ -42,10 +43,10 @@ def test_references_are_true_to_their_picture(rows):
             assert (scene.word in parts) == bool(scene.word)
 
 
-def test_ideal_answers_are_whole_sentences_with_full_marks():
-    for _, row in [*TEST, *TRAINING]:
-        assert row["response"][0].isupper()
-        assert row["response"].endswith(".")
+def test_ideal_answers_are_sentences_or_captions_with_full_marks():
+    for scene, row in [*TEST, *TRAINING]:
+        sentence = row["response"][0].isupper() and row["response"].endswith(".")
+        assert sentence or row["response"] == caption(scene)
         assert grade_by_parts(row["question"], row["answer"], row["response"]) == 1
 
 
