@@ -162,6 +162,7 @@ def score(
     ] = None,
     allow_missing: Annotated[bool, typer.Option(help="Leave out questions that have no answer.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what scores.json would hold.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Replace the scores.json of a run.")] = False,
 ) -> None:
     """Score stored answers.
 
@@ -170,7 +171,7 @@ def score(
     from moe_eval.commands.score import score_file
 
     _load_task_file(task_file)
-    print(score_file(task, answers, data, protocol, allow_missing, as_json))
+    print(score_file(task, answers, data, protocol, allow_missing, as_json, write))
 
 
 @app.command("import")
@@ -388,6 +389,7 @@ def compare(
     flips: Annotated[int, typer.Option(min=0, help="Answers to show that B lost, and as many that it won.")] = 5,
     format_name: Annotated[str | None, typer.Option("--format", help="md or json. Default: md.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")] = None,
+    task_file: TaskFileOption = None,
 ) -> None:
     """Compare two runs sample by sample: the difference with its interval, whether it may be chance, what flipped.
 
@@ -395,6 +397,7 @@ def compare(
     """
     from moe_eval.commands.compare import show_comparison
 
+    _load_task_file(task_file)
     show_comparison(first, second, flips, common, format_name, out)
 
 
@@ -407,6 +410,7 @@ def check(
     ] = 0.5,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a Markdown summary.")] = None,
+    task_file: TaskFileOption = None,
 ) -> None:
     """Say whether a run is worse than a baseline: exit code 0 is fine, 1 worse, 2 cannot tell.
 
@@ -417,6 +421,7 @@ def check(
     """
     from moe_eval.commands.check import check_run
 
+    _load_task_file(task_file)
     raise typer.Exit(check_run(run, against, tolerance, junit, markdown))
 
 

@@ -1,0 +1,54 @@
+"""Every figure by its name: what `moe-eval figures --figure NAME` draws."""
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from moe_eval.errors import UserError, unknown
+from moe_eval.figures import expert_load, modality, params, pathways, pope_yes_ratio, tasks
+from moe_eval.figures.drawing import Drawing, Sources
+from moe_eval.table.published import read_published
+
+__all__ = ["FIGURES", "make_drawings"]
+
+FIGURES: dict[str, Callable[[Sources], Iterable[Drawing]]] = {
+    "params": params.drawings,
+    "tasks": tasks.drawings,
+    "pope-yes-ratio": pope_yes_ratio.drawings,
+    "expert-load": expert_load.drawings,
+    "modality": modality.drawings,
+    "pathways": pathways.drawings,
+}
+
+NEEDS = {
+    "params": "two or more models with a score of the same questions",
+    "tasks": "runs with scores",
+    "pope-yes-ratio": "a run of pope",
+    "modality": "a run of a sparse model on pictures, made with `moe-eval run --routing`",
+}
+ROUTING = "a run of a sparse model, made with `moe-eval run --routing` (a dense model has no routing)"
+
+
+def make_drawings(runs: Sequence[Path], names: Sequence[str] = (), published: bool = True) -> list[Drawing]:
+    """Figures of run folders, ready to be saved.
+
+    Args:
+        runs: run folders, as `moe_eval.table.measured.find_runs` finds them.
+        names: of `FIGURES`; none: all that there are data for.
+        published: whether published numbers appear beside measured ones.
+
+    Raises:
+        UserError: for a name that does not exist, and for a figure that was asked for and has no data.
+    """
+    for name in names:
+        if name not in FIGURES:
+            raise unknown("figure", name, FIGURES)
+    sources = Sources(runs, read_published() if published else ())
+    found = []
+    for name in names or FIGURES:
+        drawings = list(FIGURES[name](sources))
+        if names and not drawings:
+            raise UserError(
+                f"figure {name}: needs {NEEDS.get(name, ROUTING)}; none is among the {len(runs)} runs given"
+            )
+        found += drawings
+    return found
