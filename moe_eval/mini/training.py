@@ -1,0 +1,162 @@
+"""Training data in the small world: `python -m moe_eval.mini.training FOLDER`.
+
+Writes what the nano recipes read: pictures, labels of patches for the tower (stage 0), captions (stage 1) and the nine
+benchmarks' own questions with ideal answers (stages 2 and 3), in LLaVA's format, and a tokenizer. All scenes are of the
+split "train", which no test question is about.
+"""
+
+import argparse
+import json
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from moe_eval.atomic import write_atomically
+from moe_eval.errors import UserError
+from moe_eval.mini.captions import CAPTION_REQUEST, caption
+from moe_eval.mini.patches import patch_labels
+from moe_eval.mini.world import Scene, make_scenes
+from moe_eval.registry import find_task, own_tasks
+from moe_eval.task import Sample
+
+__all__ = ["write_training_data"]
+
+Item = dict[str, Any]
+
+ROUNDS = 12
+"""Questions per item: together they look at its picture once (`split_rounds` and `packing.share_prefix`)."""
+
+ITEMS_PER_SCENE = 2
+"""And stage: a scene has more questions, but new scenes teach more."""
+
+TEXT_ONLY_EVERY = 4
+"""So many scenes for one question without a picture."""
+
+PATCHES_PER_SIDE = 6
+EASY_SHARE = 0.5
+DONE = "data.json"
+
+
+def write_training_data(folder: Path, scenes: int, seed: int = 0) -> None:
+    """Write all files, unless the folder holds the same ones already.
+
+    Args:
+        folder: gets `images/`, `patches.jsonl`, `captions.json`, `instructions.json`, `mix.json` and `tokenizer/`.
+        scenes: pictures with questions; as many again, half of them easy, have patch labels and captions.
+        seed: of the order and the choice of questions.
+    """
+    facts = {"scenes": scenes, "seed": seed}
+    done = folder / DONE
+    if done.is_file() and json.loads(done.read_text()) == facts:
+        print(f"{folder}: training data is there already")
+        return
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    generator = random.Random(seed)
+
+    easy = make_scenes(int(scenes * EASY_SHARE), 1, "train", objects=(1, 2), signs=0.5)
+    seen = easy + make_scenes(scenes - len(easy), 2, "train", flaws=0.04)
+    names = {scene: f"look_{number:06d}.png" for number, scene in enumerate(seen)}
+    _write_pictures(folder, names)
+    _write_lines(
+        folder / "patches.jsonl",
+        (
+            {"id": name, "image": name, "patches": patch_labels(scene, PATCHES_PER_SIDE)}
+            for scene, name in names.items()
+        ),
+    )
+    captions = [_item(name, name, [(CAPTION_REQUEST, caption(scene))]) for scene, name in names.items()]
+    _write_items(folder / "captions.json", captions)
+
+    asked = _questions(scenes)
+    names = {scene: f"ask_{number:06d}.png" for number, scene in enumerate(scene for scene in asked if scene)}
+    _write_pictures(folder, names)
+    stages: tuple[list[Item], list[Item]] = ([], [])
+    for scene, rounds in asked.items():
+        generator.shuffle(rounds)
+        if scene is None:  # without a picture: a question is an item, and a few of them are enough
+            for number, pair in enumerate(rounds[: scenes // TEXT_ONLY_EVERY]):
+                stages[number % 2].append(_item(f"text_{number}", None, [pair]))
+            continue
+        parts = [rounds[i : i + ROUNDS] for i in range(0, len(rounds), ROUNDS)][: 2 * ITEMS_PER_SCENE]
+        for number, part in enumerate(parts):
+            stages[number % 2].append(_item(f"{names[scene]}_{number}", names[scene], part))
+    for name, items in zip(("instructions.json", "mix.json"), stages, strict=True):
+        generator.shuffle(items)
+        _write_items(folder / name, items)
+
+    _write_tokenizer(folder / "tokenizer", [*captions, *stages[0]])
+    write_atomically(done, json.dumps(facts) + "\n")
+
+
+def _questions(scenes: int) -> dict[Scene | None, list[tuple[str, str]]]:
+    """(prompt, ideal answer) of all tasks by scene; None: without a picture."""
+    asked: dict[Scene | None, dict[tuple[str, str], None]] = {}
+    for name in own_tasks():
+        task = find_task(name)
+        prompt = task.protocol("llava").prompt
+        for sample in task.sources["mini"](f"train:{scenes}").samples:
+            asked.setdefault(_scene(sample), {})[prompt(sample), sample.meta["response"]] = None
+    return {scene: list(pairs) for scene, pairs in asked.items()}
+
+
+def _scene(sample: Sample) -> Scene | None:
+    picture = sample.images[0] if sample.images else None
+    assert picture is None or isinstance(picture, Scene)
+    return picture
+
+
+def _item(name: str, image: str | None, rounds: Sequence[tuple[str, str]]) -> Item:
+    turns: list[Mapping[str, str]] = []
+    for number, (question, answer) in enumerate(rounds):
+        front = "<image>\n" if image and number == 0 else ""
+        turns += [{"from": "human", "value": front + question}, {"from": "gpt", "value": answer}]
+    return {"id": name, **({"image": image} if image else {}), "conversations": turns}
+
+
+def _write_tokenizer(folder: Path, items: Iterable[Item]) -> None:
+    from moellava.training.tokenizer import train_tokenizer
+
+    # An answer follows a blank: "ASSISTANT: Yes".
+    texts = (" " + turn["value"] for item in items for turn in item["conversations"])
+    train_tokenizer(texts, vocab_size=768, sentences=list(_sentences())).save_pretrained(folder)
+
+
+def _sentences() -> Iterator[str]:
+    """What stands around every question: of the chat template, and of the benchmarks' prompts."""
+    from tasks.prompts import OPTION_LETTER, SHORT_ANSWER
+
+    yield from (SHORT_ANSWER, OPTION_LETTER)
+    yield "When the provided information is insufficient, respond with 'Unanswerable'."
+    yield "A chat between a curious user and an artificial intelligence assistant."
+    yield "The assistant gives helpful, detailed, and polite answers to the user's questions."
+    yield from ("USER:", "ASSISTANT:")
+
+
+def _write_pictures(folder: Path, names: Mapping[Scene, str]) -> None:
+    for scene, name in names.items():
+        scene.open().save(folder / "images" / name, compress_level=1)
+
+
+def _write_items(path: Path, items: Sequence[Item]) -> None:
+    write_atomically(path, "[\n" + ",\n".join(json.dumps(item) for item in items) + "\n]\n")
+
+
+def _write_lines(path: Path, items: Iterable[Item]) -> None:
+    write_atomically(path, "".join(json.dumps(item) + "\n" for item in items))
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="python -m moe_eval.mini.training", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--scenes", type=int, default=8000, help="pictures with questions")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    if options.scenes < 1:
+        raise UserError(f"--scenes {options.scenes}: at least one is needed")
+    write_training_data(options.folder, options.scenes, options.seed)
+
+
+if __name__ == "__main__":
+    main()
