@@ -71,7 +71,7 @@ def build_report(folders: Sequence[Path], limit_images: int, thumbnail: int, now
         "notes": shared_notes(sets),
         "tasks": [_task_section(questions) for questions in sets],
         "tables": _tables([run.folder for run in runs]),
-        "figures": make_figures(runs),
+        "figures": make_figures([run.folder for run in runs]),
         "sets": [{name: value for name, value in one.items() if name not in PACKED} for one in packed],
         "packed": packed,
         "album": album,

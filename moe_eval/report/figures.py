@@ -1,26 +1,40 @@
-"""The figures of the runs, as pictures inside the page."""
+"""The figures of the runs (`moe-eval figures`), as pictures inside the page."""
 
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from moe_eval.report.runs import ReportRun
+from pathlib import Path
 
 __all__ = ["Figure", "make_figures"]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """An SVG as base64: shown as a picture, it can neither run scripts nor share names with its neighbours."""
+    """A figure and its data, both as base64.
 
+    An SVG that is shown as a picture can neither run scripts nor share names with its neighbours.
+    """
+
+    name: str
     title: str
     svg: str
-
-    @classmethod
-    def of(cls, title: str, svg: bytes) -> "Figure":
-        return cls(title, base64.b64encode(svg).decode("ascii"))
+    csv: str
 
 
-def make_figures(runs: Sequence[ReportRun]) -> list[Figure]:
-    """All that the runs have data for."""
-    return []
+def make_figures(folders: Sequence[Path]) -> list[Figure]:
+    """All figures that show something of the runs; those of published numbers alone are left to `moe-eval figures`.
+
+    Raises:
+        UserError: when a run's files cannot be read.
+    """
+    from moe_eval.figures.catalogue import make_drawings  # matplotlib takes a second
+
+    return [
+        Figure(drawing.name, drawing.title, _base64(drawing.save("svg")), _base64(drawing.csv().encode()))
+        for drawing in make_drawings(folders)
+        if any(getattr(row, "origin", "measured") == "measured" for row in drawing.rows)
+    ]
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")

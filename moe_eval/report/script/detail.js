@@ -22,6 +22,10 @@ function prompts(set, row) {
   });
 }
 
+function sameWords(one, other) {
+  return (one ?? "").trim().toLowerCase() === (other ?? "").trim().toLowerCase();
+}
+
 function answer(set, row, paths, run, index) {
   const worth = set.own[run][index];
   const text = row.answers[run];
@@ -32,7 +36,7 @@ function answer(set, row, paths, run, index) {
     { class: `answer ${outcomeOf(worth)}`, "aria-label": `Answer of ${set.runs[run]}` },
     h("header", {}, h("h4", {}, set.runs[run]), h("span", { class: `verdict ${outcomeOf(worth)}` }, verdict(worth))),
     text === null ? h("pre", { class: "quiet" }, "no answer") : text === "" ? h("pre", { class: "quiet" }, "empty answer") : h("pre", {}, text),
-    fields([["read as", row.readings[run] === text ? null : row.readings[run]], ["scores", scored.join(" · ")]]),
+    fields([["read as", sameWords(row.readings[run], text) ? null : row.readings[run]], ["scores", scored.join(" · ")]]),
     experts(paths[run])
   );
 }
