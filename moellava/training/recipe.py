@@ -144,6 +144,7 @@ class Recipe(_Section):
         background_weight: of patches that show nothing, in the loss of the stage "tower".
         start_from: folder of the finished previous stage. With a `backbone` only its projector is taken.
         trains: what is trained.
+        save_dtype: of the finished weights; "auto" is the precision of training.
         template: conversation format of the training text: "plain" (stage 1), one of `stages.TEMPLATES`, or null for
             the chat template that `start_from` was saved with.
     """
@@ -167,6 +168,7 @@ class Recipe(_Section):
     pad_images: bool = True
     max_length: int = Field(default=2048, gt=0)
     moe: MoERecipe | None = None
+    save_dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     train: TrainRecipe
 
     @model_validator(mode="after")

@@ -22,7 +22,7 @@ from moellava.training.recipe import Recipe
 from moellava.training.reporting import ConsoleReport, JsonLog, tensorboard_callback
 from moellava.training.samples import DataFile
 from moellava.training.stages import Plan, build_model, plan_stage
-from moellava.training.trainer import ShuffledSampler, StageTrainer, precision
+from moellava.training.trainer import ShuffledSampler, StageTrainer, precision, training_arguments
 
 __all__ = ["FINISHED", "finish_run", "prepare_output", "train_stage"]
 
@@ -109,7 +109,8 @@ def make_trainer(recipe: Recipe, plan: Plan, model, dataset: ConversationDataset
 def save_finished(trainer: StageTrainer, recipe: Recipe, plan: Plan, facts: dict) -> None:
     """Write the finished stage into the output folder."""
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
-    dtype = torch.bfloat16 if precision(recipe) == "bf16" else torch.float32
+    trained_in = {"bf16": "bfloat16", "fp32": "float32"}[precision(recipe)]
+    dtype = getattr(torch, trained_in if recipe.save_dtype == "auto" else recipe.save_dtype)
 
     def save(folder: Path) -> None:
         tied = plan.config.tie_word_embeddings
@@ -147,11 +148,12 @@ def prepare_output(recipe: Recipe, fresh: bool) -> bool:
     Raises:
         TrainingError: the folder holds a run of another recipe, and `fresh` (empty the folder) is not asked for.
     """
-    output = recipe.output
-    if _rank() == 0:
+    output, processes = recipe.output, training_arguments(recipe).distributed_state
+    if processes.is_main_process:
         _claim_output(recipe, fresh)
+    processes.wait_for_everyone()  # nobody looks before the first process has cleaned up
     finished = not fresh and (output / FINISHED).exists()
-    if finished:
+    if finished and processes.is_main_process:
         print(f"{output}: finished already; --fresh trains it again")
     return finished
 
