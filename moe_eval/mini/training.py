@@ -72,7 +72,7 @@ def write_training_data(folder: Path, scenes: int, seed: int = 0) -> None:
     names = {scene: f"ask_{number:06d}.png" for number, scene in enumerate(scene for scene in asked if scene)}
     _write_pictures(folder, names)
     stages: tuple[list[Item], list[Item]] = ([], [])
-    for scene, rounds in asked.items():
+    for first, (scene, rounds) in enumerate(asked.items()):  # which stage gets the first part, by turns
         generator.shuffle(rounds)
         if scene is None:  # without a picture: a question is an item, and a few of them are enough
             for number, pair in enumerate(rounds[: scenes // TEXT_ONLY_EVERY]):
@@ -80,7 +80,7 @@ def write_training_data(folder: Path, scenes: int, seed: int = 0) -> None:
             continue
         parts = [rounds[i : i + ROUNDS] for i in range(0, len(rounds), ROUNDS)][: 2 * ITEMS_PER_SCENE]
         for number, part in enumerate(parts):
-            stages[number % 2].append(_item(f"{names[scene]}_{number}", names[scene], part))
+            stages[(first + number) % 2].append(_item(f"{names[scene]}_{number}", names[scene], part))
     for name, items in zip(("instructions.json", "mix.json"), stages, strict=True):
         generator.shuffle(items)
         _write_items(folder / name, items)
