@@ -1,7 +1,7 @@
 """The stored answers of a run under every way of scoring that its task has."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from moe_eval.answers import read_answers
@@ -22,14 +22,21 @@ class Rescored:
     Args:
         scores: by protocol, in the order of the task.
         why_not: why there are none, in one line: the data are not on this machine, or have changed.
+        dataset, answers: what was scored: the questions, and answer texts by their ids.
     """
 
     scores: Mapping[str, ScoresRecord]
     why_not: str = ""
+    dataset: Dataset | None = None
+    answers: Mapping[str, str] = field(default_factory=dict)
 
 
-def rescore(folder: Path) -> Rescored:
-    """Score a run's answers anew, under every protocol of its task; a judge's grades count where it was asked so."""
+def rescore(folder: Path, intervals: bool = True) -> Rescored:
+    """Score a run's answers anew, under every protocol of its task; a judge's grades count where it was asked so.
+
+    Args:
+        intervals: how sure the numbers are, too, which takes longer.
+    """
     try:
         run = read_record(RunRecord, folder / "run.json")
         task, path = find_task(run.task), folder / "responses.jsonl"
@@ -38,12 +45,12 @@ def rescore(folder: Path) -> Rescored:
         answers = read_answers(task, dataset, path)
         missing = [sample.id for sample in dataset.samples if sample.id not in answers]
         scores = {
-            name: score_answers(task, name, dataset, answers, missing, read_judge(folder, name))
+            name: score_answers(task, name, dataset, answers, missing, read_judge(folder, name), intervals)
             for name in task.protocols
         }
     except UserError as error:
         return Rescored({}, " ".join(str(error).split()))
-    return Rescored(scores)
+    return Rescored(scores, "", dataset, answers)
 
 
 def recorded_data(task: Task, path: Path) -> Dataset | None:

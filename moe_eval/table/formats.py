@@ -104,16 +104,19 @@ FORMATS: dict[str, Callable[[Grid], str]] = {
 }
 
 
-def to_rich(grid: Grid) -> "RichTable":
-    """For a terminal that is wide enough."""
+def to_rich(grid: Grid, wrap: bool = False) -> "RichTable":
+    """For a terminal that is wide enough; with `wrap`, for any: text goes on in the next line."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table as RichTable
     from rich.text import Text
 
     shown = RichTable(title=grid.title, box=SIMPLE_HEAD)
     for heading in grid.headings:
-        justify = "right" if heading.numeric else "left"
-        shown.add_column(f"{heading.group}\n{heading.title}".strip(), justify=justify, no_wrap=True)  # type: ignore[arg-type]
+        shown.add_column(
+            f"{heading.group}\n{heading.title}".strip(),
+            justify="right" if heading.numeric else "left",
+            no_wrap=heading.numeric or not wrap,
+        )
     styles = {"": "", "best": "bold", "second": "underline"}
     for title, block in grid.titled_blocks:
         if title:

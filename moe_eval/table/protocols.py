@@ -20,7 +20,7 @@ def protocols_table(folders: Sequence[Path], intervals: bool = True) -> Grid:
     Where the questions are not on this machine, only the run's own number is known, and a note says so.
     """
     runs = [read_record(RunRecord, folder / "run.json") for folder in folders]
-    scores = [_all_scores(folder) for folder in folders]
+    scores = [_all_scores(folder, intervals) for folder in folders]
     names = list(dict.fromkeys(name for _, of_run in scores for name in of_run))
     headings = [
         Heading("Model", name="model"),
@@ -50,10 +50,10 @@ def protocols_table(folders: Sequence[Path], intervals: bool = True) -> Grid:
     return Grid("One set of answers, every scorer", tuple(headings), (Block(tuple(rows)),), tuple(remarks))
 
 
-def _all_scores(folder: Path) -> tuple[str, dict[str, ScoresRecord]]:
+def _all_scores(folder: Path, intervals: bool) -> tuple[str, dict[str, ScoresRecord]]:
     """A note, and scores by protocol; those of the run itself as it recorded them."""
     own = read_record(ScoresRecord, folder / "scores.json")
-    found = rescore(folder)
+    found = rescore(folder, intervals)
     note = f"only the run's own scores: {found.why_not}" if found.why_not else ""
     return note, {**found.scores, own.protocol: own}
 

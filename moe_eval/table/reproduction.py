@@ -10,7 +10,10 @@ from moe_eval.table.grid import Block, Cell, Grid, Heading
 from moe_eval.table.layouts import MAIN
 from moe_eval.table.published import PublishedNumber
 
-__all__ = ["reproduction_rows", "reproduction_table"]
+__all__ = ["Judged", "reproduction_table", "reproduction_table_of"]
+
+Judged = tuple[str, Claim, Verdict]
+"""The name of a model, what was published about it, and what its run says."""
 
 HEADINGS = (
     Heading("Model", name="model"),
@@ -58,9 +61,16 @@ def reproduction_table(
     remarks = [DEFINITION]
     if comparable:
         remarks.append(f"Reproduced: {comparable.count('yes')} of {len(comparable)} numbers that can be compared.")
+    return reproduction_table_of(judged, remarks, missing, intervals)
+
+
+def reproduction_table_of(
+    judged: Sequence[Judged], remarks: Sequence[str], missing: Sequence[Judged] = (), intervals: bool = True
+) -> Grid:
+    """A row per claim; those without a run in a block of their own."""
     blocks = [
-        Block(reproduction_rows(judged, intervals), "run"),
-        Block(reproduction_rows(missing, intervals), "not run"),
+        Block(tuple(_row(*entry, intervals) for entry in entries), title)
+        for entries, title in ((judged, "run"), (missing, "not run"))
     ]
     return Grid(
         title="Published and measured",
@@ -68,13 +78,6 @@ def reproduction_table(
         blocks=tuple(block for block in blocks if block.rows),
         remarks=tuple(remarks),
     )
-
-
-def reproduction_rows(
-    judged: Sequence[tuple[str, Claim, Verdict]], intervals: bool = True
-) -> tuple[tuple[Cell, ...], ...]:
-    """A row per claim."""
-    return tuple(_row(model, claim, verdict, intervals) for model, claim, verdict in judged)
 
 
 def _row(model: str, claim: Claim, verdict: Verdict, intervals: bool) -> tuple[Cell, ...]:
