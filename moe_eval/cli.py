@@ -341,7 +341,9 @@ def table(
     ] = None,
     published: Annotated[
         str,
-        typer.Option(help="Published rows: all, paper (those of MoE-LLaVA's tables), own (the measured models'), none."),
+        typer.Option(
+            help="Published rows: all, paper (those of MoE-LLaVA's tables), own (the measured models'), none."
+        ),
     ] = "all",
     intervals: Annotated[bool, typer.Option(help="Show the 95 % intervals of measured numbers.")] = True,
     out: Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")] = None,

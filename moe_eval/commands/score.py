@@ -1,11 +1,14 @@
-"""`moe-eval score`: stored answers in, scores out; nothing is written."""
+"""`moe-eval score`: stored answers in, scores out; nothing is written unless told to."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from moe_eval.answers import check_complete, read_answers
 from moe_eval.disagreement import as_data, find_disagreements, render_comparison
+from moe_eval.errors import UserError
 from moe_eval.judge.record import read_judge
+from moe_eval.records import RunRecord, ScoresRecord, read_record, write_record
 from moe_eval.registry import find_task, only_choice
 from moe_eval.rescore import recorded_data
 from moe_eval.score import score_answers
@@ -18,7 +21,13 @@ EVERY_PROTOCOL = "all"
 
 
 def score_file(
-    task_name: str, answers: Path, data: str | None, protocol: str | None, allow_missing: bool, as_json: bool
+    task_name: str,
+    answers: Path,
+    data: str | None,
+    protocol: str | None,
+    allow_missing: bool,
+    as_json: bool,
+    write: bool = False,
 ) -> str:
     """The scores of a file of answers, as text or as JSON.
 
@@ -26,9 +35,11 @@ def score_file(
         answers: a run folder, its `responses.jsonl`, or a LLaVA answers file.
         protocol: one of the task's, or `all`: each of them, and where they disagree; None: `llava`, or the only one.
         data: what was asked; None: the run's own data if `run.json` lies beside, else the task's first source.
+        write: put the scores into the run's folder, instead of those that are there.
 
     Raises:
-        UserError: for an unknown task, source or protocol, and for answers that do not fit the data.
+        UserError: for an unknown task, source or protocol, for answers that do not fit the data, and for scores that are
+            to be written but are not those of the run.
     """
     task = find_task(task_name)
     protocol = protocol or only_choice(task.protocols, "llava")
@@ -42,12 +53,29 @@ def score_file(
         check_complete(task, dataset, texts, path)
     missing = [sample.id for sample in dataset.samples if sample.id not in texts]
     scores = {
-        name: score_answers(task, name, dataset, texts, missing, read_judge(path.parent, name)) for name in protocols
+        name: score_answers(
+            task, name, dataset, texts, missing, read_judge(path.parent, name), intervals=as_json or len(protocols) == 1
+        )
+        for name in protocols
     }
+    if write:
+        _write(scores, path.parent)
     if protocol == EVERY_PROTOCOL:
         kinds = find_disagreements(dataset.samples, texts, scores)
         return json.dumps(as_data(scores, kinds), indent=1) if as_json else render_comparison(scores, kinds)
     return scores[protocol].model_dump_json(indent=1) if as_json else summarise(scores[protocol])
+
+
+def _write(scores: Mapping[str, ScoresRecord], folder: Path) -> None:
+    """Replace the run's own scores, and nothing else."""
+    run = read_record(RunRecord, folder / "run.json")
+    record = scores.get(run.protocol)
+    if record is None or record.task != run.task or record.data.fingerprint != run.data.fingerprint:
+        raise UserError(
+            f"{folder} is a run of {run.task} under protocol {run.protocol} on {run.data.source}, and --write keeps it "
+            "that: name this task and protocol, and leave out --data"
+        )
+    write_record(record, folder / "scores.json")
 
 
 def _default_data(task: Task, path: Path) -> Dataset:

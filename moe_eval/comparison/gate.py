@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from moe_eval.comparison.pairing import Comparison, compare_runs, corrected
+from moe_eval.comparison.pairing import Comparison, compare_runs, corrected, incompatibilities
 from moe_eval.errors import UserError
 from moe_eval.stored_run import StoredRun
 
@@ -51,7 +51,7 @@ class TaskVerdict:
 def check_runs(
     runs: Mapping[str, StoredRun], baselines: Mapping[str, StoredRun], tolerance: float
 ) -> list[TaskVerdict]:
-    """A verdict on every task of the baseline, and on those that it lacks.
+    """A verdict on every task of the baseline; what else was run is not looked at.
 
     Args:
         runs, baselines: by task.
@@ -59,14 +59,14 @@ def check_runs(
             2,000 for 1.
     """
     comparisons, verdicts = [], []
-    for task in [*baselines, *(task for task in runs if task not in baselines)]:
+    for task, baseline in baselines.items():
         if task not in runs:
             verdicts.append(TaskVerdict(task, Verdict.CANNOT_TELL, "the baseline has this task, the run does not"))
-        elif task not in baselines:
-            verdicts.append(TaskVerdict(task, Verdict.CANNOT_TELL, "the run has this task, the baseline does not"))
+        elif reasons := incompatibilities(baseline, runs[task]):
+            verdicts.append(TaskVerdict(task, Verdict.CANNOT_TELL, f"cannot be compared: {'; '.join(reasons)}"))
         else:
             try:
-                comparisons.append(compare_runs(baselines[task], runs[task]))
+                comparisons.append(compare_runs(baseline, runs[task]))
             except UserError as error:
                 verdicts.append(TaskVerdict(task, Verdict.CANNOT_TELL, str(error).removeprefix(f"{task}: ")))
     verdicts += [_judge(comparison, tolerance) for comparison in corrected(comparisons)]

@@ -11,7 +11,7 @@ from moe_eval.statistics.significance import holm
 from moe_eval.stored_run import StoredRun
 from moe_eval.task import Sample, SampleScore, worth
 
-__all__ = ["Comparison", "Flip", "compare_runs", "compare_tasks", "flips_of", "incompatibilities"]
+__all__ = ["Comparison", "Flip", "compare_runs", "compare_tasks", "corrected", "flips_of", "incompatibilities"]
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def _row(comparison: Comparison) -> list[str]:
         p_text(test.p_value),
         p_text(comparison.adjusted),
         *(f"{count:,}" for count in (test.won, test.lost, test.tied)),
-        "" if difference.detectable is None else number(difference.detectable),
+        number(difference.detectable) if difference.detectable else "",
     ]
 
 

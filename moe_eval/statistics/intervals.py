@@ -35,7 +35,8 @@ def intervals_of(
 
     Returns:
         Intervals by `headline` or dotted path inside the metrics. A number that is the same in all resampled data sets, such
-        as 0 % right, has none: the data do not tell how sure it is.
+        as 0 % right, has none: the data do not tell how sure it is. Nor has one that resampling shifts so far that the
+        interval misses it.
     """
     groups = [str(sample["group"]) for sample in samples]
     resampled = resample_scores(aggregate, samples, groups, resamples, seed)
@@ -44,9 +45,11 @@ def intervals_of(
     intervals = {}
     for path, values in resampled.draws.items():
         bounds = percentile_interval(values)
-        if bounds is None or bounds[2] == 0:
+        if bounds is None:
             continue
         low, high, error = bounds
+        if not error or not low <= resampled.numbers[path] <= high:
+            continue
         intervals[path] = IntervalRecord(
             low=low,
             high=high,
