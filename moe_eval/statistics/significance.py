@@ -1,6 +1,7 @@
 """Exact and corrected p-values that need no resampling."""
 
 from collections.abc import Sequence
+from math import exp, fsum, lgamma, log
 
 __all__ = ["holm", "mcnemar_exact"]
 
@@ -12,11 +13,12 @@ def mcnemar_exact(won: int, lost: int) -> float:
     Source: McNemar, Note on the sampling error of the difference between correlated proportions, Psychometrika 1947.
     """
     discordant = won + lost
-    term = tail = 1
-    for drawn in range(min(won, lost)):
-        term = term * (discordant - drawn) // (drawn + 1)
-        tail += term
-    return min(1.0, (tail << 1) / (1 << discordant)) if discordant else 1.0
+    tail = fsum(exp(_log_choose(discordant, k) - discordant * log(2)) for k in range(min(won, lost) + 1))
+    return min(1.0, 2 * tail)
+
+
+def _log_choose(n: int, k: int) -> float:
+    return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
