@@ -98,7 +98,7 @@ class Browser:
             raise RuntimeError(json.dumps(result["exceptionDetails"])[:2000])
         return result["result"].get("value")
 
-    def wait(self, expression: str, seconds: float = 20) -> Any:
+    def wait(self, expression: str, seconds: float = 60) -> Any:
         """The expression's value as soon as it is true."""
         end = time.monotonic() + seconds
         while not (value := self.evaluate(expression)):
@@ -125,7 +125,7 @@ class Browser:
 
     def press(self, key: str) -> None:
         """A key, as a person presses it."""
-        code, text = KEYS.get(key, (ord(key.upper()) if key.isalnum() else 0, key))
+        code, text = KEYS[key] if key in KEYS else (ord(key.upper()) if key.isalnum() else 0, key)
         shared = {"key": key, "windowsVirtualKeyCode": code, **({"text": text} if text else {})}
         self.call("Input.dispatchKeyEvent", type="keyDown", **shared)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
@@ -134,7 +134,8 @@ class Browser:
         self.call("Input.insertText", text=text)
 
     def click(self, selector: str) -> None:
-        """The middle of an element, which is scrolled to first."""
+        """The middle of an element, which is scrolled to as soon as it is there."""
+        self.wait(f"!!document.querySelector({json.dumps(selector)})")
         x, y = self.evaluate(
             f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center', "
             "behavior: 'instant'}); const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; })()"

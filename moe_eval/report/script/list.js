@@ -77,10 +77,17 @@ class SampleList {
         "aria-selected": String(position === this.position),
         "aria-posinset": position + 1,
         "aria-setsize": this.samples.length,
+        "aria-label": row ? this.spoken(sample, row) : "loading",
         style: `top: ${position * ROW_HEIGHT}px`,
       },
       ...(row ? this.content(sample, row) : [h("span", { class: "blank" })])
     );
+  }
+
+  spoken(sample, row) {
+    const { set, index } = this.store.locate(sample);
+    const verdicts = set.own.map((worths, run) => `${set.runs[run]} ${OUTCOMES[outcomeOf(worths[index])].text}`);
+    return [titleOf(row), ...verdicts].join(", ");
   }
 
   content(sample, row) {
@@ -109,6 +116,5 @@ class SampleList {
 
 function mark(worth, label) {
   const outcome = outcomeOf(worth);
-  const text = `${label}: ${OUTCOMES[outcome].text}`;
-  return h("span", { class: `mark ${outcome}`, role: "img", "aria-label": text, title: text }, OUTCOMES[outcome].mark);
+  return h("span", { class: `mark ${outcome}`, title: `${label}: ${OUTCOMES[outcome].text}` }, OUTCOMES[outcome].mark);
 }
