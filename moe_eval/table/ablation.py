@@ -17,7 +17,7 @@ __all__ = ["ablation_table"]
 
 DECIMALS = 2
 
-REMARK = "In brackets: difference to the first row of the model. Whether it is more than chance: `moe-eval compare`."
+REMARK = "In brackets: difference to the first row of the model. moe-eval compare says whether it is more than chance."
 
 
 @dataclass

@@ -73,6 +73,14 @@ def to_csv(grid: Grid) -> str:
     return stream.getvalue()
 
 
+STYLE = (
+    "<style>table.moe-eval td, table.moe-eval th { padding: 0.15em 0.6em; text-align: left; vertical-align: baseline } "
+    "table.moe-eval tbody th { font-weight: normal } table.moe-eval th[scope=rowgroup] { font-style: italic } "
+    "table.moe-eval .number { text-align: right } table.moe-eval thead tr:first-child th { text-align: center }</style>"
+)
+"""A name of a row is not bold: bold is the best number."""
+
+
 def to_html(grid: Grid) -> str:
     """A `<table>` with its footnotes; nothing in it is trusted, everything is escaped."""
     groups = "".join(f'<th colspan="{width}">{html.escape(heading)}</th>' for heading, width in grid.groups)
@@ -87,7 +95,7 @@ def to_html(grid: Grid) -> str:
     remarks = "".join(f"<p>{html.escape(remark)}</p>\n" for remark in grid.remarks)
     notes = "\n".join(f"<li>{html.escape(note)}</li>" for note in grid.notes)
     return (
-        f"<table>\n<caption>{html.escape(grid.title)}</caption>\n<thead>\n"
+        f'{STYLE}\n<table class="moe-eval">\n<caption>{html.escape(grid.title)}</caption>\n<thead>\n'
         + (f"<tr>{groups}</tr>\n" if len(grid.groups) > 1 else "")
         + f"<tr>{headings}</tr>\n</thead>\n<tbody>\n"
         + "\n".join(body)

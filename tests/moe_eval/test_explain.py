@@ -50,6 +50,7 @@ def explained(tmp_path, value, numbers=CLAIMED, effects=(NOISE, RETRAINED), agai
     return evidence, {cause.name: cause for cause in find_causes(evidence)}
 
 
+@pytest.mark.slow
 def test_released_answers_leave_nothing_to_explain(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["import", "pope", str(DATA / "pope.jsonl.gz"), "--model", "llava-1.5-13b", "--out", str(tmp_path)])
