@@ -85,7 +85,7 @@ def write_training_data(folder: Path, scenes: int, seed: int = 0) -> None:
         generator.shuffle(items)
         _write_items(folder / name, items)
 
-    _write_tokenizer(folder / "tokenizer", [*captions, *stages[0]])
+    _write_tokenizer(folder / "tokenizer", [*captions, *stages[0], *stages[1]])
     write_atomically(done, json.dumps(facts) + "\n")
 
 
