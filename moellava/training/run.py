@@ -17,6 +17,7 @@ from moellava.training.dataset import ConversationDataset
 from moellava.training.errors import TrainingError
 from moellava.training.flops import training_flops
 from moellava.training.grouping import ModalityLengthSampler
+from moellava.training.lora import add_adapters, merged
 from moellava.training.packing import Packing
 from moellava.training.recipe import Recipe
 from moellava.training.reporting import ConsoleReport, JsonLog, tensorboard_callback
@@ -54,7 +55,8 @@ def train_stage(recipe: Recipe, fresh: bool = False) -> Path:
         return output
     dataset = load_dataset(recipe, plan)
     checkpoint = newest_checkpoint(output)
-    model = build_model(recipe, plan, checkpoint)
+    whole = checkpoint and not recipe.lora and (checkpoint / "config.json").exists()  # not just shards or adapters
+    model = build_model(recipe, plan, checkpoint if whole else None)
     trainer = make_trainer(recipe, plan, model, dataset)
     started = time.time()
     result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -96,8 +98,8 @@ def make_trainer(recipe: Recipe, plan: Plan, model, dataset: ConversationDataset
     trainer = StageTrainer(
         recipe,
         sampler,
-        training_flops(plan.config, parameter_shapes(plan.config), recipe.trains),
-        model=model,
+        training_flops(plan.config, parameter_shapes(plan.config), "projector" if recipe.lora else recipe.trains),
+        model=add_adapters(model, recipe) if recipe.lora else model,
         train_dataset=dataset,
         data_collator=Collator(plan.processor.tokenizer.pad_token_id, packing),
         callbacks=callbacks + ([board] if board else []),
@@ -108,7 +110,10 @@ def make_trainer(recipe: Recipe, plan: Plan, model, dataset: ConversationDataset
 
 def save_finished(trainer: StageTrainer, recipe: Recipe, plan: Plan, facts: dict) -> None:
     """Write the finished stage into the output folder."""
-    state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    if recipe.lora:
+        state = merged(trainer.accelerator.unwrap_model(trainer.model)).state_dict()
+    else:
+        state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     trained_in = {"bf16": "bfloat16", "fp32": "float32"}[precision(recipe)]
     dtype = getattr(torch, trained_in if recipe.save_dtype == "auto" else recipe.save_dtype)
 

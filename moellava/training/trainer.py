@@ -91,6 +91,10 @@ class SafeTrainer(Trainer):
         self.recipe, self.sampler = recipe, sampler
         super().__init__(args=training_arguments(recipe), **kwargs)
         self.model_accepts_loss_kwargs = False  # else the Trainer would divide by the tokens of all micro-batches
+        if recipe.lora and (self.is_fsdp_enabled or self.is_deepspeed_enabled):
+            raise TrainingError(
+                "lora: adapters are small enough for DDP (torchrun); with FSDP or DeepSpeed train in full"
+            )
         if self.is_fsdp_enabled:  # accelerate stops at layer classes that the model could have but has not
             present = {type(module).__name__ for module in self.model.modules()}
             self.model._no_split_modules = sorted(present & set(self.model._no_split_modules))
