@@ -1,6 +1,8 @@
 """The committed JSON Schemas and the models describe the same files."""
 
+import gzip
 import json
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -12,10 +14,14 @@ from tasks.pope import TASK
 from tests.fake_backend import FakeBackend
 
 
+def answer_by_id(request) -> str:
+    return "No" if int(request.id) % 7 < 4 else "Yes"
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    run_task(TASK, "llava", TASK.load("mini").first(18), FakeBackend(), folder)
+    run_task(TASK, "llava", TASK.load("mini").first(90), FakeBackend(answer_by_id), folder)
     return folder
 
 
@@ -50,6 +56,66 @@ def test_what_the_schema_refuses_the_model_refuses(run, tmp_path, name, kind, sp
     path.write_text(json.dumps(record))
     with pytest.raises(UserError, match=rf"{name}\.json: .*written by another version"):
         read_record(kind, path)
+
+
+def rewritten(run, tmp_path, change) -> Path:
+    """The run's scores with their plain data changed and written without any care."""
+    record = json.loads((run / "scores.json").read_text())
+    change(record)
+    path = tmp_path / "scores.json"
+    path.write_text(json.dumps(record))
+    return path
+
+
+def test_scores_are_read_whatever_their_layout(run, tmp_path):
+    path = rewritten(run, tmp_path, lambda record: record.update(task=record.pop("task")))
+    assert read_record(ScoresRecord, path) == read_record(ScoresRecord, run / "scores.json")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: record["headline"].update(value=99.9),
+        lambda record: record["intervals"]["headline"].update(low=0.0),
+        lambda record: record["samples"][0].update(correct=1 - record["samples"][0]["correct"]),
+        lambda record: record.pop("checksum"),
+    ],
+    ids=["headline", "interval", "sample", "checksum"],
+)
+def test_scores_that_were_changed_by_hand_are_refused(run, tmp_path, change):
+    path = rewritten(run, tmp_path, change)
+    with pytest.raises(UserError, match=r"scores\.json: was changed by hand.*`moe-eval score TASK RUN --write`"):
+        read_record(ScoresRecord, path)
+
+
+def to_version_1(record: dict) -> None:
+    record["schema_version"] = 1
+    for name in ("intervals", "interval_method", "checksum"):
+        del record[name]
+
+
+def test_scores_of_version_1_get_their_intervals_from_their_samples(run, tmp_path):
+    path = rewritten(run, tmp_path, to_version_1)
+    assert read_record(ScoresRecord, path) == read_record(ScoresRecord, run / "scores.json")
+
+
+def test_scores_of_version_1_whose_task_is_gone_are_refused(run, tmp_path):
+    path = rewritten(run, tmp_path, lambda record: to_version_1(record) or record.update(task="gone"))
+    with pytest.raises(UserError, match=r"scores\.json: unknown task 'gone'"):
+        read_record(ScoresRecord, path)
+
+
+def test_scores_of_a_later_version_are_refused(run, tmp_path):
+    path = rewritten(run, tmp_path, lambda record: record.update(schema_version=3))
+    with pytest.raises(UserError, match=r"schema_version: .* written by another version"):
+        read_record(ScoresRecord, path)
+
+
+def test_a_damaged_gzip_is_named(run, tmp_path):
+    path = tmp_path / "scores.json.gz"
+    path.write_bytes(gzip.compress((run / "scores.json").read_bytes())[:200])
+    with pytest.raises(UserError, match=r"scores\.json\.gz: cannot be read"):
+        read_record(ScoresRecord, path)
 
 
 def test_cut_off_file_is_named(run, tmp_path):
