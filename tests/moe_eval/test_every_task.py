@@ -1,4 +1,4 @@
-"""What every task must keep to: those of `tasks/` and the example of docs/adding-a-task.md.
+"""What every task of `tasks/` must keep to.
 
 A new task in `tasks/` adds to `DATA` how some of its data come to be here.
 """
@@ -19,7 +19,7 @@ import pytest
 from moe_eval.commands.list import listing
 from moe_eval.errors import UserError
 from moe_eval.jsonl import read_jsonl
-from moe_eval.registry import find_task, load_task_file
+from moe_eval.registry import find_task
 from moe_eval.statistics.resampling import number_clusters, numbers_of, record_totals
 from moe_eval.task import Dataset, Sample, SampleScore, Task, TaskProtocol, worth
 from moe_eval.totals import OfTotals
@@ -129,11 +129,11 @@ DATA: dict[str, list[Callable[[Path], str]]] = {
         lambda folder: f"llava:{LLAVA / 'vizwiz'}",
     ],
     "vqav2": [vqav2_questions, vqav2_questions],  # as it is, with hidden answers, and with the ten of `annotated`
-    "easy_vqa": [lambda folder: "package"],
+    "easyvqa": [lambda folder: "package"],
 }
 
 for name, sources in DATA.items():
-    if name != "easy_vqa":
+    if name != "easyvqa":
         sources.append(lambda folder: "mini")
 
 
@@ -149,18 +149,13 @@ def annotated(dataset: Dataset) -> Dataset:
 CASES = [(name, number) for name, sources in DATA.items() for number in range(len(sources))]
 
 
-@pytest.fixture(scope="module")
-def example() -> Task:
-    return load_task_file(TESTS.parent / "docs" / "easy_vqa.py")
-
-
 @pytest.fixture(scope="module", params=CASES, ids=[f"{name}-{number}" for name, number in CASES])
 def case(request, tmp_path_factory) -> tuple[Task, Dataset]:
     """A task and one of its data sets, cut to a few hundred samples."""
     name, number = request.param
-    if name == "easy_vqa":
+    if name == "easyvqa":
         pytest.importorskip("easy_vqa", reason="the data are the extra [easy-vqa]")
-    task = request.getfixturevalue("example") if name == "easy_vqa" else find_task(name)
+    task = find_task(name)
     dataset = task.load(DATA[name][number](tmp_path_factory.mktemp(name)))
     if (name, number) == ("vqav2", 1):
         dataset = annotated(dataset)
@@ -192,7 +187,7 @@ def comparable(value: object) -> str:
 
 def test_every_task_of_ours_is_tested_here():
     ours = {point.name for point in entry_points(group="moe_eval.tasks") if point.module.startswith("tasks.")}
-    assert ours == set(DATA) - {"easy_vqa"}, "add to DATA how some of the new task's data come to be here"
+    assert ours == set(DATA), "add to DATA how some of the new task's data come to be here"
 
 
 def test_it_says_what_it_is(task):
@@ -334,8 +329,8 @@ def test_results_can_be_aggregated_again_from_the_stored_file(task, dataset):
 
 
 @pytest.mark.parametrize("name", DATA)
-def test_the_card_says_what_a_reader_must_know(name, request):
-    task = request.getfixturevalue("example") if name == "easy_vqa" else find_task(name)
+def test_the_card_says_what_a_reader_must_know(name):
+    task = find_task(name)
     card = task.card
     assert card.measures
     assert re.search(r"\d+ (test )?questions", card.size)

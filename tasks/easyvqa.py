@@ -1,4 +1,4 @@
-"""easy-VQA: questions about one drawn shape. A whole task in one file; docs/adding-a-task.md walks through it."""
+"""easy-VQA: questions about one drawn shape. The example of docs/adding-a-task.md, and of own data in docs/training.md."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,29 +38,35 @@ def aggregate(scores: Sequence[SampleScore]) -> Result:
 
 
 def load_package(argument: str) -> Dataset:
-    """`package`: the test questions and pictures of the installed package easy-vqa."""
-    if argument:
-        raise UserError(f"easy_vqa: package takes no argument (got {argument!r})")
+    """`package` (the test split) or `package:train`: questions and pictures of the installed package easy-vqa."""
+    if argument not in ("", "train"):
+        raise UserError(f"easyvqa: package has the test split, and package:train the other; there is no {argument!r}")
     try:
         import easy_vqa
     except ImportError as error:
-        raise UserError("easy_vqa: its data are a package: pip install easy-vqa (3 MB)") from error
-    pictures = {number: ImageFile(Path(path)) for number, path in easy_vqa.get_test_image_paths().items()}
+        raise UserError("easyvqa: its data are a package: pip install easy-vqa (3 MB)") from error
+    split = argument or "test"
+    paths, rows = {
+        "test": (easy_vqa.get_test_image_paths, easy_vqa.get_test_questions),
+        "train": (easy_vqa.get_train_image_paths, easy_vqa.get_train_questions),
+    }[split]
+    pictures = {number: ImageFile(Path(path)) for number, path in paths().items()}
     samples = []
-    for number, (question, answer, picture) in enumerate(zip(*easy_vqa.get_test_questions(), strict=True)):
+    for number, (question, answer, picture) in enumerate(zip(*rows(), strict=True)):
         if answer not in KINDS or picture not in pictures:
-            raise UserError(f"easy_vqa: question {number}: no picture {picture}, or no such answer as {answer!r}")
+            raise UserError(f"easyvqa: question {number}: no picture {picture}, or no such answer as {answer!r}")
         samples.append(Sample(str(number), question, (pictures[picture],), answer, group=f"{picture}.png"))
-    version = f"{len(samples):,} test questions on {len(pictures):,} pictures"
-    return Dataset("package", version, samples, official=len(samples) == TEST_SIZE)
+    version = f"{len(samples):,} {split} questions on {len(pictures):,} pictures"
+    source = "package:train" if argument else "package"
+    return Dataset(source, version, samples, official=split == "test" and len(samples) == TEST_SIZE)
 
 
 TASK = Task(
-    name="easy_vqa",
+    name="easyvqa",
     title="easy-VQA",
     card=Card(
         measures="shape and colour of the one thing in a drawn picture of 64 by 64 pixels",
-        size="test: 9,673 questions on 1,000 pictures, 7,136 of them yes/no; 13 answers",
+        size="test: 9,673 questions on 1,000 pictures, 7,136 of them yes/no; 13 answers; train: 38,575 on 4,000",
         licence="MIT",
         citation="Zhou, easy-VQA, 2019 (https://victorzhou.com/blog/easy-vqa)",
         pitfalls=(
