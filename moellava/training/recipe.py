@@ -136,20 +136,24 @@ class Recipe(_Section):
     """One stage. See `docs/training.md` for what each key means and `recipes/` for the published ones.
 
     Args:
-        stage: "tower" trains a small vision tower from nothing; 1, 2 and 3 are the paper's.
+        stage: "tower" trains a small vision tower from nothing; 1, 2 and 3 are the paper's; "finetune" goes on with a
+            finished model, dense or sparse, as it is, on data of one's own.
         output: folder of the finished stage; its checkpoints lie in it until then.
         backbone: hub id or folder of the language model; or `text_config` and `tokenizer` for one from nothing.
         vision_tower: hub id or folder of the tower; or `vision_config` for one from nothing.
         vision_feature_layer: the tower's layer whose output the projector sees; -1 is the last.
         background_weight: of patches that show nothing, in the loss of the stage "tower".
-        start_from: folder of the finished previous stage. With a `backbone` only its projector is taken.
+        start_from: folder of the finished previous stage, or of the model to fine-tune. With a `backbone` only its
+            projector is taken.
         trains: what is trained.
+        codebase: how pictures are prepared at evaluation: "moe-llava" (the default of a new model) shows ScienceQA's and
+            MM-Vet's unpadded, as its authors do, "llava" pads everywhere.
         save_dtype: of the finished weights; "auto" is the precision of training.
         template: conversation format of the training text: "plain" (stage 1), one of `stages.TEMPLATES`, or null for
             the chat template that `start_from` was saved with.
     """
 
-    stage: Literal["tower", 1, 2, 3]
+    stage: Literal["tower", 1, 2, 3, "finetune"]
     output: AnyPath
     trains: Trains = "all-but-tower"
     backbone: str | None = None
@@ -167,6 +171,7 @@ class Recipe(_Section):
     split_rounds: bool = False
     pad_images: bool = True
     max_length: int = Field(default=2048, gt=0)
+    codebase: Literal["moe-llava", "llava"] | None = None
     moe: MoERecipe | None = None
     save_dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     train: TrainRecipe
@@ -177,6 +182,8 @@ class Recipe(_Section):
             return self
         if not self.data:
             raise ValueError("data: names no file")
+        if self.stage == "finetune":
+            return self._takes_the_whole_model()
         if self.backbone and self.text_config:
             raise ValueError("backbone and text_config both name a language model; keep one")
         if self.text_config and not self.tokenizer:
@@ -199,6 +206,14 @@ class Recipe(_Section):
             raise ValueError(f"stage {self.stage} is dense: moe and trains: {self.trains} belong to stage 3")
         if self.stage == 1 and self.lora:
             raise ValueError("lora is for stages 2 and 3; stage 1 trains the projector")
+        return self
+
+    def _takes_the_whole_model(self) -> Self:
+        if not self.start_from:
+            raise ValueError("stage finetune needs start_from: the folder of a finished model")
+        for key in ("backbone", "text_config", "tokenizer", "vision_tower", "vision_config", "moe"):
+            if getattr(self, key):
+                raise ValueError(f"stage finetune takes the whole model of start_from as it is; leave {key} out")
         return self
 
 

@@ -1,7 +1,8 @@
 """The model of a stage: where it comes from, and which of its parameters are trained.
 
 Stage 1 puts a fresh projector between a language model and a vision tower; stage 2 takes stage 1's projector to the
-language model again; stage 3 makes stage 2's model sparse. Source: spec/training.md sections 1, 2 and 4.
+language model again; stage 3 makes stage 2's model sparse. Source: spec/training.md sections 1, 2 and 4. The stage
+"finetune" goes on with a finished model as it is.
 """
 
 import json
@@ -147,21 +148,26 @@ def _check_predecessor(recipe: Recipe, folder: Path) -> None:
     if not (folder / "config.json").is_file():
         unfinished = any(folder.glob("checkpoint-*"))
         state = "holds an unfinished stage; let it finish first" if unfinished else "is no finished stage"
-        raise TrainingError(f"{what} {state} (stage {recipe.stage} goes on from stage {_before(recipe)})")
+        raise TrainingError(f"{what} {state} (stage {recipe.stage} goes on from {_before(recipe)})")
     config = json.loads((folder / "config.json").read_text())
     if config.get("model_type") != "moe_llava":
         raise TrainingError(
             f"{what} is a {config.get('model_type')!r}; convert it first: moellava convert {folder} OUT"
         )
     if recipe.moe and config.get("moe", {}).get("layers"):
-        raise TrainingError(f"{what} is sparse already; stage 3 starts from the dense model of stage 2")
+        raise TrainingError(
+            f"{what} is sparse already; stage 3 starts from the dense model of stage 2 (to go on with a sparse one: "
+            "stage: finetune)"
+        )
+    if recipe.stage == "finetune" and recipe.trains.startswith("moe-") and not config.get("moe", {}).get("layers"):
+        raise TrainingError(f"{what} is dense; trains: {recipe.trains} is for sparse models (all-but-tower, all)")
     stage = _stage_of(folder)
     if stage is not None and isinstance(recipe.stage, int) and stage not in (recipe.stage, recipe.stage - 1):
-        raise TrainingError(f"{what} is of stage {stage}; stage {recipe.stage} starts from stage {recipe.stage - 1}")
+        raise TrainingError(f"{what} is of stage {stage}; stage {recipe.stage} starts from {_before(recipe)}")
 
 
-def _before(recipe: Recipe) -> int:
-    return int(recipe.stage) - 1
+def _before(recipe: Recipe) -> str:
+    return f"stage {recipe.stage - 1}" if isinstance(recipe.stage, int) else "a finished model"
 
 
 def _stage_of(folder: Path) -> object:
@@ -184,6 +190,7 @@ def _continued(recipe: Recipe, folder: Path) -> Plan:
         processor.chat_template = processor.tokenizer.chat_template = chat_template(end)
     _check_template(recipe)
     processor.image_processor.do_pad = recipe.pad_images
+    config.codebase = recipe.codebase or config.codebase
     return Plan(config, processor, generation, None, None)
 
 
@@ -216,7 +223,7 @@ def _assembled(recipe: Recipe) -> Plan:
         vision_feature_select_strategy="default",
         projector_hidden_act="gelu",
         tie_word_embeddings=text_config.tie_word_embeddings,
-        codebase="moe-llava",
+        codebase=recipe.codebase or "moe-llava",
     )
     eos = tokenizer.convert_tokens_to_ids(end)
     generation = GenerationConfig(
