@@ -184,15 +184,16 @@ def _judge(evidence: Evidence) -> Cause | None:
     ours = evidence.scores.judge
     if ours is None and theirs is None:
         return None
+    known = (*evidence.known("judge"), *evidence.known("judge runs"))
     if ours is None:
-        return Cause(
-            "judge", "unknown", f"no answer is graded yet; the papers': {theirs}", known=evidence.known("judge")
+        what = (
+            "no answer is graded yet" if evidence.value is None else "grades came with the answers: whose, is not said"
         )
+        return Cause("judge", "unknown", f"{what}; the papers': {theirs}", known=known)
     if ours.split(",")[0] == theirs:
         return Cause(
             "judge", "yes", f"{ours}: the papers', but no two runs of it agree", known=evidence.known("judge runs")
         )
-    known = (*evidence.known("judge"), *evidence.known("judge runs"))
     return Cause("judge", "yes", f"{ours}; the papers': {theirs or 'none'}", known=known)
 
 

@@ -203,3 +203,19 @@ def test_wrong_options_are_one_line(tmp_path, capsys, arguments, message):
         main(["explain", str(folder), *arguments])
     assert end.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "judge", "at_work", "known"),
+    [
+        (None, None, "unknown", {"judge", "judge runs"}),
+        (31.0, None, "unknown", {"judge", "judge runs"}),
+        (31.0, "gpt-4-0613, 1 run", "yes", {"judge runs"}),
+        (31.0, "gpt-4o, 1 run", "yes", {"judge", "judge runs"}),
+    ],
+)
+def test_the_judge_is_a_cause_where_one_grades(tmp_path, value, judge, at_work, known):
+    folder = write_run(tmp_path / "run", "mmvet", value, judge=judge)
+    causes = {cause.name: cause for cause in find_causes(gather(folder, read_published(), read_effects()))}
+    assert causes["judge"].at_work == at_work
+    assert {effect.cause for effect in causes["judge"].known} == known
