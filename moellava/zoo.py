@@ -20,13 +20,14 @@ from moellava.convert.hub import fetch_checkpoint
 __all__ = ["ZooEntry", "architecture", "convert_once", "fetch_source", "find", "names", "resolve"]
 
 REPOSITORY = Path(__file__).parents[1]
+PROCESSOR = "processor_config.json"  # upstream folders have none
 
 
 @dataclass(frozen=True)
 class ZooEntry:
     """One named model.
 
-    `source` is a hub id, or a folder of this repository; None where no weights were published. `revision` is the
+    `source` is a hub id, or a folder of this repository (in the upstream format, or finished by our training); None where no weights were published. `revision` is the
     commit that is downloaded, where it is known.
     """
 
@@ -87,6 +88,8 @@ def resolve(name: str, revision: str | None = None) -> Path:
     entry = find(name)
     if entry.source is None:
         raise ConversionError(f"the weights of {name} were never published; give a folder of your own")
+    if entry.folder and (entry.folder / PROCESSOR).is_file():
+        return entry.folder  # in our own format
     return convert_once(entry.folder or fetch_source(entry.source, revision), name)
 
 
