@@ -4,19 +4,46 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-MODEL ?= moe-llava-tiny llava-tiny
-TASKS ?= pope
+MODEL ?= moe-llava-nano llava-nano
+TASKS ?= all
 DATA ?= mini
 OUT ?= results/runs
+RECIPE ?= nano
+BASELINES ?= results/baselines
+TOLERANCE ?= 3
 ARGS ?=
 EXTRAS ?=
 EXTRAS_READY := $(EXTRAS:%=$(READY)-%)
 
-.PHONY: eval test lint table bench setup clean
+.PHONY: eval check train nano-moe nano-dense test lint table figures report bench setup clean
 
 eval: $(READY)
 	@$(BIN)/moe-eval run $(MODEL) --tasks $(TASKS) --data $(DATA) --out $(OUT) $(ARGS)
 	@$(BIN)/moe-eval table $(OUT)
+
+# The nano models' answers to mini against the committed ones: a regression gate over model, engine and scorers.
+check: $(READY)
+	@$(BIN)/moe-eval run $(MODEL) --tasks $(TASKS) --data $(DATA) --out $(OUT) $(ARGS)
+	@for model in $(MODEL); do \
+		$(BIN)/moe-eval check $(OUT)/$$model --against $(BASELINES)/$$model --tolerance $(TOLERANCE) \
+			--junit $(OUT)/$$model.xml --markdown $(OUT)/$$model.md || exit $$?; \
+	done
+
+# RECIPE=nano makes both nano models from nothing, one thread each; others are a stage each (recipes/$(RECIPE).yaml).
+train: $(READY) $(READY)-train $(if $(filter nano-easyvqa,$(RECIPE)),data/easyvqa)
+ifeq ($(RECIPE),nano)
+	OMP_NUM_THREADS=1 $(BIN)/python -m moe_eval.mini.training data/nano
+	OMP_NUM_THREADS=1 $(BIN)/python -m moellava.train recipes/nano-tower.yaml
+	@$(MAKE) --no-print-directory --jobs 2 nano-moe nano-dense
+else
+	$(BIN)/python -m moellava.train recipes/$(RECIPE).yaml $(ARGS)
+endif
+
+nano-moe nano-dense: $(READY)
+	@for stage in 1 2 3; do OMP_NUM_THREADS=1 $(BIN)/python -m moellava.train recipes/$@-stage$$stage.yaml || exit $$?; done
+
+data/easyvqa: $(READY)-easy-vqa
+	$(BIN)/python -m moe_eval.training_data easyvqa package:train $@
 
 test: $(READY) $(EXTRAS_READY)
 	$(BIN)/pytest $(ARGS)
@@ -28,6 +55,12 @@ lint: $(READY)
 
 table: $(READY)
 	@$(BIN)/moe-eval table $(OUT) $(ARGS)
+
+figures: $(READY)
+	@$(BIN)/moe-eval figures $(OUT) --out results/figures $(ARGS)
+
+report: $(READY)
+	@$(BIN)/moe-eval report $(OUT) --out results/report.html $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python -m bench.generate $(ARGS)
