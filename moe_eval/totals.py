@@ -16,7 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar, overload
 
 from moe_eval.task import Result, SampleScore
 
-__all__ = ["Number", "OfTotals", "Scores", "Summation", "of_totals", "ratio"]
+__all__ = ["Number", "OfTotals", "RunOnce", "Scores", "Summation", "of_totals", "ratio"]
 
 Number = Any
 """A number, or an array of one per resampled data set."""
@@ -127,6 +127,16 @@ class OfTotals:
 
     def __call__(self, scores: Sequence[SampleScore]) -> Result:
         return self.function(Scores.of(scores))
+
+
+@dataclass(frozen=True)
+class RunOnce:
+    """An aggregate that is not to be run hundreds of times: it is slow, prints or writes files."""
+
+    function: Callable[[Sequence[SampleScore]], Result]
+
+    def __call__(self, scores: Sequence[SampleScore]) -> Result:
+        return self.function(scores)
 
 
 def of_totals(function: Callable[[Scores[SampleScore]], Result]) -> OfTotals:

@@ -19,6 +19,7 @@ from moe_eval.lmms.request import max_new_tokens
 from moe_eval.lmms.scoring import TaskScorer
 from moe_eval.registry import LMMS_PREFIX
 from moe_eval.task import Card, Task, TaskProtocol
+from moe_eval.totals import RunOnce
 
 __all__ = ["load_lmms_task"]
 
@@ -48,7 +49,7 @@ def load_lmms_task(name: str) -> Task:
         scorer.headline,
         lambda sample: sample.question,
         scorer.score,
-        scorer.aggregate,
+        RunOnce(scorer.aggregate),  # many of them log a table each time
         maximum=1.0,  # of most of its metrics; it does not say
     )
     return Task(

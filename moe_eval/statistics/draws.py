@@ -20,7 +20,7 @@ from moe_eval.statistics.resampling import (
     resample,
 )
 from moe_eval.task import Result, SampleScore, worth
-from moe_eval.totals import OfTotals, Scores
+from moe_eval.totals import OfTotals, RunOnce, Scores
 
 __all__ = ["RESAMPLES", "SEED", "Resampled", "resample_scores"]
 
@@ -75,8 +75,8 @@ def resample_scores(
 
     Args:
         aggregate: any function. One that is not written in totals is run on 200 to 1,000 resampled lists of scores; if that
-            takes too long or fails, the headline alone is resampled, provided that it is the mean of what answers
-            are worth.
+            takes too long, fails or is not wanted (`RunOnce`), the headline alone is resampled, provided that it is the mean
+            of what answers are worth.
         groups: the group of each score.
 
     Returns:
@@ -89,6 +89,8 @@ def resample_scores(
         return _of_totals("clustered bootstrap", aggregate, scores, clusters, resamples, seed)
     mean = _as_mean(aggregate, scores)
     of_mean = _of_totals("clustered bootstrap of the mean", mean, scores, clusters, resamples, seed) if mean else None
+    if isinstance(aggregate, RunOnce):
+        return of_mean
     return _of_plain_function(aggregate, scores, clusters, seed, of_mean.influences if of_mean else {}) or of_mean
 
 

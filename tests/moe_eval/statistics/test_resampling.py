@@ -15,7 +15,7 @@ from moe_eval.statistics.draws import resample_scores
 from moe_eval.statistics.intervals import detectable, intervals_of
 from moe_eval.statistics.resampling import draw_weights, number_clusters, record_totals
 from moe_eval.task import Result, SampleScore
-from moe_eval.totals import of_totals
+from moe_eval.totals import RunOnce, of_totals
 
 
 @of_totals
@@ -208,6 +208,14 @@ def test_a_plain_mean_that_takes_too_long_is_resampled_as_a_mean(monkeypatch):
     monkeypatch.setattr("moe_eval.statistics.draws.PLAIN_SECONDS", 0.0)
     _, method = intervals_of(answers(50), plain_accuracy)
     assert (method.method, method.resamples) == ("clustered bootstrap of the mean", 10_000)
+
+
+def test_a_function_that_is_to_run_once_is_resampled_as_a_mean():
+    calls = []
+    aggregate = RunOnce(lambda scores: calls.append(1) or plain_accuracy(scores))
+    _, method = intervals_of(answers(50), aggregate)
+    assert method.method == "clustered bootstrap of the mean"
+    assert len(calls) == 1
 
 
 def test_a_plain_function_that_fails_on_resampled_scores_has_no_intervals():
