@@ -64,7 +64,20 @@ def measured_rows(folders: Iterable[Path], layout: Layout) -> list[MeasuredRow]:
                 break
         else:
             of_model.append((row, model.published_as))
-    return [row for of_model in rows.values() for row in of_model]
+    several = len({column.measured[0] for column in layout.columns}) > 1
+    return [
+        (replace(row, notes=(*_answered(row.answered, several), *row.notes)), published_as)
+        for of_model in rows.values()
+        for row, published_as in of_model
+    ]
+
+
+def _answered(answered: Mapping[str, tuple[str, str]], several: bool) -> list[str]:
+    """One note for all tasks that were answered in the same circumstances."""
+    notes: dict[str, list[str]] = {}
+    for task, (circumstances, data) in answered.items():
+        notes.setdefault(circumstances, []).append(f"{task} {data}" if several else data)
+    return [f"{circumstances}: {'; '.join(data)}" for circumstances, data in notes.items()]
 
 
 @dataclass
@@ -106,10 +119,11 @@ def _cells(run: RunRecord, scores: ScoresRecord, recorded: RecordedNumber | None
 def _row(run: RunRecord, scores: ScoresRecord, cells: _Cells, layout: Layout) -> Row:
     data, parameters = run.data, run.model.parameters
     of = f"{run.task}: " if len({column.measured[0] for column in layout.columns}) > 1 else ""
-    notes = [f"{of}{_made(run)}: {data.source}, {data.version}; protocol {run.protocol}"]
-    why_not, asked = comparability(run, scores)
+    circumstances = f"{_made(run)}, protocol {run.protocol}"
     if not data.official:
-        notes.append(f"{of}not the data that published numbers are about: do not compare with them")
+        circumstances += ", not the data that published numbers are about (do not compare with them)"
+    notes = []
+    why_not, asked = comparability(run, scores)
     if scores.missing:
         notes.append(f"{of}{run.model.name}: {len(scores.missing)} questions without an answer are left out")
     if run.model.random_weights:
@@ -129,6 +143,7 @@ def _row(run: RunRecord, scores: ScoresRecord, cells: _Cells, layout: Layout) ->
         data=dict.fromkeys(cells.values, asked),
         remark=_remark(run),
         notes=tuple(notes),
+        answered={run.task: (circumstances, f"{data.source}, {data.version}")},
         value_notes=cells.notes,
         pending=frozenset(cells.pending),
         intervals=cells.intervals,
@@ -185,6 +200,7 @@ def _merge(row: Row, more: Row) -> Row:
         values={**row.values, **more.values},
         data={**row.data, **more.data},
         notes=tuple(dict.fromkeys([*row.notes, *more.notes])),
+        answered={**row.answered, **more.answered},
         value_notes={**(row.value_notes or {}), **(more.value_notes or {})},
         pending=row.pending | more.pending,
         intervals={**row.intervals, **more.intervals},

@@ -60,6 +60,7 @@ class Row:
         intervals: 95 % intervals of measured values, by column name.
         doubted: names of columns whose value is published but cannot be right; it is shown, and never wins.
         notes: what a reader must know of the row.
+        answered: by task, in what circumstances its answers were made, and to which questions.
         value_notes: what a reader must know of one value, by column name.
         pending: names of columns whose number somebody else has to give first: a server, or a judge.
     """
@@ -74,6 +75,7 @@ class Row:
     data: Mapping[str, str]
     remark: str = ""
     notes: tuple[str, ...] = ()
+    answered: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     value_notes: Mapping[str, str] | None = None
     pending: frozenset[str] = frozenset()
     intervals: Mapping[str, Interval] = field(default_factory=dict)
