@@ -57,7 +57,8 @@ def test_the_same_parameters_are_trained_as_in_the_original(oracle):
 
 def test_the_paper_s_stage_3_trains_the_moe_layers_only():
     names = mark_trained(tiny_model(), "moe-as-paper")
-    assert names and all(re.search(r"language_model\.layers\.[02]\.mlp\.(experts|router)\.", name) for name in names)
+    assert names
+    assert all(re.search(r"language_model\.layers\.[02]\.mlp\.(experts|router)\.", name) for name in names)
 
 
 def test_the_tower_s_own_feed_forward_layers_are_not_mistaken_for_the_language_model_s():
@@ -104,7 +105,7 @@ def assembled(tmp_path: Path, *overrides: str):
 
 
 def test_stage_1_joins_backbone_and_tower_untouched(tmp_path, phi_backbone):
-    model, plan = assembled(tmp_path)
+    model, _ = assembled(tmp_path)
     embeddings = phi_backbone.get_input_embeddings().weight
     assert torch.equal(model.get_input_embeddings().weight, embeddings)
     assert torch.equal(model.lm_head.weight, phi_backbone.lm_head.weight)
@@ -126,7 +127,7 @@ def test_stage_1_s_projector_is_drawn_as_torch_draws_linear_layers(tmp_path, phi
 
 
 def test_stage_2_takes_the_projector_to_the_backbone(tmp_path, phi_backbone):
-    stage_1, plan = assembled(tmp_path)
+    stage_1, _ = assembled(tmp_path)
     with torch.no_grad():
         stage_1.lm_head.weight.zero_()  # must come from the backbone, not from here
     stage_1.save_pretrained(tmp_path / "stage1")
