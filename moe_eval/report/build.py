@@ -21,13 +21,13 @@ from moe_eval.report.summary import (
     protocol_rows,
     shared_notes,
 )
-from moe_eval.table.build import Wanted, build_table
+from moe_eval.table.build import Published, Wanted, build_table
 from moe_eval.table.grid import Grid
 from moe_eval.table.published import read_published
 
 __all__ = ["Report", "build_report"]
 
-TABLES = ("main", "pope")
+COMPARISONS, OTHERS = ("main", "pope"), ("reproduction", "ablation")
 """Layouts of `moe-eval table` that the report shows where a run has numbers for them."""
 
 PICTURES_PER_BLOCK = 50
@@ -95,12 +95,15 @@ def _task_section(questions: QuestionSet) -> dict[str, Any]:
 
 
 def _tables(folders: Sequence[Path]) -> list[Grid]:
-    """Comparison tables in which one of the runs has a row, with every published one."""
-    numbers, grids = read_published(), []
-    for name in TABLES:
+    """Tables in which one of the runs has a row; comparisons have every published row, too."""
+    numbers = read_published()
+    wanted: list[tuple[str, Published, Published]] = [(name, "none", "all") for name in COMPARISONS]
+    wanted += [(name, "own", "own") for name in OTHERS]
+    grids = []
+    for name, probe, published in wanted:
         try:
-            build_table(name, Wanted(folders, numbers, published="none"))
+            grid = build_table(name, Wanted(folders, numbers, published=probe))
         except UserError:  # no run has a number in it
             continue
-        grids.append(build_table(name, Wanted(folders, numbers)))
+        grids.append(grid if probe == published else build_table(name, Wanted(folders, numbers, published=published)))
     return grids

@@ -18,6 +18,8 @@ def run_notes(run: RunRecord, scores: ScoresRecord, recorded: RecordedNumber | N
         notes.append(f"{len(scores.missing):,} of {run.data.samples:,} questions have no answer and are left out.")
     if run.origin:
         notes.append(f"The answers were imported ({run.origin.format}), not made here.")
+    if run.generation and run.generation.ablation:
+        notes.append(f"Something was taken away from every question on purpose: {run.generation.ablation}.")
     if run.model.router_noise_seed is not None:
         notes.append(f"Second experts were drawn with noise, seed {run.model.router_noise_seed}.")
     if scores.headline.value is None:

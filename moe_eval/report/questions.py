@@ -62,10 +62,13 @@ class QuestionSet:
     @property
     def ids(self) -> list[str]:
         """Of all questions, in the order of the data."""
-        known = self.samples or {
-            name: None for run in self.runs for name in [*(str(e["id"]) for e in run.scores.samples), *run.answers]
-        }
-        return list(known)
+        if self.dataset:
+            return [sample.id for sample in self.dataset.samples]
+        return list(
+            dict.fromkeys(
+                name for run in self.runs for name in [*run.by_protocol[run.run.protocol].worths, *run.answers]
+            )
+        )
 
     @property
     def protocols(self) -> list[str]:
@@ -98,12 +101,23 @@ def run_labels(runs: Sequence[ReportRun]) -> list[str]:
 
 def _difference(run: ReportRun, rivals: Sequence[ReportRun]) -> str:
     """The first thing that no other run has, or else its folder."""
-    facts = (lambda one: one.run.protocol, _noise, lambda one: one.run.model.dtype, lambda one: one.folder.parent.name)
+    facts = (
+        lambda one: one.run.protocol,
+        _ablation,
+        _noise,
+        lambda one: one.run.model.dtype,
+        lambda one: one.folder.parent.name,
+    )
     for fact in facts:
         values = [fact(other) for other in rivals]
         if len(set(values)) == len(values):
             return fact(run)
     return Path(run.folder).as_posix()
+
+
+def _ablation(run: ReportRun) -> str:
+    generation = run.run.generation
+    return (generation.ablation if generation else None) or "as it is"
 
 
 def _noise(run: ReportRun) -> str:
