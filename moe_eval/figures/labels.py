@@ -62,17 +62,21 @@ def place_labels(
         gap: room around a point that stays free; the unit of all distances.
         obstacles: what names shall not cover beside the points.
     """
-    taken = [*obstacles, *(Box(x - gap * 0.7, y - gap * 0.7, x + gap * 0.7, y + gap * 0.7) for x, y in points)]
+    marks = [Box(x - gap * 0.7, y - gap * 0.7, x + gap * 0.7, y + gap * 0.7) for x, y in points]
     boxes: dict[int, Box] = {}
     crowded = sorted(range(len(points)), key=lambda index: (-_neighbours(points, index, 8 * gap), index))
     for _ in range(ROUNDS):
         for index in crowded:
             others = [box for other, box in boxes.items() if other != index]
             links = [(points[other], box.nearest(*points[other])) for other, box in boxes.items() if other != index]
-            candidates = _candidates(points[index], sizes[index], gap)
             rivals = [point for other, point in enumerate(points) if other != index]
-            costs = [_cost(box, points[index], rivals, frame, taken, others, links, gap) for box in candidates]
-            boxes[index] = candidates[costs.index(min(costs))]
+            taken = [*obstacles, *(mark for other, mark in enumerate(marks) if other != index)]
+            best = math.inf
+            for box in _candidates(points[index], sizes[index], gap):
+                if _distance(box, points[index]) / gap < best:  # another place cannot cost less than its distance
+                    cost = _cost(box, points[index], rivals, frame, taken, others, links, gap)
+                    if cost < best:
+                        best, boxes[index] = cost, box
     return [boxes[index] for index in range(len(points))]
 
 
@@ -99,33 +103,42 @@ def _cost(
     links: Sequence[tuple[tuple[float, float], tuple[float, float]]],
     gap: float,
 ) -> float:
-    end = box.nearest(*point)
-    away = math.dist(point, end)
+    end, away = box.nearest(*point), _distance(box, point)
     cost = away / gap
     cost += 0.0 if frame.holds(box) else 10 * COVERS
     cost += sum(COVERS for other in others if box.overlap(other))
     cost += sum(COVERS / 2 for other in taken if box.overlap(other))
     # A name nearer to another point than to its own would be read as that one's.
-    cost += sum(6.0 for rival in rivals if math.dist(rival, box.nearest(*rival)) < away + gap)
-    if away > 2 * gap:  # it gets a line to its point, which shall cross neither names nor other lines
-        cost += sum(COVERS / 10 for other in others if _crosses(point, end, other))
+    cost += sum(4.0 for rival in rivals if math.dist(rival, box.nearest(*rival)) < min(away, 2 * gap))
+    if away > 2 * gap:  # it gets a line to its point, which shall cross neither names, points nor other lines
+        cost += sum(COVERS / 10 for other in (*others, *taken) if _crosses(point, end, other))
     cost += sum(COVERS / 10 for start, stop in links if math.dist(start, stop) > 2 * gap and _crosses(start, stop, box))
     cost += sum(COVERS / 20 for start, stop in links if away > 2 * gap and _cross(point, end, start, stop))
     return cost
+
+
+def _distance(box: Box, point: tuple[float, float]) -> float:
+    return math.dist(point, box.nearest(*point))
 
 
 def _neighbours(points: Sequence[tuple[float, float]], index: int, radius: float) -> int:
     return sum(math.dist(points[index], point) < radius for point in points)
 
 
-def _crosses(start: tuple[float, float], stop: tuple[float, float], box: Box, steps: int = 24) -> bool:
-    """Whether a line goes through a box, looked at in steps."""
-    for step in range(1, steps):
-        x = start[0] + (stop[0] - start[0]) * step / steps
-        y = start[1] + (stop[1] - start[1]) * step / steps
-        if box.left < x < box.right and box.bottom < y < box.top:
-            return True
-    return False
+def _crosses(start: tuple[float, float], stop: tuple[float, float], box: Box) -> bool:
+    """Whether a line goes through a box: of both axes, the stretches of the line inside must meet (Liang and Barsky)."""
+    enters, leaves = 0.0, 1.0
+    for begin, end, low, high in (
+        (start[0], stop[0], box.left, box.right),
+        (start[1], stop[1], box.bottom, box.top),
+    ):
+        if begin == end:
+            if not low < begin < high:
+                return False
+            continue
+        first, last = sorted(((low - begin) / (end - begin), (high - begin) / (end - begin)))
+        enters, leaves = max(enters, first), min(leaves, last)
+    return leaves - enters > 1e-9
 
 
 def _cross(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float], d: tuple[float, float]) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from moe_eval.figures.drawing import Drawing, Sources, file_name
 from moe_eval.figures.labels import Box, place_labels
 from moe_eval.figures.scored import groups, named_rows
-from moe_eval.figures.style import BLUE, COLUMN, GREY, VERMILLION, new_figure
+from moe_eval.figures.style import BLUE, COLUMN, GREY, PAGE, VERMILLION, new_figure
 from moe_eval.table.layouts import MAIN
 from moe_eval.table.rows import Column, Row
 
@@ -91,7 +91,7 @@ KINDS = (
 
 def draw(rows: Sequence[ParamsRow]) -> "Figure":
     """Points with their names; stars are sparse models, error bars 95 % intervals."""
-    figure, (axes,) = new_figure(COLUMN, 2.2 + 0.09 * min(len(rows), 16))
+    figure, (axes,) = new_figure(*((PAGE, 3.4) if len(rows) > 10 else (COLUMN, 2.4 + 0.06 * len(rows))))
     for label, sparse, origin, colour, marker, size in KINDS:
         points = [row for row in rows if (row.sparse, row.origin) == (sparse, origin)]
         if not points:
@@ -112,7 +112,7 @@ def draw(rows: Sequence[ParamsRow]) -> "Figure":
         )
     _scale(axes, rows)
     axes.grid()
-    figure.legend(loc="outside upper center", ncols=2)
+    figure.legend(loc="outside upper center", ncols=4 if len(rows) > 10 else 2)
     _name_points(figure, axes, rows)
     return figure
 
@@ -156,7 +156,7 @@ def _name_points(figure: "Figure", axes: "Axes", rows: Sequence[ParamsRow]) -> N
     bars = [
         Box(x - pixel, to_pixels.transform((1, row.low))[1], x + pixel, to_pixels.transform((1, row.high))[1])
         for row, (x, _) in zip(rows, points, strict=True)
-        if row.low is not None
+        if row.low is not None and row.high is not None
     ]
     box = axes.get_window_extent()
     frame = Box(box.x0 + 2 * pixel, box.y0 + 2 * pixel, box.x1 - 2 * pixel, box.y1 - 2 * pixel)
@@ -164,7 +164,8 @@ def _name_points(figure: "Figure", axes: "Axes", rows: Sequence[ParamsRow]) -> N
     boxes = place_labels(points, sizes, frame, 4 * pixel, bars)
     back = to_pixels.inverted()
     for text, point, placed in zip(texts, points, boxes, strict=True):
-        text.set_position(back.transform((placed.left + pixel / 2, placed.bottom + pixel / 2)))
+        x, y = back.transform((placed.left + pixel / 2, placed.bottom + pixel / 2))
+        text.set_position((x, y))
         end = placed.nearest(*point)
         if math.dist(point, end) > 5.5 * pixel:
             line = [back.transform(point), back.transform(end)]

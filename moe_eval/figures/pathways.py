@@ -1,10 +1,10 @@
 """Figure 8 of the MoE-LLaVA paper: the ten principal pathways of text and of image tokens through the experts.
 
 A pathway is a token's first choice in every sparse layer. PCA runs on what an expert number means, a choice: one column
-per layer and expert, 1 where the token went. Each component is then shown by the pathway that contributes most to its
-variance, so every line is a way that tokens really took. (The authors' `vis3.py` runs PCA on the expert *numbers*, cuts
-its scores into as many steps as there are experts and draws these; expert numbers have no order, the sign of a
-component is arbitrary, and such a line need not be the way of any token.)
+per layer and expert, 1 where the token went, not centred, so that the first component is the common way. Each component
+is then shown by the pathway that contributes most to it, so every line is a way that tokens really took. (The authors'
+`vis3.py` runs PCA on the expert *numbers*, cuts its scores into as many steps as there are experts and draws these;
+expert numbers have no order, the sign of a component is arbitrary, and such a line need not be the way of any token.)
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,7 +34,7 @@ class PathwayRow:
 
     Args:
         rank: of the component that the pathway stands for, from 1.
-        variance: share of the variance that the component explains.
+        component: how much of all choices the component explains, from 0 to 1.
         tokens: how many of the sampled tokens took exactly this pathway.
         share: of the sampled tokens of the modality.
     """
@@ -43,7 +43,7 @@ class PathwayRow:
     task: str
     modality: Modality
     rank: int
-    variance: float
+    component: float
     tokens: int
     share: float
     layer: int
@@ -64,7 +64,7 @@ def rows(record: RoutingRecord) -> list[PathwayRow]:
         if not sampled:
             continue
         paths, tokens = np.array([path.experts for path in sampled]), np.array([path.tokens for path in sampled])
-        for rank, (index, variance) in enumerate(principal_pathways(paths, tokens, PATHWAYS), start=1):
+        for rank, (index, component) in enumerate(principal_pathways(paths, tokens, PATHWAYS), start=1):
             for layer, expert in zip(record.layers, paths[index].tolist(), strict=True):
                 found.append(
                     PathwayRow(
@@ -72,7 +72,7 @@ def rows(record: RoutingRecord) -> list[PathwayRow]:
                         record.task,
                         modality,
                         rank,
-                        variance,
+                        component,
                         int(tokens[index]),
                         float(tokens[index] / tokens.sum()),
                         layer + 1,
@@ -91,21 +91,17 @@ def principal_pathways(paths: np.ndarray, tokens: np.ndarray, count: int) -> lis
         count: how many components at most.
 
     Returns:
-        (index into `paths`, share of the variance that its component explains), largest first; a pathway that stands
-        for a component does not stand for a later one. If all tokens took one pathway, it alone, with 0.
+        (index into `paths`, how much of all choices its component explains), largest first; a pathway that stands for
+        a component does not stand for a later one.
     """
     experts = paths.max() + 1
     choices = np.eye(experts)[paths].reshape(len(paths), -1)  # [N, L * E]
     weights = tokens / tokens.sum()
-    centred = choices - weights @ choices
-    variances, components = np.linalg.eigh((centred * weights[:, None]).T @ centred)
-    total = variances.sum()
-    if total < 1e-12:
-        return [(0, 0.0)]
-    contributions = weights[:, None] * (centred @ components) ** 2  # [N, L * E]
+    explained, components = np.linalg.eigh((choices * weights[:, None]).T @ choices)
+    contributions = weights[:, None] * (choices @ components) ** 2  # [N, L * E]
     found: list[tuple[int, float]] = []
-    for component in np.argsort(-variances, kind="stable")[:count]:
-        share = float(variances[component] / total)
+    for component in np.argsort(-explained, kind="stable")[:count]:
+        share = float(explained[component] / explained.sum())
         ranked = np.argsort(-contributions[:, component].round(12), kind="stable")
         free = [index for index in ranked.tolist() if index not in {taken for taken, _ in found}]
         if share < 1e-9 or not free:

@@ -53,7 +53,7 @@ def draw(rows: Sequence[YesRow]) -> "Figure":
         offset = 0.22 * (list(CATEGORIES).index(category) - 1)
         places = [models.index(row.model) + offset for row in points]
         for row, place in zip(points, places, strict=True):
-            if row.low is not None:
+            if row.low is not None and row.high is not None:
                 axes.plot([row.low, row.high], [place, place], color=colour, linewidth=0.9)
         ratios = [row.yes_ratio for row in points]
         axes.plot(ratios, places, marker, color=colour, markersize=3.2, label=category, clip_on=False)
