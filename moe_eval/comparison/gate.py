@@ -5,7 +5,7 @@ With *d* = run − baseline of the headline, in percent of the headline's maximu
 | verdict | when |
 |---|---|
 | worse | *d* < −*t*, or *d* < 0 and significant (p < 0.05, corrected by Holm for all tasks of the check) |
-| fine | not worse, and the 95 % interval of *d* ends above −*t*: a drop beyond the tolerance is excluded |
+| fine | not worse, and the 95 % interval of *d* ends above −*t*: a drop beyond the tolerance is excluded; or no answer flipped |
 | cannot tell | neither: too few samples for the tolerance; or the runs cannot be compared, or one is missing |
 """
 
@@ -85,7 +85,9 @@ def _judge(comparison: Comparison, tolerance: float) -> TaskVerdict:
     unit = "" if scale == 1 else f" % of {comparison.second.protocol.maximum:g}"
     low = None if difference.low is None else difference.low / scale
     significant = difference.value < 0 and comparison.adjusted < LEVEL
-    if change < -tolerance:
+    if not comparison.test.won and not comparison.test.lost:
+        verdict, reason = Verdict.FINE, "every answer is worth what it was"
+    elif change < -tolerance:
         luck = "significant" if significant else "may be chance"
         verdict, reason = Verdict.WORSE, f"{change:+.2f}{unit} is beyond the {allowed} ({luck})"
     elif significant:

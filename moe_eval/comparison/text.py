@@ -8,6 +8,7 @@ from tabulate import tabulate
 
 from moe_eval.comparison.pairing import Comparison, Flip, flips_of
 from moe_eval.statistics.paired import MCNEMAR, Difference
+from moe_eval.stored_run import StoredRun
 
 __all__ = ["as_data", "as_markdown", "cell", "flip_table", "number", "p_text", "signed"]
 
@@ -22,8 +23,11 @@ def as_markdown(comparisons: Sequence[Comparison], alone: Sequence[str], most: i
         alone: tasks that one of the two has alone.
         most: answers to show that were lost, and as many that were won, per task.
     """
-    first, second = comparisons[0].first, comparisons[0].second
-    lines = [f"A: {first.run.model.name} ({first.folder})", f"B: {second.run.model.name} ({second.folder})", ""]
+    lines = [
+        f"A: {_named([one.first for one in comparisons])}",
+        f"B: {_named([one.second for one in comparisons])}",
+        "",
+    ]
     headers = [
         "task",
         "headline",
@@ -47,6 +51,13 @@ def as_markdown(comparisons: Sequence[Comparison], alone: Sequence[str], most: i
     for comparison in comparisons if most else ():
         lines += _flips(comparison, most)
     return "\n".join(lines) + "\n"
+
+
+def _named(runs: Sequence[StoredRun]) -> str:
+    """Model and folder; of several tasks, those that hold them."""
+    models = dict.fromkeys(stored.run.model.name for stored in runs)
+    folders = dict.fromkeys(str(stored.folder if len(runs) == 1 else stored.folder.parent) for stored in runs)
+    return f"{', '.join(models)} ({', '.join(folders)})"
 
 
 def _row(comparison: Comparison) -> list[str]:
