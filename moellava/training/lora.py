@@ -1,5 +1,7 @@
 """Low-rank adapters (PEFT) for stages 2 and 3: what a stage would train in full is adapted instead."""
 
+import warnings
+
 import torch
 from torch import nn
 
@@ -47,7 +49,9 @@ def add_adapters(model: MoELlavaForConditionalGeneration, recipe: Recipe) -> nn.
         modules_to_save=in_full,
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PEFT asks by a name that transformers has renamed
+        return get_peft_model(model, config)
 
 
 def merged(model: nn.Module) -> nn.Module:
