@@ -332,19 +332,20 @@ def table(
     layout: Annotated[
         str | None,
         typer.Option(
-            help="main (nine benchmarks), pope, params, reproduction, protocols, ablation. "
-            "Default: pope if all runs are of POPE, else main."
+            help="main (nine benchmarks), pope, headlines (of every task), params, reproduction, protocols, ablation. "
+            "Default: pope if all runs are of POPE, headlines if none is of the nine, else main."
         ),
     ] = None,
     format_name: Annotated[
         str | None, typer.Option("--format", help="md, latex, csv or html. Default: what suits the terminal.")
     ] = None,
     published: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Published rows: all, paper (those of MoE-LLaVA's tables), own (the measured models'), none."
+            help="Published rows: all, paper (those of MoE-LLaVA's tables), own (the measured models'), none. "
+            "Default: all, or none where no run is on the data that they are about."
         ),
-    ] = "all",
+    ] = None,
     intervals: Annotated[bool, typer.Option(help="Show the 95 % intervals of measured numbers.")] = True,
     out: Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")] = None,
 ) -> None:

@@ -1,7 +1,7 @@
 """`moe-eval table`: run folders and published numbers in, a table out."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import get_args
 
@@ -10,6 +10,7 @@ from moe_eval.errors import unknown
 from moe_eval.records import RunRecord, read_record
 from moe_eval.table.build import Published, Wanted, build_table
 from moe_eval.table.formats import FORMATS, below, render, to_rich
+from moe_eval.table.layouts import MAIN
 from moe_eval.table.measured import find_runs
 from moe_eval.table.published import read_published
 
@@ -20,23 +21,27 @@ def show_table(
     runs: Sequence[Path],
     layout: str | None,
     format_name: str | None,
-    published: str,
+    published: str | None,
     intervals: bool,
     out: Path | None,
 ) -> None:
     """Print the table, or write it to `out`, whose suffix then says the format if nothing else does.
 
     Args:
-        layout: a name of `TABLES`; None: `pope` where all runs are of POPE, else `main`.
+        layout: a name of `TABLES`; None: `pope` where all runs are of POPE, `headlines` where `main` has a column for
+            none of them, else `main`.
+        published: which published rows; None: all, but none where no run can be compared with them.
 
     Raises:
         UserError: for unknown names, for folders without runs, for a table without rows.
     """
-    if published not in get_args(Published):
-        raise unknown("--published", published, get_args(Published))
+    if published not in (None, *get_args(Published)):
+        raise unknown("--published", str(published), get_args(Published))
     folders = find_runs(runs)
-    wanted = Wanted(folders, read_published(), published, intervals)  # type: ignore[arg-type]
-    grid = build_table(layout or _fitting_layout(folders), wanted)
+    records = [read_record(RunRecord, folder / "run.json") for folder in folders]
+    comparable = not records or any(record.data.official for record in records)
+    wanted = Wanted(folders, read_published(), published or ("all" if comparable else "none"), intervals)  # type: ignore[arg-type]
+    grid = build_table(layout or _fitting_layout({record.task for record in records}), wanted)
     if out:
         write_atomically(out, render(grid, format_name or _format_of(out)))
     elif format_name or not sys.stdout.isatty():
@@ -52,8 +57,9 @@ def show_table(
             print(render(grid, "md"), end="")
 
 
-def _fitting_layout(folders: Sequence[Path]) -> str:
-    tasks = {read_record(RunRecord, folder / "run.json").task for folder in folders}
+def _fitting_layout(tasks: Set[str]) -> str:
+    if tasks and tasks.isdisjoint(column.measured[0] for column in MAIN.columns):
+        return "headlines"
     return "pope" if tasks == {"pope"} else "main"
 
 
