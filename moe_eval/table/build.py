@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 from moe_eval.errors import UserError, unknown
+from moe_eval.records import RunRecord, read_record
 from moe_eval.table.comparison import compare_rows
 from moe_eval.table.grid import Grid
-from moe_eval.table.layouts import MAIN, POPE
+from moe_eval.table.layouts import MAIN, POPE, headlines
 from moe_eval.table.measured import measured_rows
 from moe_eval.table.published import PublishedNumber, published_rows
 from moe_eval.table.rows import Layout, Row
@@ -79,6 +80,11 @@ def _comparison(layout: Layout) -> Callable[[Wanted], Grid]:
     return build
 
 
+def _headlines(wanted: Wanted) -> Grid:
+    tasks = {read_record(RunRecord, folder / "run.json").task for folder in wanted.runs}
+    return _comparison(headlines(tasks))(wanted)
+
+
 def _reproduction(wanted: Wanted) -> Grid:
     from moe_eval.table.reproduction import reproduction_table
 
@@ -118,6 +124,7 @@ def _zoo_models(wanted: Wanted) -> list[str]:
 TABLES: dict[str, Callable[[Wanted], Grid]] = {
     "main": _comparison(MAIN),
     "pope": _comparison(POPE),
+    "headlines": _headlines,
     "reproduction": _reproduction,
     "protocols": _protocols,
     "ablation": _ablation,

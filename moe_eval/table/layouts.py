@@ -1,8 +1,10 @@
 """Which numbers the comparison tables show, and where they are found."""
 
+from collections.abc import Iterable
+
 from moe_eval.table.rows import Column, Layout
 
-__all__ = ["MAIN", "POPE"]
+__all__ = ["MAIN", "POPE", "headlines"]
 
 POPE_SPLITS = "random+popular+adversarial(2910/3000/3000)"
 
@@ -61,3 +63,11 @@ MAIN = Layout(
         _headline_column(TOOLKIT, "MM-Vet", "mmvet", ("MM-Vet", "v1", "gpt4_score")),
     ),
 )
+
+
+def headlines(tasks: Iterable[str]) -> Layout:
+    """The headline of every task, in the order of their names: for tasks that no published table has, too."""
+    columns = (
+        Column(name, "", published=("", "", ""), measured=(name, ("headline", "value"))) for name in sorted(tasks)
+    )
+    return Layout("headlines", "Headline of every task", tuple(columns))
