@@ -33,6 +33,9 @@ ITEMS_PER_SCENE = 2
 TEXT_ONLY_EVERY = 4
 """So many scenes for one question without a picture."""
 
+HARD = {"letter": ("mmbench", "scienceqa"), "pair": ("mme",)}
+"""What takes longest to learn: to name the letter of an option, and two questions about one object, yes and no."""
+
 PATCHES_PER_SIDE = 6
 EASY_SHARE = 0.5
 DONE = "data.json"
@@ -71,8 +74,11 @@ def write_training_data(folder: Path, scenes: int, seed: int = 0) -> None:
     asked = _questions(scenes)
     names = {scene: f"ask_{number:06d}.png" for number, scene in enumerate(scene for scene in asked if scene)}
     _write_pictures(folder, names)
-    stages: tuple[list[Item], list[Item]] = ([], [])
-    for first, (scene, rounds) in enumerate(asked.items()):  # which stage gets the first part, by turns
+    instructions: list[Item] = []
+    mix: list[Item] = []
+    for first, (scene, task_of) in enumerate(asked.items()):  # which stage gets the first part, by turns
+        stages = (instructions, mix)[:: 1 - 2 * (first % 2)]
+        rounds = list(task_of)
         generator.shuffle(rounds)
         if scene is None:  # without a picture: a question is an item, and a few of them are enough
             for number, pair in enumerate(rounds[: scenes // TEXT_ONLY_EVERY]):
@@ -80,24 +86,35 @@ def write_training_data(folder: Path, scenes: int, seed: int = 0) -> None:
             continue
         parts = [rounds[i : i + ROUNDS] for i in range(0, len(rounds), ROUNDS)][: 2 * ITEMS_PER_SCENE]
         for number, part in enumerate(parts):
-            stages[(first + number) % 2].append(_item(f"{names[scene]}_{number}", names[scene], part))
-    for name, items in zip(("instructions.json", "mix.json"), stages, strict=True):
+            stages[number % 2].append(_item(f"{names[scene]}_{number}", names[scene], part))
+    _write_tokenizer(folder / "tokenizer", [*captions, *instructions, *mix])
+    mix += _hard_items(asked, names)
+    for name, items in (("instructions.json", instructions), ("mix.json", mix)):
         generator.shuffle(items)
         _write_items(folder / name, items)
-
-    _write_tokenizer(folder / "tokenizer", [*captions, *stages[0], *stages[1]])
     write_atomically(done, json.dumps(facts) + "\n")
 
 
-def _questions(scenes: int) -> dict[Scene | None, list[tuple[str, str]]]:
-    """(prompt, ideal answer) of all tasks by scene; None: without a picture."""
-    asked: dict[Scene | None, dict[tuple[str, str], None]] = {}
+def _hard_items(asked: Mapping[Scene | None, Mapping[tuple[str, str], str]], names: Mapping[Scene, str]) -> list[Item]:
+    """Once more for stage 3: what is learned last, of each scene at most one item of each kind (`HARD`)."""
+    items = []
+    for scene, task_of in asked.items():
+        for kind, tasks in HARD.items():
+            rounds = [pair for pair, task in task_of.items() if task in tasks][:ROUNDS]
+            if scene and rounds:
+                items.append(_item(f"{names[scene]}_{kind}", names[scene], rounds))
+    return items
+
+
+def _questions(scenes: int) -> dict[Scene | None, dict[tuple[str, str], str]]:
+    """By scene (None: without a picture), the task of every (prompt, ideal answer)."""
+    asked: dict[Scene | None, dict[tuple[str, str], str]] = {}
     for name in own_tasks():
         task = find_task(name)
         prompt = task.protocol("llava").prompt
         for sample in task.sources["mini"](f"train:{scenes}").samples:
-            asked.setdefault(_scene(sample), {})[prompt(sample), sample.meta["response"]] = None
-    return {scene: list(pairs) for scene, pairs in asked.items()}
+            asked.setdefault(_scene(sample), {}).setdefault((prompt(sample), sample.meta["response"]), name)
+    return asked
 
 
 def _scene(sample: Sample) -> Scene | None:
