@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import nn
@@ -89,8 +89,7 @@ class MoELlavaModel(MoELlavaPreTrainedModel, LlavaModel):
             raise ValueError("pictures need input_ids: the image token tells where they go")
         if _is_block_mask(attention_mask) and self.language_model.config._attn_implementation == "eager":
             # transformers adds a 4-D mask to the scores as it is
-            closed = torch.finfo(inputs_embeds.dtype).min
-            attention_mask = torch.where(attention_mask, 0.0, closed).to(inputs_embeds.dtype)
+            attention_mask = torch.where(attention_mask, 0.0, torch.finfo(self.dtype).min).to(self.dtype)
         outputs = super().forward(
             input_ids=input_ids, attention_mask=attention_mask, inputs_embeds=inputs_embeds, **kwargs
         )
@@ -190,7 +189,7 @@ class MoELlavaForConditionalGeneration(MoELlavaPreTrainedModel, LlavaForConditio
                 handle.remove()
 
 
-def _is_block_mask(attention_mask: Any) -> bool:
+def _is_block_mask(attention_mask: Any) -> TypeGuard[torch.Tensor]:
     return isinstance(attention_mask, torch.Tensor) and attention_mask.ndim == 4 and attention_mask.dtype == torch.bool
 
 

@@ -51,7 +51,9 @@ class Collator:
         else:
             batch["attention_mask"] = torch.from_numpy(block_mask(rows, input_ids.shape[1]))[:, None]
             batch["position_ids"] = torch.from_numpy(self._pad([row.position_ids for row in rows], 0))
-        pictures = [examples[example].pixel_values[picture] for row in rows for example, picture in row.pictures]
+        pixels = [example.pixel_values for example in examples]
+        places = [place for row in rows for place in row.pictures]
+        pictures = [of[picture] for number, picture in places if (of := pixels[number]) is not None]
         if pictures:
             batch["pixel_values"] = torch.stack(pictures)
         return batch | {"ids": ids}

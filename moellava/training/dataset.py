@@ -149,7 +149,7 @@ class ConversationDataset(Dataset):
             try:
                 with Image.open(path) as picture:
                     pictures.append(picture.convert("RGB"))
-            except OSError as error:
+            except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all three
                 raise TrainingError(f"{item.id}: {path} cannot be read: {error}") from error
         options = {"do_pad": self.pad_images, "return_tensors": "pt"}
         return self.encoder.processor.image_processor(pictures, **options)["pixel_values"]

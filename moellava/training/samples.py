@@ -7,6 +7,7 @@ Source: MoE-LLaVA `train.py` `LazySupervisedDataset`; spec/training.md section 3
 import os
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
@@ -74,6 +75,7 @@ class Report:
     examples: dict[Problem, list[str]] = field(default_factory=dict)
 
     def add(self, problem: Problem, item_id: str, detail: str = "") -> None:
+        """Count an item's problem."""
         self.counts[problem] += 1
         shown = self.examples.setdefault(problem, [])
         if len(shown) < self.SHOWN:
@@ -103,46 +105,77 @@ def parse_item(raw: object, file: DataFile, number: int, plain: bool, report: Re
         plain: whether it is for the `plain` template, which puts the pictures before the answer by itself.
     """
     report.items += 1
-    name = f"{file.path.name}: #{number}"
+    name = f"{file.path.name}: {raw.get('id', f'#{number}') if isinstance(raw, dict) else f'#{number}'}"
+    try:
+        turns, images = _turns(raw), _image_names(raw)
+        if turns and turns[0].role == "gpt":
+            turns = turns[1:]
+            report.add(Problem.LEADING_ANSWER, name)
+        _check_turns(turns, plain)
+        if len(turns) % 2:
+            turns = turns[:-1]
+            report.add(Problem.OPEN_QUESTION, name)
+        _check_images(turns, images, file, plain)
+    except _UnusableError as error:
+        report.add(error.problem, name, error.detail)
+        return None
+    return Item(name, tuple(turns), tuple(Path(file.images or ".", image) for image in images))
+
+
+class _UnusableError(Exception):
+    def __init__(self, problem: Problem, detail: str = ""):
+        self.problem, self.detail = problem, detail
+
+
+def _turns(raw: object) -> list[Turn]:
     if not isinstance(raw, dict) or not isinstance(raw.get("conversations"), list):
-        return report.add(Problem.MALFORMED, name, "no list `conversations`")
-    name = f"{file.path.name}: {raw.get('id', f'#{number}')}"
-    images = raw.get("image") or []
-    images = [images] if isinstance(images, str) else images
-    if not isinstance(images, list) or not all(isinstance(image, str) for image in images):
-        return report.add(Problem.MALFORMED, name, f"`image` is {images!r}, not a name or a list of names")
+        raise _UnusableError(Problem.MALFORMED, "no list `conversations`")
     turns = []
     for turn in raw["conversations"]:
         if not isinstance(turn, dict) or not isinstance(turn.get("value"), str):
-            return report.add(Problem.MALFORMED, name, "a turn without text `value`")
+            raise _UnusableError(Problem.MALFORMED, "a turn without text `value`")
         if turn.get("from") not in ("human", "gpt"):
-            return report.add(Problem.UNKNOWN_ROLE, name, f"{turn.get('from')!r} is neither human nor gpt")
+            raise _UnusableError(Problem.UNKNOWN_ROLE, f"{turn.get('from')!r} is neither human nor gpt")
         if SURROGATE.search(turn["value"]):
-            return report.add(Problem.MALFORMED, name, "half of a surrogate pair, which is no text")
+            raise _UnusableError(Problem.MALFORMED, "half of a surrogate pair, which is no text")
         turns.append(Turn(turn["from"], turn["value"]))
-    if turns and turns[0].role == "gpt":
-        turns = turns[1:]
-        report.add(Problem.LEADING_ANSWER, name)
-    for position, turn in enumerate(turns):
-        if turn.role != ("human", "gpt")[position % 2]:
-            return report.add(Problem.ROLES, name, f"turn {position + 1} is {turn.role}")
-    if len(turns) % 2 and len(turns) > 1:
-        turns = turns[:-1]
-        report.add(Problem.OPEN_QUESTION, name)
-    if len(turns) < 2 or not any(turn.value for turn in turns[1::2]):
-        return report.add(Problem.NO_ANSWER, name)
-    wanted = sum(turn.value.count(IMAGE_TOKEN) for turn in turns)
+    return turns
+
+
+def _image_names(raw: object) -> list[str]:
+    names = (raw.get("image") if isinstance(raw, dict) else None) or []
+    names = [names] if isinstance(names, str) else names
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise _UnusableError(Problem.MALFORMED, f"`image` is {names!r}, not a name or a list of names")
+    return names
+
+
+def _check_turns(turns: Sequence[Turn], plain: bool) -> None:
+    for number, turn in enumerate(turns):
+        if turn.role != ("human", "gpt")[number % 2]:
+            raise _UnusableError(Problem.ROLES, f"turn {number + 1} is {turn.role}")
+    if not any(turn.value for turn in turns[1::2]):
+        raise _UnusableError(Problem.NO_ANSWER)
+    if plain and len(turns) != 2:
+        raise _UnusableError(
+            Problem.MALFORMED, f"the plain template takes one question and one caption, not {len(turns)} turns"
+        )
+
+
+def _check_images(turns: Sequence[Turn], images: Sequence[str], file: DataFile, plain: bool) -> None:
     if plain and not images:
-        return report.add(Problem.IMAGE_COUNT, name, "the plain template needs a picture")
-    if wanted != len(images) and not plain:
-        return report.add(Problem.IMAGE_COUNT, name, f"{wanted} {IMAGE_TOKEN}, {len(images)} pictures")
+        raise _UnusableError(Problem.IMAGE_COUNT, "the plain template needs a picture")
+    wanted = sum(turn.value.count(IMAGE_TOKEN) for turn in turns)
+    if plain and IMAGE_TOKEN in turns[1].value:
+        raise _UnusableError(Problem.IMAGE_COUNT, f"{IMAGE_TOKEN} in a caption")
+    if not plain and wanted != len(images):
+        raise _UnusableError(Problem.IMAGE_COUNT, f"{wanted} {IMAGE_TOKEN}, {len(images)} pictures")
     if images and file.images is None:
-        return report.add(Problem.MISSING_IMAGE, name, "the file has pictures, but no folder of pictures was named")
-    paths = tuple(Path(file.images or ".", image) for image in images)
-    for path in paths:
+        raise _UnusableError(Problem.MISSING_IMAGE, "the file has pictures, but no folder of pictures was named")
+    for image in images:
+        path = Path(file.images or ".", image)
         if path.name not in _names(path.parent):
-            return report.add(Problem.MISSING_IMAGE, name, str(path))
-    return Item(name, tuple(turns), paths)
+            raise _UnusableError(Problem.MISSING_IMAGE, str(path))
 
 
 @lru_cache(maxsize=1024)

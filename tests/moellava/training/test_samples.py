@@ -58,6 +58,16 @@ def test_the_plain_template_needs_a_picture(tmp_path):
     assert report.counts == {Problem.IMAGE_COUNT: 1}
 
 
+def test_a_picture_in_a_caption_is_refused(tmp_path):
+    _, report = check(tmp_path, item("a", "<image>", "A <image>.", image="dog.png"), plain=True)
+    assert report.counts == {Problem.IMAGE_COUNT: 1}
+
+
+def test_the_plain_template_takes_one_caption(tmp_path):
+    _, report = check(tmp_path, item("a", *ASKED, "Big?", "Yes.", image="dog.png"), plain=True)
+    assert report.counts == {Problem.MALFORMED: 1}
+
+
 def test_a_leading_answer_and_an_open_question_are_dropped(tmp_path):
     raw = item("a", "Hello", "Hi", "And you?")
     raw["conversations"].insert(0, {"from": "gpt", "value": "Welcome."})
