@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 
 MODEL ?= moe-llava-nano llava-nano
 TASKS ?= all
-DATA ?= mini
+DATA ?=
 OUT ?= results/runs
 RECIPE ?= nano
 BASELINES ?= results/baselines
@@ -15,22 +15,25 @@ ARGS ?=
 EXTRAS ?=
 EXTRAS_READY := $(EXTRAS:%=$(READY)-%)
 
+RUN = $(BIN)/moe-eval run $(MODEL) --tasks $(TASKS) $(if $(DATA),--data $(DATA)) --out $(OUT) $(ARGS)
+comma := ,
+
 .PHONY: eval check train nano-moe nano-dense test lint table figures report bench setup clean
 
 eval: $(READY)
-	@$(BIN)/moe-eval run $(MODEL) --tasks $(TASKS) --data $(DATA) --out $(OUT) $(ARGS)
-	@$(BIN)/moe-eval table $(OUT)
+	@$(RUN)
+	@$(BIN)/moe-eval table $(if $(filter-out all,$(TASKS)),$(foreach task,$(subst $(comma), ,$(TASKS)),$(OUT)/*/$(task)),$(OUT))
 
 # The nano models' answers to mini against the committed ones: a regression gate over model, engine and scorers.
 check: $(READY)
-	@$(BIN)/moe-eval run $(MODEL) --tasks $(TASKS) --data $(DATA) --out $(OUT) $(ARGS)
+	@$(RUN)
 	@for model in $(MODEL); do \
 		$(BIN)/moe-eval check $(OUT)/$$model --against $(BASELINES)/$$model --tolerance $(TOLERANCE) \
 			--junit $(OUT)/$$model.xml --markdown $(OUT)/$$model.md || exit $$?; \
 	done
 
 # RECIPE=nano makes both nano models from nothing, one thread each; others are a stage each (recipes/$(RECIPE).yaml).
-train: $(READY) $(READY)-train $(if $(filter nano-easyvqa,$(RECIPE)),data/easyvqa)
+train: $(READY) $(READY)-train $(if $(filter nano-easyvqa,$(RECIPE)),data/easyvqa/data.json)
 ifeq ($(RECIPE),nano)
 	OMP_NUM_THREADS=1 $(BIN)/python -m moe_eval.mini.training data/nano
 	OMP_NUM_THREADS=1 $(BIN)/python -m moellava.train recipes/nano-tower.yaml
@@ -42,8 +45,8 @@ endif
 nano-moe nano-dense: $(READY)
 	@for stage in 1 2 3; do OMP_NUM_THREADS=1 $(BIN)/python -m moellava.train recipes/$@-stage$$stage.yaml || exit $$?; done
 
-data/easyvqa: $(READY)-easy-vqa
-	$(BIN)/python -m moe_eval.training_data easyvqa package:train $@
+data/easyvqa/data.json: $(READY)-easy-vqa
+	$(BIN)/python -m moe_eval.training_data easyvqa package:train $(@D)
 
 test: $(READY) $(EXTRAS_READY)
 	$(BIN)/pytest $(ARGS)
