@@ -1,8 +1,8 @@
 """The plain backend: batches of prompts through `model.generate`, for any image-text-to-text model of transformers."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from moe_eval.engine.backend import Answer, ModelInfo, Request, Response, Routing, TokenPath, Unanswered
@@ -64,11 +64,16 @@ class GenerateBackend:
         with self._recorder as recorder:
             recorder.clear()
             responses = _answer(*self.loaded, batch)
-        tokenizer = self.loaded[1].tokenizer
         return [
-            replace(response, routing=_routing(recorder, sequence, tokenizer))
+            replace(response, routing=_routing(recorder, sequence, self._token_text))
             for response, sequence in zip(responses, recorder.sequences, strict=True)
         ]
+
+    @cached_property
+    def _token_text(self) -> Callable[[int], str]:
+        """A token's text by its id; the tokens of one question are mostly those of the one before."""
+        tokenizer = self.loaded[1].tokenizer
+        return cache(lambda token: tokenizer.decode([token]))
 
     @cached_property
     def _recorder(self) -> Any:
@@ -170,7 +175,7 @@ def _response(request_id: str, ids: list[int], stops: set[int], tokenizer: Any) 
     )
 
 
-def _routing(recorder: Any, sequence: Any, tokenizer: Any) -> Routing:
+def _routing(recorder: Any, sequence: Any, token_text: Callable[[int], str]) -> Routing:
     """A `moellava.routing.SequenceRouting` in plain values."""
     from moellava.routing import MODALITIES
 
@@ -186,8 +191,7 @@ def _routing(recorder: Any, sequence: Any, tokenizer: Any) -> Routing:
         dropped=plain(sequence.dropped) if recorder.drops else None,
         prompt_tokens=sequence.prompt_tokens,
         paths=tuple(
-            TokenPath(path.modality, path.position, tokenizer.decode([path.token]), path.experts)
-            for path in sequence.paths
+            TokenPath(path.modality, path.position, token_text(path.token), path.experts) for path in sequence.paths
         ),
     )
 

@@ -59,7 +59,7 @@ def draw(rows: Sequence[YesRow]) -> "Figure":
         axes.plot(ratios, places, marker, color=colour, markersize=3.2, label=category, clip_on=False)
     axes.set_yticks(range(len(models)), models)
     axes.set_ylim(len(models) - 0.5, -0.5)
-    axes.set_xlim(min(35.0, *(row.low or row.yes_ratio for row in rows)), None)
+    axes.set_xlim(min(35.0, *(row.yes_ratio if row.low is None else row.low for row in rows)), None)
     axes.set_xlabel("yes answers (%)")
     axes.grid()
     axes.tick_params(axis="y", length=0)
