@@ -235,6 +235,7 @@ def main() -> None:
         record = {
             "command": "python -m bench.train" + " --true-size" * options.true_size,
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else threads,
+            "clock": "process CPU seconds" if device.type == "cpu" else "wall seconds",
             "machine": platform.machine(),
             "torch": torch.__version__,
             "transformers": transformers.__version__,
