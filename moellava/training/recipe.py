@@ -146,8 +146,9 @@ class Recipe(_Section):
         start_from: folder of the finished previous stage, or of the model to fine-tune. With a `backbone` only its
             projector is taken.
         trains: what is trained.
-        codebase: how pictures are prepared at evaluation: "moe-llava" (the default of a new model) shows ScienceQA's and
-            MM-Vet's unpadded, as its authors do, "llava" pads everywhere.
+        codebase: whose habits the model follows: "moe-llava" (the default of a new model) leaves `<image>` where it stands
+            in training text and shows ScienceQA's and MM-Vet's pictures unpadded at evaluation, as its authors do;
+            "llava" moves it to the front, and pads everywhere.
         save_dtype: of the finished weights; "auto" is the precision of training.
         template: conversation format of the training text: "plain" (stage 1), one of `stages.TEMPLATES`, or null for
             the chat template that `start_from` was saved with.

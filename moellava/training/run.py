@@ -74,6 +74,7 @@ def load_dataset(recipe: Recipe, plan: Plan) -> ConversationDataset:
         recipe.max_length,
         split_rounds=recipe.split_rounds,
         pad_images=recipe.pad_images,
+        images_first=plan.config.codebase == "llava",
     )
     if _rank() == 0:
         print(dataset.report)
@@ -94,7 +95,7 @@ def make_trainer(recipe: Recipe, plan: Plan, model, dataset: ConversationDataset
     )
     callbacks = [ConsoleReport(recipe.output.name), JsonLog(recipe.output)]
     board = tensorboard_callback(recipe.output) if train.tensorboard else None
-    packing = recipe.packing and Packing(recipe.packing.max_length, recipe.packing.share_prefix)
+    packing = Packing(recipe.packing.max_length, recipe.packing.share_prefix) if recipe.packing else None
     trainer = StageTrainer(
         recipe,
         sampler,
