@@ -1,6 +1,7 @@
 """Low-rank adapters (PEFT) for stages 2 and 3: what a stage would train in full is adapted instead."""
 
 import warnings
+from typing import Any
 
 import torch
 from torch import nn
@@ -56,4 +57,5 @@ def add_adapters(model: MoELlavaForConditionalGeneration, recipe: Recipe) -> nn.
 
 def merged(model: nn.Module) -> nn.Module:
     """The plain model with the adapters added to its weights."""
-    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+    merge: Any = getattr(model, "merge_and_unload", None)
+    return merge() if merge else model

@@ -41,18 +41,18 @@ class MuonAdamW(torch.optim.AdamW):
             if group["muon"]:
                 for parameter in group["params"]:
                     if parameter.grad is not None:
-                        self._muon_update(parameter, group)
+                        self._muon_update(parameter, parameter.grad, group)
         return loss
 
-    def _muon_update(self, parameter: nn.Parameter, group: dict) -> None:
+    def _muon_update(self, parameter: nn.Parameter, gradient: torch.Tensor, group: dict) -> None:
         state = self.state[parameter]
         if not state:
             state["step"] = torch.tensor(0.0)  # AdamW looks for it when a state is loaded
-            state["momentum_buffer"] = torch.zeros_like(parameter.grad)
+            state["momentum_buffer"] = torch.zeros_like(gradient)
         state["step"] += 1
         momentum, buffer = group["momentum"], state["momentum_buffer"]
-        buffer.lerp_(parameter.grad, 1 - momentum)
-        update = parameter.grad.lerp(buffer, momentum)  # Nesterov
+        buffer.lerp_(gradient, 1 - momentum)
+        update = gradient.lerp(buffer, momentum)  # Nesterov
         rows, columns = parameter.shape[-2:]
         rows //= group["stacked"]
         matrices = orthogonalized(update.reshape(-1, rows, columns))

@@ -244,7 +244,7 @@ class _Loader(yaml.SafeLoader):
     """YAML 1.1 as people write it: 1e-5 is a number, too."""
 
 
-_Loader.add_implicit_resolver(  # type: ignore[no-untyped-call]
+_Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
 )
 
@@ -284,7 +284,9 @@ def _set(tree: Any, keys: list[str], value: Any, override: str) -> None:
     *parents, last = keys
     for key in parents:
         if isinstance(tree, dict):
-            tree = tree.setdefault(key, {}) if tree.get(key) is not None else tree.__setitem__(key, {}) or tree[key]
+            if tree.get(key) is None:
+                tree[key] = {}
+            tree = tree[key]
         elif isinstance(tree, list) and key.isdigit() and int(key) < len(tree):
             tree = tree[int(key)]
         else:

@@ -335,7 +335,8 @@ def _load(model_class: Any, folder: Path, dtype: torch.dtype) -> Any:
 
 def _assemble(recipe: Recipe, plan: Plan, dtype: torch.dtype) -> MoELlavaForConditionalGeneration:
     if plan.backbone is None:
-        model = MoELlavaForConditionalGeneration(plan.config).to(dtype)
+        model = MoELlavaForConditionalGeneration(plan.config)
+        nn.Module.to(model, dtype)
     else:
         with torch.device("meta"), no_init_weights():
             model = MoELlavaForConditionalGeneration(plan.config)
@@ -371,7 +372,7 @@ def _load_tower(plan: Plan, dtype: torch.dtype) -> nn.Module:
 
 def _load_projector(projector: nn.Module, folder: Path) -> None:
     prefix = "model.multi_modal_projector."
-    state = {}
+    state: dict[str, torch.Tensor] = {}
     for path in weight_files(folder):
         with safe_open(str(path), framework="pt") as file:
             state |= {

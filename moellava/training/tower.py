@@ -10,6 +10,7 @@ B batch, P patches, C classes of a kind.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,8 @@ class PatchClassifier(nn.Module):
         logits = {kind: head(features) for kind, head in self.heads.items()}
         if labels is None:
             return PatchOutput(logits=logits)
-        return PatchOutput(loss=sum(self._loss(logits[kind], labels[kind]) for kind in logits), logits=logits)
+        loss = reduce(torch.add, (self._loss(logits[kind], labels[kind]) for kind in logits))
+        return PatchOutput(loss=loss, logits=logits)
 
     def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         weight = logits.new_ones(logits.shape[-1])

@@ -96,15 +96,16 @@ class SafeTrainer(Trainer):
                 "lora: adapters are small enough for DDP (torchrun); with FSDP or DeepSpeed train in full"
             )
         if self.is_fsdp_enabled:  # accelerate stops at layer classes that the model could have but has not
-            present = {type(module).__name__ for module in self.model.modules()}
-            self.model._no_split_modules = sorted(present & set(self.model._no_split_modules))
+            whole: Any = self.model
+            present = {type(module).__name__ for module in whole.modules()}
+            whole._no_split_modules = sorted(present & set(whole._no_split_modules))
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler:
         return self.sampler
 
-    def _run_epoch(self, model, epoch, **kwargs):
+    def _run_epoch(self, model, epoch, *args, **kwargs):
         self.sampler.set_epoch(epoch)  # accelerate does not reach a sampler below a resumed, sharded loader
-        return super()._run_epoch(model=model, epoch=epoch, **kwargs)
+        return super()._run_epoch(model, epoch, *args, **kwargs)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         self._last_ids = inputs.pop("ids", ())
@@ -121,7 +122,7 @@ class SafeTrainer(Trainer):
 
     def _stop_at(self, what: str, value: float) -> None:
         """Save which items a NaN or infinity came from, and end the run before it spoils the weights."""
-        path = Path(self.args.output_dir) / BAD_BATCH
+        path = self.recipe.output / BAD_BATCH
         facts = {
             "step": self.state.global_step + 1,
             what: str(value),
@@ -134,7 +135,7 @@ class SafeTrainer(Trainer):
             "The last checkpoint is good: look at the items, lower train.learning_rate, or set train.max_grad_norm=1"
         )
 
-    def floating_point_ops(self, inputs) -> float:
+    def floating_point_ops(self, inputs) -> int:
         return 0  # our own count is in the log
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -145,7 +146,9 @@ class SafeTrainer(Trainer):
         if self.optimizer is None and self.recipe.train.optimizer == "muon":
             if self.is_fsdp_enabled or self.is_deepspeed_enabled:
                 raise TrainingError("train.optimizer: muon works on whole matrices; with FSDP or DeepSpeed use adamw")
-            train, named = self.recipe.train, (model or self.model).named_parameters()
+            train, whole = self.recipe.train, model or self.model
+            assert whole is not None
+            named = whole.named_parameters()
             groups = muon_groups(named, train.muon_learning_rate, train.learning_rate, train.weight_decay)
             self.optimizer = MuonAdamW(groups, lr=train.learning_rate, betas=train.adam_betas)
         return super().create_optimizer(model)
@@ -157,7 +160,7 @@ class SafeTrainer(Trainer):
 
     def _save_checkpoint(self, model, trial) -> None:
         """As the Trainer's, but into a temporary folder that is renamed when all ranks have written their part."""
-        output = Path(self.args.output_dir)
+        output = self.recipe.output
         name = f"checkpoint-{self.state.global_step}"
         with disk_errors(output, output / name):
             if self.is_world_process_zero():
