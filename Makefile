@@ -27,10 +27,10 @@ eval: $(READY)
 # The nano models' answers to mini against the committed ones: a regression gate over model, engine and scorers.
 check: $(READY)
 	@$(RUN)
-	@for model in $(MODEL); do \
+	@code=0; for model in $(MODEL); do \
 		$(BIN)/moe-eval check $(OUT)/$$model --against $(BASELINES)/$$model --tolerance $(TOLERANCE) \
-			--junit $(OUT)/$$model.xml --markdown $(OUT)/$$model.md || exit $$?; \
-	done
+			--junit $(OUT)/$$model.xml --markdown $(OUT)/$$model.md || code=$$?; \
+	done; exit $$code
 
 # RECIPE=nano makes both nano models from nothing, one thread each; others are a stage each (recipes/$(RECIPE).yaml).
 train: $(READY) $(READY)-train $(if $(filter nano-easyvqa,$(RECIPE)),data/easyvqa/data.json)
