@@ -6,6 +6,7 @@ import torch
 
 from moellava.accounting import Shapes
 from moellava.configuration import MoELlavaConfig
+from moellava.modeling import token_mask
 from moellava.training.stages import is_trained
 
 __all__ = ["FlopRate", "training_flops"]
@@ -21,13 +22,12 @@ class FlopRate:
 
     def of(self, attention_mask: torch.Tensor, pictures: int) -> float:
         """Of one forward and backward pass; the mask as in a batch, padding not counted."""
-        if attention_mask.dim() == 4:
-            tokens = float(attention_mask[:, 0].diagonal(dim1=-2, dim2=-1).sum())
-            pairs = 2 * float(attention_mask.sum())  # the mask is causal, the count is of the whole square
-        else:
-            lengths = attention_mask.sum(dim=-1).double()
-            tokens, pairs = float(lengths.sum()), float((lengths**2).sum())
-        return self.per_token * tokens + self.per_picture * pictures + self.per_pair * pairs
+        is_token = token_mask(attention_mask)
+        assert is_token is not None, "the collator's masks tell"
+        lengths = is_token.sum(dim=-1).double()
+        # A 4-D mask is causal, the count is of the whole square.
+        pairs = 2 * float(attention_mask.sum()) if attention_mask.dim() == 4 else float((lengths**2).sum())
+        return self.per_token * float(lengths.sum()) + self.per_picture * pictures + self.per_pair * pairs
 
 
 def training_flops(config: MoELlavaConfig, shapes: Shapes, trains: str) -> FlopRate:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-__all__ = ["PEAK_TFLOPS", "StepMeter", "peak_flops", "valid_tokens"]
+__all__ = ["PEAK_TFLOPS", "StepMeter", "load_metrics", "peak_flops"]
 
 PEAK_TFLOPS = {
     "B200": 2250,
@@ -34,20 +34,9 @@ def peak_flops(device: torch.device, configured_tflops: float | None, precision:
     return next((tflops * 1e12 for part, tflops in PEAK_TFLOPS.items() if part in name), None)
 
 
-def valid_tokens(attention_mask: torch.Tensor) -> torch.Tensor:
-    """[rows * sequence] bool: the tokens that are no padding.
-
-    Args:
-        attention_mask: [rows, sequence], or [rows, 1, sequence, sequence] where a padding token does not see itself.
-    """
-    if attention_mask.dim() == 4:
-        attention_mask = attention_mask[:, 0].diagonal(dim1=-2, dim2=-1)
-    return attention_mask.reshape(-1).bool()
-
-
 @dataclass
 class StepMeter:
-    """Sums over the micro-batches since the last log line, on the device, so that nothing waits for them.
+    """Sums over the micro-batches since the last log line.
 
     Args:
         layers: the sparse layers.
@@ -66,7 +55,7 @@ class StepMeter:
     started: float = field(default_factory=time.perf_counter)
 
     def add(self, outputs, valid: torch.Tensor, flops: float) -> None:
-        """Take note of one forward pass; `valid` as from `valid_tokens`."""
+        """Take note of one forward pass; `valid` [rows * sequence] bool tells tokens from padding."""
         self.micro_batches += 1
         self.tokens += float(valid.sum())
         self.flops += flops

@@ -13,11 +13,12 @@ from torch.utils.data import Dataset, Sampler
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import rotate_checkpoints
 
+from moellava.modeling import token_mask
 from moellava.training.checkpoints import disk_errors, publish, staging
 from moellava.training.errors import TrainingError
 from moellava.training.flops import FlopRate
 from moellava.training.grouping import ModalityLengthSampler
-from moellava.training.metrics import StepMeter, load_metrics, peak_flops, valid_tokens
+from moellava.training.metrics import StepMeter, load_metrics, peak_flops
 from moellava.training.optimizer import MuonAdamW, muon_groups
 from moellava.training.recipe import Recipe
 
@@ -204,7 +205,9 @@ class StageTrainer(SafeTrainer):
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
         pictures = len(inputs["pixel_values"]) if "pixel_values" in inputs else 0
         mask = inputs["attention_mask"]
-        self.meter.add(outputs, valid_tokens(mask), self.flops.of(mask, pictures))
+        is_token = token_mask(mask)
+        assert is_token is not None, "the collator's masks tell"
+        self.meter.add(outputs, is_token.reshape(-1), self.flops.of(mask, pictures))
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
