@@ -510,6 +510,22 @@ def list_(
     print(listing(what, long))
 
 
+@app.command()
+def doctor(
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the hub.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what there is on this machine, what is missing, and what to do about it.
+
+    Exit code 1 if something is missing that `make eval` needs; nothing else of the list has to be there.
+
+    Example: moe-eval doctor --offline
+    """
+    from moe_eval.commands.doctor import show_findings
+
+    raise typer.Exit(show_findings(offline, as_json))
+
+
 def _load_task_file(path: Path | None) -> str | None:
     """Name of the task that the file defines, which is found by that name from now on."""
     from moe_eval.registry import load_task_file
