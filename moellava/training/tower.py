@@ -8,6 +8,7 @@ B batch, P patches, C classes of a kind.
 """
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -164,13 +165,15 @@ def train_tower(recipe: Recipe, fresh: bool = False) -> Path:
     )
     trainer.remove_callback(transformers.PrinterCallback)
     checkpoint = newest_checkpoint(recipe.output)
+    started = time.time()
     result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
     def save(folder: Path) -> None:
         model.tower.save_pretrained(folder)
         image_processor.save_pretrained(folder)
 
-    finish_run(recipe, save, {"steps": result.global_step, "mean_loss": result.training_loss})
+    facts = {"steps": result.global_step, "seconds": round(time.time() - started, 1), "mean_loss": result.training_loss}
+    finish_run(recipe, save, facts)
     return recipe.output
 
 
