@@ -48,7 +48,7 @@ def test_every_entry_is_complete(name):
     assert entry.name == name
     assert entry.llm
     assert entry.folder or (entry.language_model and entry.tower)
-    assert entry.random_weights == (entry.folder is not None)
+    assert entry.random_weights == name.endswith("-tiny")
     assert entry.revision is None or len(entry.revision) == 40
 
 
