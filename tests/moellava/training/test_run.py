@@ -187,15 +187,26 @@ def test_mfu_is_logged_where_the_peak_is_known(tmp_path):
     assert line["tokens_per_second"] > 0
 
 
+INTERRUPTED = {
+    "muon": {"train": {"optimizer": "muon"}},
+    "lora": {"lora": {"rank": 4, "alpha": 8}},
+    "second epoch": {"train": {"max_steps": None, "epochs": 2, "per_device_batch_size": 8}},  # three steps each
+    "shuffled": {"train": {"group_by_modality_length": False}},
+    "workers": {"train": {"workers": 2}},
+}
+
+
 @pytest.mark.slow
-def test_muon_s_state_is_saved_and_loaded(tmp_path, monkeypatch):
-    path = tiny_recipe(tmp_path, train={"optimizer": "muon"})
+@pytest.mark.parametrize("keys", INTERRUPTED.values(), ids=INTERRUPTED)
+def test_an_interrupted_run_goes_on_as_if_it_had_not_been(tmp_path, monkeypatch, keys):
+    path = tiny_recipe(tmp_path, **keys)
     whole = train(path, f"output={tmp_path / 'whole'}")
     with monkeypatch.context() as patch:
         spoil(patch, at_step=5)
         with pytest.raises(TrainingError):
             train(path)
     resumed = train(path)
+    assert log_of(resumed) == log_of(whole)
     assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
