@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from moe_eval.errors import UserError
+from moe_eval.facts import read_facts
 from moe_eval.records import RunRecord
 
 __all__ = ["EFFECTS_FILE", "Condition", "KnownEffect", "read_effects"]
@@ -70,10 +70,4 @@ def read_effects(path: Path = EFFECTS_FILE) -> list[KnownEffect]:
     Raises:
         UserError: when the file is missing or an entry lacks a field.
     """
-    try:
-        return TypeAdapter(list[KnownEffect]).validate_json(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}; it is part of the repository") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    return read_facts(KnownEffect, path)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from moe_eval.errors import UserError
+from moe_eval.facts import read_facts
 from moe_eval.table.rows import OFFICIAL, Column, Layout, Row
 
 __all__ = ["PUBLISHED_FILE", "PublishedNumber", "contradictions", "number_text", "published_rows", "read_published"]
@@ -57,13 +57,7 @@ def read_published(path: Path = PUBLISHED_FILE) -> list[PublishedNumber]:
     Raises:
         UserError: when the file is missing or an entry lacks a field.
     """
-    try:
-        return TypeAdapter(list[PublishedNumber]).validate_json(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}; it is part of the repository") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    return read_facts(PublishedNumber, path)
 
 
 def published_rows(numbers: Sequence[PublishedNumber], layout: Layout) -> list[Row]:
