@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -31,6 +32,7 @@ __all__ = [
     "RunRecord",
     "ScoresRecord",
     "SessionRecord",
+    "prompt_fingerprint",
     "read_record",
     "write_record",
     "write_schemas",
@@ -74,11 +76,21 @@ class DataRecord(Record):
         )
 
 
+def prompt_fingerprint(prompts: Iterable[str]) -> str:
+    """SHA-256 over prompts in the order of the data; half a surrogate pair, which a broken question may hold, counts."""
+    digest = hashlib.sha256("\0".join(prompts).encode("utf-8", "surrogatepass")).hexdigest()
+    return f"sha256:{digest}"
+
+
 class PromptRecord(Record):
     """The user turns, without image line and chat template."""
 
     fingerprint: str = Field(description="SHA-256 over all prompts in the order of the data")
     example: str
+
+    @classmethod
+    def of(cls, prompts: Sequence[str]) -> "PromptRecord":
+        return cls(fingerprint=prompt_fingerprint(prompts), example=prompts[0])
 
 
 class GenerationRecord(Record):

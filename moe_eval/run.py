@@ -4,7 +4,6 @@ A run may be killed at any moment. Its settings are written before the first que
 append-only journal, results replace their file in one step; a restart asks only what the journal lacks.
 """
 
-import hashlib
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -116,13 +115,12 @@ def check_askable(task: Task, dataset: Dataset) -> None:
 def _describe(task: Task, protocol_name: str, dataset: Dataset, model: ModelInfo, ablation: str | None) -> RunRecord:
     protocol = task.protocol(protocol_name)
     prompts = [protocol.prompt(sample) for sample in dataset.samples]
-    digest = hashlib.sha256("\0".join(prompts).encode("utf-8", "surrogatepass")).hexdigest()
     return RunRecord(
         task=task.name,
         protocol=protocol_name,
         model=model,
         data=DataRecord.of(dataset),
-        prompt=PromptRecord(fingerprint=f"sha256:{digest}", example=prompts[0]),
+        prompt=PromptRecord.of(prompts),
         generation=GenerationRecord(
             max_new_tokens=protocol.max_new_tokens or task.max_new_tokens,
             pad_images=model.family not in task.unpadded_families,

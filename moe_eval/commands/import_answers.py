@@ -13,7 +13,15 @@ from moe_eval.answers import AnswerFormat, StoredAnswer, answer_files, check_com
 from moe_eval.atomic import write_atomically
 from moe_eval.engine.backend import ModelInfo
 from moe_eval.errors import UserError
-from moe_eval.records import DataRecord, ImportedFile, OriginRecord, PromptRecord, RunRecord, write_record
+from moe_eval.records import (
+    DataRecord,
+    ImportedFile,
+    OriginRecord,
+    PromptRecord,
+    RunRecord,
+    prompt_fingerprint,
+    write_record,
+)
 from moe_eval.registry import find_task
 from moe_eval.run import RUN_FILES, run_folder
 from moe_eval.score import score_answers
@@ -136,8 +144,8 @@ def _prompts(dataset: Dataset, answers: Mapping[str, StoredAnswer]) -> PromptRec
     known = [prompt for prompt in prompts if prompt is not None]
     if len(known) < len(prompts):
         return None
-    digest = hashlib.sha256("\0".join(known).encode("utf-8", "surrogatepass")).hexdigest()
-    return PromptRecord(fingerprint=f"sha256:{digest}", example=known[0].encode("utf-8", "backslashreplace").decode())
+    example = known[0].encode("utf-8", "backslashreplace").decode()
+    return PromptRecord(fingerprint=prompt_fingerprint(known), example=example)
 
 
 def _describe(name: str, llm: str | None) -> ModelInfo:

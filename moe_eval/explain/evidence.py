@@ -1,6 +1,5 @@
 """All that a run folder says, and what can be computed from it: what the causes are judged by."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from moe_eval.errors import UserError
 from moe_eval.explain.effects import KnownEffect
 from moe_eval.jsonl import read_jsonl
 from moe_eval.recorded import RecordedNumber, read_recorded
-from moe_eval.records import RunRecord, ScoresRecord, read_record
+from moe_eval.records import RunRecord, ScoresRecord, prompt_fingerprint, read_record
 from moe_eval.registry import find_task
 from moe_eval.reproduction import Claim, Verdict, claims_about, judge_claim
 from moe_eval.rescore import Rescored, rescore
@@ -112,13 +111,9 @@ def _asked_as(run: RunRecord, task: Task, rescored: Rescored) -> tuple[str, ...]
             continue
         # LLaVA's ScienceQA script stores the line of the picture with the prompt
         pictured = ["<image>\n" * bool(sample.images) + prompt for sample, prompt in zip(samples, prompts, strict=True)]
-        if run.prompt.fingerprint in (_digest(prompts), _digest(pictured)):
+        if run.prompt.fingerprint in (prompt_fingerprint(prompts), prompt_fingerprint(pictured)):
             found.append(name)
     return tuple(found)
-
-
-def _digest(prompts: Sequence[str]) -> str:
-    return f"sha256:{hashlib.sha256(chr(0).join(prompts).encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def _cut(folder: Path) -> int | None:

@@ -1,13 +1,12 @@
 """What a run was asked, loaded once more, and its answers under the other protocols; both may be gone by now."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from moe_eval.errors import UserError
 from moe_eval.judge.record import read_judge, with_grades
-from moe_eval.records import RunRecord
+from moe_eval.records import RunRecord, prompt_fingerprint
 from moe_eval.registry import find_task
 from moe_eval.task import Dataset, Sample, Task, TaskProtocol, worth
 
@@ -18,7 +17,6 @@ __all__ = [
     "asked_as_recorded",
     "find_data",
     "load_data",
-    "prompts_fingerprint",
     "rescore",
 ]
 
@@ -84,14 +82,8 @@ def asked_as_recorded(run: RunRecord, task: Task, dataset: Dataset) -> bool:
     """Whether the prompts that the protocol makes today are those of the run."""
     if run.prompt is None or run.protocol not in task.protocols:
         return False
-    return run.prompt.fingerprint == prompts_fingerprint(task, run.protocol, dataset)
-
-
-def prompts_fingerprint(task: Task, protocol: str, dataset: Dataset) -> str:
-    """As in `PromptRecord`."""
-    prompts = map(task.protocols[protocol].prompt, dataset.samples)
-    digest = hashlib.sha256("\0".join(prompts).encode("utf-8", "surrogatepass")).hexdigest()
-    return f"sha256:{digest}"
+    prompts = map(task.protocols[run.protocol].prompt, dataset.samples)
+    return run.prompt.fingerprint == prompt_fingerprint(prompts)
 
 
 def rescore(
