@@ -21,11 +21,13 @@ from pathlib import Path
 import numpy as np
 import torch
 import transformers
+from accelerate.utils import send_to_device
 from transformers import CLIPVisionConfig, PhiConfig
 
 from bench import einsum_dispatch
 from moellava import MoEConfig, MoELlavaConfig, MoELlavaForConditionalGeneration, zoo
 from moellava.accounting import parameter_shapes
+from moellava.training.block_attention import use_block_attention
 from moellava.training.collate import Collator
 from moellava.training.dataset import Example
 from moellava.training.flops import training_flops
@@ -114,13 +116,17 @@ class Trainee:
         self.optimizer = torch.optim.AdamW(trained, lr=1e-6, fused=True)
 
     def seconds(self, batches: Sequence[dict], experts: str | None = None) -> float:
-        """Of training steps on these batches."""
+        """Of training steps on these batches, which are all packed or all padded."""
         if experts is not None:
             self.config._experts_implementation_internal = experts
+        if "segments" in batches[0]:
+            use_block_attention(self.model)
+        else:
+            self.model.get_decoder().config._attn_implementation = "sdpa"
         clock = time.process_time if self.device == "cpu" else time.perf_counter
         start = clock()
         for batch in batches:
-            inputs = {key: value.to(self.device) for key, value in batch.items() if key != "ids"}
+            inputs = send_to_device({key: value for key, value in batch.items() if key != "ids"}, self.device)
             if "pixel_values" in inputs:
                 inputs["pixel_values"] = inputs["pixel_values"].to(self.dtype)
             self.model(**inputs).loss.backward()
@@ -183,7 +189,6 @@ def main() -> None:
     dense, depth = make(()), make(()).text_config.num_hidden_layers
     single = examples(dense, options.items, 1, seed=1)
     several = examples(dense, 2, options.rounds, seed=2)
-    longest = max(len(part) for item in single for part in item.conversations)
 
     def useful(items: Sequence[Example]) -> int:
         return sum(len(part) for item in items for part in item.conversations)
@@ -191,10 +196,10 @@ def main() -> None:
     def mfu(config: MoELlavaConfig, stage: int, items: Sequence[Example]) -> Callable[[float], dict]:
         rate = training_flops(config, parameter_shapes(config), STAGES[stage])
         alone = [Collator(0)([item]) for item in items]
-        flops = sum(rate.of(batch["attention_mask"], len(batch["pixel_values"])) for batch in alone)
+        flops = sum(rate.of(batch) for batch in alone)
         return lambda seconds: {"mfu": flops / seconds / peak} if peak else {}
 
-    size, packing, results = options.batch_size, Packing(2 * longest), {}
+    size, packing, results = options.batch_size, Packing(), {}
     stage2 = Trainee(dense, 2, options.device, dtype)
     rows = {
         "padded, in random order": batches(single, size, None, grouped=False),
@@ -206,11 +211,10 @@ def main() -> None:
         f"Stage 2, one conversation per picture, {options.items} of them in batches of {size}",
         runs, useful(single), options.repeat, mfu(dense, 2, single),
     )  # fmt: skip
-    shared = Packing(2 * longest, share_prefix=True)
     rows = {
         "padded": batches(several, 1, None, grouped=False),
         "packed": batches(several, 1, packing, grouped=False),
-        "packed, shared prefix": batches(several, 1, shared, grouped=False),
+        "packed, shared prefix": batches(several, 1, Packing(share_prefix=True), grouped=False),
     }
     runs = {name: (lambda made=made: stage2.seconds(made)) for name, made in rows.items()}
     results["rounds"] = compare(

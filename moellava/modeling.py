@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 from torch import nn
@@ -70,8 +70,6 @@ class MoELlavaModel(MoELlavaPreTrainedModel, LlavaModel):
 
         A text-only batch in training sends a blank picture through tower and projector and uses none of its rows, as
         upstream does: every rank of a distributed run computes with the same parameters, and all of them get gradients.
-        A 4-D bool mask [batch, 1, queries, keys] may be given, True where a token may look; a token that may not see
-        itself is padding.
         """
         options = {name: kwargs.pop(name, None) for name in ("vision_feature_layer", "vision_feature_select_strategy")}
         vision: Any = (mm_encoder_outputs or {}).get("image")
@@ -87,9 +85,6 @@ class MoELlavaModel(MoELlavaPreTrainedModel, LlavaModel):
             inputs_embeds, input_ids = self._embed(input_ids, image_features, attention_mask), None
         elif image_features is not None:
             raise ValueError("pictures need input_ids: the image token tells where they go")
-        if _is_block_mask(attention_mask) and self.language_model.config._attn_implementation == "eager":
-            # transformers adds a 4-D mask to the scores as it is
-            attention_mask = torch.where(attention_mask, 0.0, torch.finfo(self.dtype).min).to(self.dtype)
         outputs = super().forward(
             input_ids=input_ids, attention_mask=attention_mask, inputs_embeds=inputs_embeds, **kwargs
         )
@@ -189,16 +184,8 @@ class MoELlavaForConditionalGeneration(MoELlavaPreTrainedModel, LlavaForConditio
                 handle.remove()
 
 
-def _is_block_mask(attention_mask: Any) -> TypeGuard[torch.Tensor]:
-    return isinstance(attention_mask, torch.Tensor) and attention_mask.ndim == 4 and attention_mask.dtype == torch.bool
-
-
 def token_mask(attention_mask: Any) -> torch.Tensor | None:
-    """[batch, sequence] bool, False at padding, of a 2-D mask or of a 4-D bool mask (whose last columns are the
-    queries'): there a token that may not see itself is padding. None for any other mask, which does not tell."""
-    if _is_block_mask(attention_mask):
-        queries, keys = attention_mask.shape[-2:]
-        return attention_mask[:, 0].diagonal(keys - queries, dim1=-2, dim2=-1)
+    """[batch, sequence] bool, False at padding, of a 2-D mask. None for any other mask, which does not tell."""
     if isinstance(attention_mask, torch.Tensor) and attention_mask.ndim == 2:
         return attention_mask.bool()
     return None

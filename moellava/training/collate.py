@@ -6,23 +6,24 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from moellava.training.block_attention import attention_blocks
 from moellava.training.dataset import Example
 from moellava.training.errors import TrainingError
 from moellava.training.labels import IGNORED
-from moellava.training.packing import Packing, block_mask, pack, unpacked
+from moellava.training.packing import Packing, pack, unpacked
 
 __all__ = ["Collator"]
 
 
 @dataclass(frozen=True)
 class Collator:
-    """Batches of `ConversationDataset`'s examples; one row per conversation, or packed rows.
+    """Batches of `ConversationDataset`'s examples; one row per conversation, or all of them packed into one.
 
     Returns a dict of
         `input_ids`, `labels`: [rows, sequence] int64, padded on the right with `pad_token_id` and -100.
-        `attention_mask`: [rows, sequence] int64; packed: [rows, 1, sequence, sequence] bool, True = may look, and all
-            False for a padding token, which is how the model recognises one.
-        `position_ids`: packed only, [rows, sequence] int64, from 0 in every conversation.
+        `attention_mask`: [rows, sequence] int64; a packed row has no padding.
+        `position_ids`: packed only, [1, sequence] int64, from 0 in every conversation.
+        `segments`: packed only, for `block_attention`.
         `pixel_values`: [pictures, 3, height, width] float32, one per run of image tokens, in the order of the rows;
             absent when the batch has no picture (the model then keeps projector and tower in the graph by itself).
         `ids`: the items' files and ids.
@@ -37,20 +38,20 @@ class Collator:
     def __call__(self, examples: Sequence[Example]) -> dict:
         ids = [example.id for example in examples]
         conversations = [example.conversations for example in examples]
-        rows = unpacked(conversations) if self.packing is None else pack(conversations, self.packing)
+        rows = unpacked(conversations) if self.packing is None else [pack(conversations, self.packing)]
         input_ids = self._pad([row.input_ids for row in rows], self.pad_token_id)
         labels = self._pad([row.labels for row in rows], IGNORED)
         if (labels == IGNORED).all():
             raise TrainingError(
                 f"nothing to learn in a batch of {', '.join(ids)}: leave these items out, or raise max_length"
             )
-        batch: dict = {"input_ids": torch.from_numpy(input_ids), "labels": torch.from_numpy(labels)}
-        if self.packing is None:
-            lengths = np.array([[len(row)] for row in rows])
-            batch["attention_mask"] = torch.from_numpy((np.arange(input_ids.shape[1]) < lengths).astype(np.int64))
-        else:
-            batch["attention_mask"] = torch.from_numpy(block_mask(rows, input_ids.shape[1]))[:, None]
-            batch["position_ids"] = torch.from_numpy(self._pad([row.position_ids for row in rows], 0))
+        lengths = np.array([[len(row)] for row in rows])
+        is_token = (np.arange(input_ids.shape[1]) < lengths).astype(np.int64)
+        arrays = {"input_ids": input_ids, "labels": labels, "attention_mask": is_token}
+        batch: dict = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        if self.packing is not None:
+            batch["position_ids"] = torch.from_numpy(rows[0].position_ids)[None]
+            batch["segments"] = attention_blocks(rows[0].segments)
         pixels = [example.pixel_values for example in examples]
         places = [place for row in rows for place in row.pictures]
         pictures = [of[picture] for number, picture in places if (of := pixels[number]) is not None]

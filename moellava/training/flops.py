@@ -1,12 +1,11 @@
 """Floating-point operations of a training step: what the mathematics needs, not what recomputation adds (for MFU)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-
-import torch
+from typing import Any
 
 from moellava.accounting import Shapes
 from moellava.configuration import MoELlavaConfig
-from moellava.modeling import token_mask
 from moellava.training.stages import is_trained
 
 __all__ = ["FlopRate", "training_flops"]
@@ -20,13 +19,11 @@ class FlopRate:
     per_picture: float
     per_pair: float
 
-    def of(self, attention_mask: torch.Tensor, pictures: int) -> float:
-        """Of one forward and backward pass; the mask as in a batch, padding not counted."""
-        is_token = token_mask(attention_mask)
-        assert is_token is not None, "the collator's masks tell"
-        lengths = is_token.sum(dim=-1).double()
-        # A 4-D mask is causal, the count is of the whole square.
-        pairs = 2 * float(attention_mask.sum()) if attention_mask.dim() == 4 else float((lengths**2).sum())
+    def of(self, batch: Mapping[str, Any]) -> float:
+        """Of one forward and backward pass over a batch of `Collator`; padding is not counted."""
+        lengths = batch["attention_mask"].sum(dim=-1).double()
+        pairs = batch["segments"]["pairs"] if "segments" in batch else float((lengths**2).sum())
+        pictures = len(batch["pixel_values"]) if "pixel_values" in batch else 0
         return self.per_token * float(lengths.sum()) + self.per_picture * pictures + self.per_pair * pairs
 
 

@@ -1,4 +1,4 @@
-"""Several conversations in one row, with a mask that keeps them apart.
+"""All conversations of a batch in one row, without padding; attention keeps them apart (`block_attention`).
 
 A row is a sequence of segments. A token sees the earlier tokens of its own segment and, where conversations of one item
 share their beginning, that prefix, which is a segment before it. Positions count from the conversation's first token.
@@ -13,7 +13,7 @@ import numpy as np
 
 from moellava.training.labels import IGNORED, Conversation
 
-__all__ = ["Packing", "Row", "Segment", "block_mask", "pack", "shared_prefix", "unpacked"]
+__all__ = ["Packing", "Row", "Segment", "pack", "shared_prefix", "unpacked"]
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,10 @@ class Packing:
     """How conversations are packed.
 
     Args:
-        max_length: tokens per row. A conversation (or a group with a shared prefix) that is longer gets its own row.
         share_prefix: whether the conversations of one item that begin alike (system text and picture) hold their common
             beginning once. The cross-entropy stays the same; the balancing loss counts the shared tokens once.
     """
 
-    max_length: int
     share_prefix: bool = False
 
 
@@ -37,6 +35,13 @@ class Segment:
     start: int
     end: int
     prefix: tuple[int, int] | None = None
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+    @property
+    def prefix_length(self) -> int:
+        return self.prefix[1] - self.prefix[0] if self.prefix else 0
 
 
 @dataclass(frozen=True)
@@ -54,25 +59,15 @@ class Row:
         return len(self.input_ids)
 
 
-def pack(examples: Sequence[Sequence[Conversation]], packing: Packing) -> list[Row]:
-    """Rows that hold all conversations of all examples, first-fit decreasing."""
+def pack(examples: Sequence[Sequence[Conversation]], packing: Packing) -> Row:
+    """One row that holds all conversations of all examples, in order."""
     groups = []
     for number, conversations in enumerate(examples):
         if packing.share_prefix and len(conversations) > 1:
             groups.append(_branches(number, conversations, shared_prefix(conversations)))
         else:
             groups += [_branches(number, [conversation], 0) for conversation in conversations]
-    bins: list[list[Row]] = []
-    space: list[int] = []
-    for group in sorted(groups, key=len, reverse=True):
-        place = next((i for i, left in enumerate(space) if left >= len(group)), None)
-        if place is None:
-            place = len(bins)
-            bins.append([])
-            space.append(packing.max_length)
-        bins[place].append(group)
-        space[place] -= len(group)
-    return [_join(groups) for groups in bins]
+    return _join(groups)
 
 
 def unpacked(examples: Sequence[Sequence[Conversation]]) -> list[Row]:
@@ -96,22 +91,6 @@ def shared_prefix(conversations: Sequence[Conversation]) -> int:
 def _first_learned(conversation: Conversation) -> int:
     learned = conversation.labels != IGNORED
     return int(learned.argmax()) if learned.any() else len(learned)
-
-
-def block_mask(rows: Sequence[Row], length: int) -> np.ndarray:
-    """[rows, length, length] bool, True where the token of the second axis may look at that of the third.
-
-    Padding sees nothing, not even itself, and nothing sees it.
-    """
-    mask = np.zeros((len(rows), length, length), dtype=bool)
-    triangle = np.tri(length, dtype=bool)
-    for square, row in zip(mask, rows, strict=True):
-        for segment in row.segments:
-            own, size = slice(segment.start, segment.end), segment.end - segment.start
-            square[own, own] = triangle[:size, :size]
-            if segment.prefix is not None:
-                square[own, slice(*segment.prefix)] = True
-    return mask
 
 
 def _branches(number: int, conversations: Sequence[Conversation], shared: int) -> Row:
@@ -139,8 +118,6 @@ def _branches(number: int, conversations: Sequence[Conversation], shared: int) -
 
 def _join(rows: Sequence[Row]) -> Row:
     """Rows one behind the other."""
-    if len(rows) == 1:
-        return rows[0]
     segments, offset = [], 0
     for row in rows:
         segments += [_moved(segment, offset) for segment in row.segments]

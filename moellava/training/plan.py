@@ -50,7 +50,7 @@ def training_plan(recipe: Recipe, num_gpus: int = 8) -> str:
     rows = train.per_device_batch_size * train.gradient_accumulation_steps * num_gpus
     steps = train.max_steps or max(1, round(train.epochs * len(dataset) / rows))
     tokens = rows * sum(lengths) / len(lengths)
-    longest = max([*lengths, recipe.packing.max_length] if recipe.packing else lengths)
+    row = sum(lengths) / len(lengths) if recipe.packing else max(lengths)  # unpacked, rows are padded to the longest
     lines = [
         f"stage {recipe.stage}: trains {recipe.trains}"
         + (f", through LoRA of rank {recipe.lora.rank}" if recipe.lora else ""),
@@ -59,7 +59,7 @@ def training_plan(recipe: Recipe, num_gpus: int = 8) -> str:
         f"{train.gradient_accumulation_steps} = {rows:,} items per step; {steps:,} steps",
         f"about {tokens:,.0f} tokens per step, picture rows included ({len(lengths)} items looked at, the longest of "
         f"{max(lengths):,} tokens)",
-        _memory(recipe, plan.config, shapes, train.per_device_batch_size * longest, num_gpus),
+        _memory(recipe, plan.config, shapes, round(train.per_device_batch_size * row), num_gpus),
     ]
     return "\n\n".join(lines)
 

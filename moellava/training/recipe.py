@@ -52,12 +52,11 @@ class LoraRecipe(_Section):
 
 
 class PackingRecipe(_Section):
-    """Several conversations in one row of at most `max_length` tokens, picture rows included, kept apart by a mask.
+    """All conversations of a batch in one row without padding, each attending to itself.
 
     With `share_prefix` the rounds of one item (`split_rounds`) hold their common beginning, the picture, once.
     """
 
-    max_length: int = Field(gt=0)
     share_prefix: bool = False
 
 

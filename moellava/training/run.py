@@ -11,6 +11,7 @@ import torch
 import transformers
 
 from moellava.accounting import parameter_shapes
+from moellava.training.block_attention import use_block_attention
 from moellava.training.checkpoints import disk_errors, newest_checkpoint, staging, write_text, write_weights
 from moellava.training.collate import Collator
 from moellava.training.dataset import ConversationDataset
@@ -95,7 +96,9 @@ def make_trainer(recipe: Recipe, plan: Plan, model, dataset: ConversationDataset
     )
     callbacks = [ConsoleReport(recipe.output.name), JsonLog(recipe.output)]
     board = tensorboard_callback(recipe.output) if train.tensorboard else None
-    packing = Packing(recipe.packing.max_length, recipe.packing.share_prefix) if recipe.packing else None
+    packing = Packing(recipe.packing.share_prefix) if recipe.packing else None
+    if packing:
+        use_block_attention(model)
     trainer = StageTrainer(
         recipe,
         sampler,

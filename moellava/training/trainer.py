@@ -13,7 +13,6 @@ from torch.utils.data import Dataset, Sampler
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import rotate_checkpoints
 
-from moellava.modeling import token_mask
 from moellava.training.checkpoints import disk_errors, publish, staging
 from moellava.training.errors import TrainingError
 from moellava.training.flops import FlopRate
@@ -203,11 +202,7 @@ class StageTrainer(SafeTrainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
-        pictures = len(inputs["pixel_values"]) if "pixel_values" in inputs else 0
-        mask = inputs["attention_mask"]
-        is_token = token_mask(mask)
-        assert is_token is not None, "the collator's masks tell"
-        self.meter.add(outputs, is_token.reshape(-1), self.flops.of(mask, pictures))
+        self.meter.add(outputs, inputs["attention_mask"].bool().reshape(-1), self.flops.of(inputs))
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

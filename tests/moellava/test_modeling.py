@@ -288,24 +288,10 @@ def test_text_only_batches_are_evaluated_without_the_tower(monkeypatch):
     logits(model, "clip", "Nothing to see.")
 
 
-@pytest.mark.parametrize("attention", ["eager", "sdpa"])
-def test_a_block_mask_that_is_causal_equals_the_mask_of_tokens(attention):
-    model, inputs = tiny_model(), labelled("clip", *PROMPTS)
-    model.set_attn_implementation(attention)
-    is_token = inputs["attention_mask"].bool()
-    causal = torch.ones(2 * inputs["input_ids"].shape[1:], dtype=torch.bool).tril()
-    blocks = causal & is_token[:, None, None, :] & is_token[:, None, :, None]
-    expected, output = model(**inputs), model(**{**inputs, "attention_mask": blocks})
-    assert output.loss.item() == pytest.approx(expected.loss.item(), abs=2e-6)
-    assert output.aux_loss.item() == pytest.approx(expected.aux_loss.item(), abs=2e-6)
-    torch.testing.assert_close(output.logits[is_token], expected.logits[is_token], **TOLERANCE)
-
-
-def test_padding_in_a_block_mask_is_what_may_not_see_itself():
-    blocks = torch.tensor([[True, True, False], [True, False, False]])  # two queries behind one cached token
-    assert token_mask(blocks[None, None]).tolist() == [[True, False]]
+def test_only_a_mask_of_tokens_tells_what_is_padding():
     assert token_mask(torch.tensor([[0, 1]])).tolist() == [[False, True]]
-    assert token_mask(torch.zeros(1, 1, 2, 3)) is None  # one that is added does not tell
+    assert token_mask(torch.zeros(1, 1, 2, 3)) is None
+    assert token_mask(None) is None
 
 
 # Routing on request

@@ -28,24 +28,23 @@ def test_rows_are_padded_on_the_right():
     assert batch["labels"].tolist() == [[IGNORED, 1, IGNORED, IGNORED], [IGNORED] * 3 + [3]]
     assert batch["attention_mask"].tolist() == [[1, 1, 0, 0], [1, 1, 1, 1]]
     assert batch["ids"] == ["a", "b"]
-    assert "position_ids" not in batch
+    assert not {"position_ids", "segments"} & batch.keys()
 
 
-def test_packed_rows_have_a_mask_and_positions_that_restart():
-    batch = Collator(PAD, Packing(6))([example("a", 2), example("b", 4)])
-    assert batch["input_ids"].tolist() == [[0, 1, 2, 3, 0, 1]]
-    assert batch["position_ids"].tolist() == [[0, 1, 2, 3, 0, 1]]
-    mask = batch["attention_mask"]
-    assert mask.shape == (1, 1, 6, 6)
-    assert mask.dtype == torch.bool
-    assert torch.equal(mask[0, 0], torch.block_diag(torch.ones(4, 4), torch.ones(2, 2)).tril().bool())
+def test_a_packed_batch_is_one_row_without_padding_whose_positions_restart():
+    batch = Collator(PAD, Packing())([example("a", 2), example("b", 4)])
+    assert batch["input_ids"].tolist() == [[0, 1, 0, 1, 2, 3]]
+    assert batch["labels"].tolist() == [[IGNORED, 1, IGNORED, IGNORED, IGNORED, 3]]
+    assert batch["attention_mask"].tolist() == [[1] * 6]
+    assert batch["position_ids"].tolist() == [[0, 1, 0, 1, 2, 3]]
+    assert batch["segments"]["pairs"] == 2 * 2 + 4 * 4
+    assert {tensor.dtype for name, tensor in batch.items() if name not in ("ids", "segments")} == {torch.int64}
 
 
-@pytest.mark.parametrize("packing", [None, Packing(6)])
+@pytest.mark.parametrize("packing", [None, Packing()])
 def test_pictures_come_in_the_order_of_the_rows(packing):
     batch = Collator(PAD, packing)([example("a", 2, 1), example("text", 3), example("b", 5, 2)])
-    order = [2, 5, 5] if packing is None else [5, 5, 2]
-    assert batch["pixel_values"][:, 0, 0, 0].tolist() == order
+    assert batch["pixel_values"][:, 0, 0, 0].tolist() == [2, 5, 5]
 
 
 def test_a_text_batch_has_no_pictures():

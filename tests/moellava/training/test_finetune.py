@@ -11,7 +11,7 @@ from moellava.training.errors import TrainingError
 from moellava.training.recipe import load_recipe
 from moellava.training.run import train_stage
 from moellava.training.stages import plan_stage
-from tests.tiny_models import tiny_model, tiny_processor
+from tests.tiny_models import tiny_inputs, tiny_model, tiny_processor
 from tests.training_data import item, write_items
 
 ITEMS = [
@@ -26,7 +26,7 @@ def recipe(folder: Path, *overrides: str, layers: tuple[int, ...] = (0, 2)):
     data = write_items(folder, ITEMS)
     path = folder / "recipe.yaml"
     path.write_text(
-        f"stage: finetune\ntrains: all\nsplit_rounds: true\npacking: {{max_length: 400, share_prefix: true}}\n"
+        f"stage: finetune\ntrains: all\nsplit_rounds: true\npacking: {{share_prefix: true}}\n"
         f"start_from: {folder / 'model'}\noutput: {folder / 'out'}\ndata: [{{file: {data.path}, images: {data.images}}}]\n"
         "train: {max_steps: 2, per_device_batch_size: 2, learning_rate: 0.01, tensorboard: false}\n"
     )
@@ -46,6 +46,13 @@ def test_a_sparse_model_goes_on_as_it_is(tmp_path):
     moved = {name for name, value in before.items() if not torch.equal(value, after[name])}
     for part in (".mlp.experts.", ".mlp.router.", ".self_attn.", "multi_modal_projector", "vision_tower"):
         assert any(part in name for name in moved), part
+
+
+def test_a_model_trained_in_packed_rows_does_not_ask_for_them(tmp_path):
+    train_stage(recipe(tmp_path))
+    assert "moellava_blocks" not in (tmp_path / "out" / "config.json").read_text()
+    model = MoELlavaForConditionalGeneration.from_pretrained(tmp_path / "out", dtype=torch.float32)
+    assert model(**tiny_inputs("clip", "<image>\nIs it red?")).logits.isfinite().all()
 
 
 def test_what_is_not_trained_stays_to_the_bit(tmp_path):

@@ -65,8 +65,10 @@ def test_merging_changes_no_logit(tmp_path, stage):
     assert not any("lora" in name for name in plain.state_dict())
 
 
-def test_the_finished_stage_is_a_plain_model(tmp_path):
-    path = tiny_recipe(tmp_path, train={"max_steps": 2, "learning_rate": 0.1}, lora={"rank": 4, "alpha": 8})
+@pytest.mark.parametrize("packing", [None, {"share_prefix": True}], ids=["padded", "packed"])
+def test_the_finished_stage_is_a_plain_model(tmp_path, packing):
+    lora = {"rank": 4, "alpha": 8}
+    path = tiny_recipe(tmp_path, train={"max_steps": 2, "learning_rate": 0.1}, lora=lora, packing=packing)
     output = train_stage(load_recipe(path))
     _, report = MoELlavaForConditionalGeneration.from_pretrained(output, output_loading_info=True)
     assert not any(report.values())

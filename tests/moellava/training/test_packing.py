@@ -6,14 +6,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moellava.training.block_attention import use_block_attention
 from moellava.training.collate import Collator
 from moellava.training.dataset import ConversationDataset
+from moellava.training.flops import FlopRate
 from moellava.training.labels import IGNORED, Conversation
-from moellava.training.packing import Packing, Row, block_mask, pack, shared_prefix, unpacked
-from tests.tiny_models import tiny_model, tiny_processor
+from moellava.training.packing import Packing, Row, pack, shared_prefix, unpacked
+from tests.segments import sight
+from tests.tiny_models import BACKBONES, tiny_model, tiny_processor
 from tests.training_data import item, write_items
 
-PACKINGS = [Packing(40), Packing(3_000), Packing(700, share_prefix=True), Packing(3_000, share_prefix=True)]
+PACKINGS = [Packing(), Packing(share_prefix=True)]
 ITEMS = [
     item("dog", "<image>\nWhat is it?", "A dog.", "Is it big?", "Yes.", "Is it grey?", "No.", image="dog.png"),
     item("cat", "<image>\nIs it grey?", "A cat.", "Is it a dog?", "No.", image="cat.png"),
@@ -41,50 +44,59 @@ def conversations(draw) -> list[Conversation]:
 
 def seen_by_learned(row: Row) -> list[tuple]:
     """For every learned token what its prediction depends on: its label and the ids and positions in sight before it."""
-    mask = block_mask([row], len(row))[0]
+    mask = sight(row.segments).numpy()
     return [
         (row.labels[n], tuple(row.input_ids[mask[n - 1]]), tuple(row.position_ids[mask[n - 1]]))
         for n in np.flatnonzero(row.labels != IGNORED)
     ]
 
 
-@given(st.lists(conversations(), min_size=1, max_size=4), st.integers(1, 40), st.booleans())
-def test_every_learned_token_is_predicted_from_its_own_conversation(examples, max_length, share_prefix):
-    rows = pack(examples, Packing(max_length, share_prefix))
-    packed = [sight for row in rows for sight in seen_by_learned(row)]
+examples_of_items = st.lists(conversations(), min_size=1, max_size=4)
+
+
+@given(examples_of_items, st.booleans())
+def test_every_learned_token_is_predicted_from_its_own_conversation(examples, share_prefix):
+    packed = seen_by_learned(pack(examples, Packing(share_prefix)))
     alone = [sight for row in unpacked(examples) for sight in seen_by_learned(row)]
-    assert sorted(packed) == sorted(alone)
+    assert packed == alone
 
 
-@given(st.lists(conversations(), min_size=1, max_size=4), st.booleans())
+@given(examples_of_items, st.booleans())
 def test_every_run_of_image_tokens_has_its_picture_in_order(examples, share_prefix):
-    for row in pack(examples, Packing(30, share_prefix)):
-        runs = [number for number in np.flatnonzero(row.input_ids == 9) if row.position_ids[number] % 3 == 0]
-        assert [row.position_ids[run] // 3 for run in runs] == [picture for _, picture in row.pictures]
+    row = pack(examples, Packing(share_prefix))
+    runs = [number for number in np.flatnonzero(row.input_ids == 9) if row.position_ids[number] % 3 == 0]
+    assert [row.position_ids[run] // 3 for run in runs] == [picture for _, picture in row.pictures]
 
 
-@given(st.lists(conversations(), min_size=1, max_size=4), st.integers(1, 40))
-def test_rows_are_not_longer_than_allowed_unless_one_conversation_is(examples, max_length):
-    longest = max(len(conversation) for example in examples for conversation in example)
-    rows = pack(examples, Packing(max_length))
-    assert max(len(row) for row in rows) <= max(longest, max_length)
-    assert sum(len(row) for row in rows) == sum(len(part) for example in examples for part in example)
+@given(examples_of_items, st.booleans())
+def test_segments_lie_side_by_side_and_prefixes_before_what_shares_them(examples, share_prefix):
+    row = pack(examples, Packing(share_prefix))
+    ends = [0, *(segment.end for segment in row.segments)]
+    assert [segment.start for segment in row.segments] == ends[:-1]
+    assert ends[-1] == len(row) == len(row.labels) == len(row.position_ids)
+    whole = {(segment.start, segment.end) for segment in row.segments if segment.prefix is None}
+    for segment in row.segments:
+        assert len(segment) > 0
+        assert segment.prefix is None or (segment.prefix in whole and segment.prefix[1] <= segment.start)
+
+
+@given(examples_of_items)
+def test_without_sharing_the_row_is_the_conversations_one_behind_the_other(examples):
+    row, parts = pack(examples, Packing()), [part for example in examples for part in example]
+    assert row.input_ids.tolist() == [token for part in parts for token in part.input_ids]
+    assert row.labels.tolist() == [label for part in parts for label in part.labels]
+
+
+@given(examples_of_items)
+def test_sharing_leaves_out_what_is_shared_and_no_more(examples):
+    left_out = [(len(example) - 1) * shared_prefix(example) if len(example) > 1 else 0 for example in examples]
+    assert len(pack(examples, Packing(share_prefix=True))) == len(pack(examples, Packing())) - sum(left_out)
 
 
 def test_a_shared_prefix_ends_two_tokens_before_the_first_learned_one():
     ids, labels = np.arange(6), np.array([IGNORED] * 4 + [4, 5])
     same = Conversation(ids, labels, np.empty((0, 2), dtype=np.int64))
     assert shared_prefix([same, same]) == 3
-
-
-def test_padding_sees_nothing_and_is_seen_by_nothing():
-    row = Row(np.arange(2), np.arange(2), np.arange(2), unpacked([[_conversation([1, 2])]])[0].segments, ())
-    mask = block_mask([row], 3)[0]
-    assert mask.tolist() == [[True, False, False], [True, True, False], [False, False, False]]
-
-
-def _conversation(ids: list[int]) -> Conversation:
-    return Conversation(np.array(ids), np.full(len(ids), IGNORED), np.empty((0, 2), dtype=np.int64))
 
 
 # Losses
@@ -100,6 +112,10 @@ def step(model, examples, packing):
     """Output and gradients of a training step."""
     batch = Collator(0, packing)(examples)
     batch.pop("ids")
+    if packing is None:
+        model.set_attn_implementation("sdpa")
+    else:
+        use_block_attention(model)
     model.zero_grad()
     output = model.train()(**batch)
     output.loss.backward()
@@ -111,39 +127,51 @@ def cross_entropy(model, output) -> float:
     return output.loss.item() - aux
 
 
-@pytest.mark.parametrize("packing", PACKINGS, ids=str)
-@pytest.mark.parametrize("layers", [(), (0, 2)], ids=["dense", "sparse"])
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_the_cross_entropy_is_that_of_padded_rows(examples, layers, packing, attention):
-    model = tiny_model("phi", layers=layers, text={"max_position_embeddings": 2048})
-    model.set_attn_implementation(attention)
-    padded, _ = step(model, examples, None)
-    packed, _ = step(model, examples, packing)
-    assert cross_entropy(model, packed) == pytest.approx(cross_entropy(model, padded), rel=1e-6)
+def long_model(backbone: str, layers: tuple[int, ...]):
+    return tiny_model(backbone, layers=layers, text={"max_position_embeddings": 2048})
 
 
-@pytest.mark.parametrize("packing", PACKINGS[:2], ids=str)
-def test_without_sharing_balancing_loss_and_gradients_are_equal_too(examples, packing):
-    model = tiny_model("llama", layers=(0, 2), text={"max_position_embeddings": 2048})
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "checkpointed"])
+@pytest.mark.parametrize(
+    ("packing", "layers"),
+    # shared tokens count once in the balancing loss, which a sparse model's gradients are made of, too
+    [(Packing(), (0, 2)), (Packing(share_prefix=True), ())],
+    ids=["sparse", "dense-shared"],
+)
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_losses_and_gradients_are_those_of_padded_rows(examples, backbone, packing, layers, checkpointing):
+    model = long_model(backbone, layers)
     padded, expected = step(model, examples, None)
+    if checkpointing:
+        model.gradient_checkpointing_enable()
     packed, gradients = step(model, examples, packing)
-    assert packed.aux_loss.item() == pytest.approx(padded.aux_loss.item(), rel=1e-6)
+    assert packed.loss.item() == pytest.approx(padded.loss.item(), rel=1e-6)
     assert gradients.keys() == expected.keys()
     for name, gradient in gradients.items():
         torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-6, msg=name)
 
 
-def test_sharing_leaves_the_gradients_of_a_dense_model_equal(examples):
-    model = tiny_model("llama", layers=(), text={"max_position_embeddings": 2048})
-    _, expected = step(model, examples, None)
-    _, gradients = step(model, examples, Packing(3_000, share_prefix=True))
-    for name, gradient in gradients.items():
-        torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-6, msg=name)
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_sharing_leaves_the_cross_entropy_of_a_sparse_model_equal(examples, backbone):
+    model = long_model(backbone, (0, 2))
+    padded, _ = step(model, examples, None)
+    packed, _ = step(model, examples, Packing(share_prefix=True))
+    assert cross_entropy(model, packed) == pytest.approx(cross_entropy(model, padded), rel=1e-6)
+
+
+def test_without_sharing_the_balancing_loss_and_the_operations_are_equal_too(examples):
+    model = long_model("llama", (0, 2))
+    padded, _ = step(model, examples, None)
+    packed, _ = step(model, examples, Packing())
+    assert packed.aux_loss.item() == pytest.approx(padded.aux_loss.item(), rel=1e-6)
+    rate = FlopRate(per_token=5.0, per_picture=300.0, per_pair=0.1)
+    padded, packed, shared = (rate.of(Collator(0, packing)(examples)) for packing in (None, *PACKINGS))
+    assert packed == pytest.approx(padded)
+    assert shared < packed
 
 
 def test_sharing_holds_each_picture_once(examples):
-    whole = Collator(0, Packing(3_000))(examples)
-    shared = Collator(0, Packing(3_000, share_prefix=True))(examples)
+    whole, shared = (Collator(0, packing)(examples) for packing in PACKINGS)
     # three rounds and two rounds about one picture, two about two; "end" asks before it shows, and shares no picture
     assert len(whole["pixel_values"]) == 3 + 2 + 2 + 2 * 2
     assert len(shared["pixel_values"]) == 1 + 1 + 2 + 2

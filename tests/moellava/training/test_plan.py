@@ -8,8 +8,9 @@ from moellava.accounting import parameter_shapes
 from moellava.train import main
 from moellava.training.flops import training_flops
 from moellava.training.metrics import load_metrics
-from moellava.training.plan import activation_bytes, memory_per_gpu
+from moellava.training.plan import activation_bytes, memory_per_gpu, training_plan
 from moellava.training.recipe import load_recipe
+from moellava.training.run import load_dataset
 from moellava.training.stages import mark_trained, plan_stage
 from moellava.zoo import architecture
 from tests.tiny_models import tiny_config, tiny_inputs, tiny_model
@@ -61,6 +62,19 @@ def test_checkpointing_keeps_less():
     assert activation_bytes(config, 100, checkpointing=True) < activation_bytes(config, 100, checkpointing=False)
 
 
+def test_only_unpacked_rows_need_memory_for_padding(tmp_path, monkeypatch):
+    counted = []
+    monkeypatch.setattr(
+        "moellava.training.plan.activation_bytes", lambda config, tokens, _: counted.append(tokens) or 0
+    )
+    padded = load_recipe(tiny_recipe(tmp_path))
+    packed = load_recipe(tmp_path / "recipe.yaml", ["packing={}"])
+    lengths = [len(example.conversations[0]) for example in load_dataset(padded, plan_stage(padded))]
+    for recipe in (padded, packed):
+        training_plan(recipe)
+    assert counted == [4 * max(lengths), round(4 * sum(lengths) / len(lengths))]
+
+
 @pytest.mark.parametrize("trains", ["all-but-tower", "moe-as-scripted"])
 def test_training_flops_are_what_torch_counts(trains):
     """Torch's counter sees the products of one forward and backward pass, frozen matrices left out of the second half."""
@@ -70,7 +84,7 @@ def test_training_flops_are_what_torch_counts(trains):
     inputs = tiny_inputs("clip", "<image>\nWhat is this?")
     with FlopCounterMode(display=False) as counter:
         model(**inputs, labels=inputs["input_ids"].clamp(max=256)).loss.backward()
-    ours = training_flops(model.config, parameter_shapes(model.config), trains).of(inputs["attention_mask"], 1)
+    ours = training_flops(model.config, parameter_shapes(model.config), trains).of(inputs)
     assert ours == pytest.approx(counter.get_total_flops(), rel=0.1)
 
 
