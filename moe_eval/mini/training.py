@@ -14,7 +14,8 @@ from typing import Any
 
 from moe_eval.atomic import write_atomically
 from moe_eval.errors import UserError
-from moe_eval.mini.captions import CAPTION_REQUEST, caption
+from moe_eval.mini.captions import CAPTION_REQUEST, caption, region_captions
+from moe_eval.mini.drills import option_drill
 from moe_eval.mini.patches import patch_labels
 from moe_eval.mini.world import Scene, make_scenes
 from moe_eval.registry import find_task, own_tasks
@@ -24,17 +25,26 @@ __all__ = ["write_training_data"]
 
 Item = dict[str, Any]
 
-ROUNDS = 12
+ROUNDS = 8
 """Questions per item: together they look at its picture once (`split_rounds` and `packing.share_prefix`)."""
+
+REHEARSED = 3
+"""Captions beside them, so that what stage 1 taught is not forgotten; and one drill."""
+
+DRILLS = 6
+"""Of options, beside the captions of a picture in stage 1."""
 
 ITEMS_PER_SCENE = 2
 """And stage: a scene has more questions, but new scenes teach more."""
 
-TEXT_ONLY_EVERY = 4
+TEXT_ONLY_EVERY = 2
 """So many scenes for one question without a picture."""
 
-HARD = {"letter": ("mmbench", "scienceqa"), "pair": ("mme",)}
+HARD = {"letter": ("mmbench", "scienceqa"), "pair": ("mme", "pope")}
 """What takes longest to learn: to name the letter of an option, and two questions about one object, yes and no."""
+
+EASY = {"vizwiz": 0.4, "textvqa": 0.4, "mmvet": 0.4}
+"""Of these tasks only a share of the scenes: what they ask is learned first."""
 
 PATCHES_PER_SIDE = 6
 EASY_SHARE = 0.5
@@ -68,7 +78,10 @@ def write_training_data(folder: Path, scenes: int, seed: int = 0) -> None:
             for scene, name in names.items()
         ),
     )
-    captions = [_item(name, name, [(CAPTION_REQUEST, caption(scene))]) for scene, name in names.items()]
+    captions = [
+        _item(name, name, [*_captions(scene, generator), *(option_drill(generator) for _ in range(DRILLS))])
+        for scene, name in names.items()
+    ]
     _write_items(folder / "captions.json", captions)
 
     asked = _questions(scenes)
@@ -85,25 +98,26 @@ def write_training_data(folder: Path, scenes: int, seed: int = 0) -> None:
                 stages[number % 2].append(_item(f"text_{number}", None, [pair]))
             continue
         parts = [rounds[i : i + ROUNDS] for i in range(0, len(rounds), ROUNDS)][: 2 * ITEMS_PER_SCENE]
+        parts += _hard_parts(task_of)
         for number, part in enumerate(parts):
-            stages[number % 2].append(_item(f"{names[scene]}_{number}", names[scene], part))
+            known = _captions(scene, generator)
+            rehearsed = [*generator.sample(known, min(REHEARSED, len(known))), option_drill(generator)]
+            stages[number % 2].append(_item(f"{names[scene]}_{number}", names[scene], [*rehearsed, *part]))
     _write_tokenizer(folder / "tokenizer", [*captions, *instructions, *mix])
-    mix += _hard_items(asked, names)
     for name, items in (("instructions.json", instructions), ("mix.json", mix)):
         generator.shuffle(items)
         _write_items(folder / name, items)
     write_atomically(done, json.dumps(facts) + "\n")
 
 
-def _hard_items(asked: Mapping[Scene | None, Mapping[tuple[str, str], str]], names: Mapping[Scene, str]) -> list[Item]:
-    """Once more for stage 3: what is learned last, of each scene at most one item of each kind (`HARD`)."""
-    items = []
-    for scene, task_of in asked.items():
-        for kind, tasks in HARD.items():
-            rounds = [pair for pair, task in task_of.items() if task in tasks][:ROUNDS]
-            if scene and rounds:
-                items.append(_item(f"{names[scene]}_{kind}", names[scene], rounds))
-    return items
+def _captions(scene: Scene, generator: random.Random) -> list[tuple[str, str]]:
+    return [(CAPTION_REQUEST, caption(scene)), *region_captions(scene, generator)]
+
+
+def _hard_parts(task_of: Mapping[tuple[str, str], str]) -> list[list[tuple[str, str]]]:
+    """Once more: what is learned last, of each scene at most `ROUNDS` questions of each kind (`HARD`)."""
+    parts = [[pair for pair, task in task_of.items() if task in tasks][:ROUNDS] for tasks in HARD.values()]
+    return [part for part in parts if part]
 
 
 def _questions(scenes: int) -> dict[Scene | None, dict[tuple[str, str], str]]:
@@ -112,7 +126,7 @@ def _questions(scenes: int) -> dict[Scene | None, dict[tuple[str, str], str]]:
     for name in own_tasks():
         task = find_task(name)
         prompt = task.protocol("llava").prompt
-        for sample in task.sources["mini"](f"train:{scenes}").samples:
+        for sample in task.sources["mini"](f"train:{max(1, round(scenes * EASY.get(name, 1)))}").samples:
             asked.setdefault(_scene(sample), {}).setdefault((prompt(sample), sample.meta["response"]), name)
     return asked
 
@@ -134,20 +148,27 @@ def _item(name: str, image: str | None, rounds: Sequence[tuple[str, str]]) -> It
 def _write_tokenizer(folder: Path, items: Iterable[Item]) -> None:
     from moellava.training.tokenizer import train_tokenizer
 
-    # An answer follows a blank: "ASSISTANT: Yes".
-    texts = (" " + turn["value"] for item in items for turn in item["conversations"])
-    train_tokenizer(texts, vocab_size=768, sentences=list(_sentences())).save_pretrained(folder)
+    # A question stands on the line after its picture, an answer follows a blank: "ASSISTANT: Yes".
+    fronts = {"human": "\n", "gpt": " "}
+    texts = (
+        fronts[turn["from"]] + turn["value"].removeprefix("<image>\n")
+        for item in items
+        for turn in item["conversations"]
+    )
+    train_tokenizer(texts, vocab_size=1024, sentences=list(_sentences())).save_pretrained(folder)
 
 
 def _sentences() -> Iterator[str]:
     """What stands around every question: of the chat template, and of the benchmarks' prompts."""
+    from moellava.chat_template import SYSTEM_PROMPT
     from tasks.prompts import OPTION_LETTER, SHORT_ANSWER
+    from tasks.vizwiz import UNANSWERABLE
 
-    yield from (SHORT_ANSWER, OPTION_LETTER)
-    yield "When the provided information is insufficient, respond with 'Unanswerable'."
-    yield "A chat between a curious user and an artificial intelligence assistant."
-    yield "The assistant gives helpful, detailed, and polite answers to the user's questions."
-    yield from ("USER:", "ASSISTANT:")
+    yield f"{SYSTEM_PROMPT} USER:"
+    yield " ASSISTANT:"
+    for sentence in (SHORT_ANSWER, OPTION_LETTER, UNANSWERABLE):
+        yield f"\n{sentence}"
+    yield from (f"\n{letter}." for letter in "ABCDE")
 
 
 def _write_pictures(folder: Path, names: Mapping[Scene, str]) -> None:
@@ -167,7 +188,7 @@ def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="python -m moe_eval.mini.training", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--scenes", type=int, default=8000, help="pictures with questions")
+    parser.add_argument("--scenes", type=int, default=7000, help="pictures with questions")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     if options.scenes < 1:
