@@ -46,10 +46,15 @@ def train_stage(recipe: Recipe, fresh: bool = False) -> Path:
     """Train a stage, or go on with it where it was, and save it; returns its folder.
 
     Raises:
-        TrainingError: bad recipe or data, a loss that is not a number, a full disk.
+        TrainingError: bad recipe or data, several GPUs without torchrun, a loss that is not a number, a full disk.
     """
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()  # ours tells the time left
+    if torch.cuda.device_count() > 1 and _world_size() == 1:
+        raise TrainingError(
+            f"{torch.cuda.device_count()} GPUs and one process: start it with torchrun --nproc-per-node "
+            f"{torch.cuda.device_count()} -m moellava.train …, or set CUDA_VISIBLE_DEVICES=0"
+        )
     output = recipe.output
     plan = plan_stage(recipe)
     if prepare_output(recipe, fresh):

@@ -89,6 +89,12 @@ def test_the_next_stage_takes_the_finished_folder(tmp_path):
     assert MoELlavaForConditionalGeneration.from_pretrained(stage_3).config.moe.layers
 
 
+def test_several_gpus_want_torchrun(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    with pytest.raises(TrainingError, match=r"^2 GPUs and one process: start it with torchrun --nproc-per-node 2 "):
+        train(tiny_recipe(tmp_path))
+
+
 def test_the_loss_is_the_mean_over_micro_batches(tmp_path):
     """As upstream's: not over all tokens of the step."""
     steps = {"max_steps": 2, "per_device_batch_size": 2, "learning_rate": 1e-12, "group_by_modality_length": False}
