@@ -104,6 +104,7 @@ def write_training_data(folder: Path, scenes: int, seed: int = 0) -> None:
             rehearsed = [*generator.sample(known, min(REHEARSED, len(known))), option_drill(generator)]
             stages[number % 2].append(_item(f"{names[scene]}_{number}", names[scene], [*rehearsed, *part]))
     _write_tokenizer(folder / "tokenizer", [*captions, *instructions, *mix])
+    mix += _letter_items(asked, names, generator=random.Random(seed))
     for name, items in (("instructions.json", instructions), ("mix.json", mix)):
         generator.shuffle(items)
         _write_items(folder / name, items)
@@ -118,6 +119,21 @@ def _hard_parts(task_of: Mapping[tuple[str, str], str]) -> list[list[tuple[str, 
     """Once more: what is learned last, of each scene at most `ROUNDS` questions of each kind (`HARD`)."""
     parts = [[pair for pair, task in task_of.items() if task in tasks][:ROUNDS] for tasks in HARD.values()]
     return [part for part in parts if part]
+
+
+def _letter_items(
+    asked: Mapping[Scene | None, Mapping[tuple[str, str], str]], names: Mapping[Scene, str], generator: random.Random
+) -> list[Item]:
+    """All questions for a letter once more for stage 3, each time with a caption of something and a drill."""
+    items = []
+    for scene, task_of in asked.items():
+        letters = [pair for pair, task in task_of.items() if task in HARD["letter"]]
+        for first in range(0, len(letters) if scene else 0, ROUNDS):
+            assert scene is not None
+            rehearsed = [generator.choice(_captions(scene, generator)), option_drill(generator)]
+            name = names[scene]
+            items.append(_item(f"{name}_letters{first}", name, [*rehearsed, *letters[first : first + ROUNDS]]))
+    return items
 
 
 def _questions(scenes: int) -> dict[Scene | None, dict[tuple[str, str], str]]:
