@@ -49,6 +49,8 @@ EASY = {"vizwiz": 0.4, "textvqa": 0.4, "mmvet": 0.4}
 PATCHES_PER_SIDE = 6
 EASY_SHARE = 0.5
 DONE = "data.json"
+VERSION = 2
+"""Counted up when the same scenes and seed give other files."""
 
 
 def write_training_data(folder: Path, scenes: int, seed: int = 0) -> None:
@@ -59,7 +61,7 @@ def write_training_data(folder: Path, scenes: int, seed: int = 0) -> None:
         scenes: pictures with questions; as many again, half of them easy, have patch labels and captions.
         seed: of the order and the choice of questions.
     """
-    facts = {"scenes": scenes, "seed": seed}
+    facts = {"scenes": scenes, "seed": seed, "version": VERSION}
     done = folder / DONE
     if done.is_file() and json.loads(done.read_text()) == facts:
         print(f"{folder}: training data is there already")
@@ -126,12 +128,10 @@ def _letter_items(
 ) -> list[Item]:
     """All questions for a letter once more for stage 3, each time with a caption of something and a drill."""
     items = []
-    for scene, task_of in asked.items():
-        letters = [pair for pair, task in task_of.items() if task in HARD["letter"]]
-        for first in range(0, len(letters) if scene else 0, ROUNDS):
-            assert scene is not None
+    for scene, name in names.items():
+        letters = [pair for pair, task in asked[scene].items() if task in HARD["letter"]]
+        for first in range(0, len(letters), ROUNDS):
             rehearsed = [generator.choice(_captions(scene, generator)), option_drill(generator)]
-            name = names[scene]
             items.append(_item(f"{name}_letters{first}", name, [*rehearsed, *letters[first : first + ROUNDS]]))
     return items
 
