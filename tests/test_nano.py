@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 
 from moe_eval.cli import main
@@ -47,8 +46,8 @@ def test_a_damaged_checkpoint_is_caught(tmp_path, capsys):
     damaged = tmp_path / "moe-llava-nano"
     shutil.copytree(zoo.resolve("moe-llava-nano"), damaged)
     weights = load_file(damaged / "model.safetensors")
-    experts = next(name for name in weights if name.endswith("layers.2.mlp.experts.down_proj"))
-    weights[experts][0] = torch.zeros_like(weights[experts][0])  # one expert of one layer
+    experts = next(name for name in weights if name.endswith("layers.0.mlp.experts.down_proj"))
+    weights[experts][1] = -weights[experts][1]  # one expert of one layer; without it the others make up for it
     save_file(weights, damaged / "model.safetensors", metadata={"format": "pt"})
     assert check(tmp_path, "moe-llava-nano", capsys) == 0
     assert check(tmp_path, str(damaged), capsys) == 1
