@@ -1,6 +1,7 @@
 """Options that add cases to the tests: `--oracle DIR` and `--vectors DIR`, each as often as wanted.
 
-A module that says `VECTORS = "pope"` gets, as `vectors_folder`, the `pope` folder of every folder of scoring vectors.
+A module that says `pytestmark = pytest.mark.usefixtures("one_thread")` runs its models on one thread. One that says
+`VECTORS = "pope"` gets, as `vectors_folder`, the `pope` folder of every folder of scoring vectors.
 """
 
 import os
@@ -16,6 +17,17 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)  # a bu
 settings.load_profile("repeatable")
 
 DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Models this small are slower on several threads, and much slower beside other tests."""
+    import torch  # only here: most tests need no torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -49,15 +49,15 @@ def training_plan(recipe: Recipe, num_gpus: int = 8) -> str:
     train = recipe.train
     rows = train.per_device_batch_size * train.gradient_accumulation_steps * num_gpus
     steps = train.max_steps or max(1, round(train.epochs * len(dataset) / rows))
-    tokens = rows * sum(lengths) / len(lengths)
-    row = sum(lengths) / len(lengths) if recipe.packing else max(lengths)  # unpacked, rows are padded to the longest
+    mean = sum(lengths) / len(lengths)
+    row = mean if recipe.packing else max(lengths)  # unpacked, rows are padded to the longest
     lines = [
         f"stage {recipe.stage}: trains {recipe.trains}"
         + (f", through LoRA of rank {recipe.lora.rank}" if recipe.lora else ""),
         _parts(shapes, recipe.trains),
         f"{len(dataset):,} items; {num_gpus} GPUs x batch {train.per_device_batch_size} x accumulation "
         f"{train.gradient_accumulation_steps} = {rows:,} items per step; {steps:,} steps",
-        f"about {tokens:,.0f} tokens per step, picture rows included ({len(lengths)} items looked at, the longest of "
+        f"about {rows * mean:,.0f} tokens per step, picture rows included ({len(lengths)} items looked at, the longest of "
         f"{max(lengths):,} tokens)",
         _memory(recipe, plan.config, shapes, round(train.per_device_batch_size * row), num_gpus),
     ]

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import jsonschema
 import pytest
-import torch
 
 from moe_eval.commands.run import run_models
 from moe_eval.engine.backend import Request, Response, Routing, TokenPath
@@ -18,17 +17,10 @@ from moe_eval.run import run_task
 from tasks.pope import TASK
 from tests.fake_backend import FakeBackend, KilledError
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 DATA = TASK.load("mini").first(36)
 RECORD_FILE, LINES_FILE = "routing.json", "routing.jsonl"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Models this small are slower on several threads, and much slower beside other tests."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def routing_of(sample_id: str) -> Routing:

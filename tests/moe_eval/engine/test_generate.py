@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import load_file, save_file
 
 from moe_eval.engine.backend import Request, Response, Unanswered
@@ -17,21 +16,14 @@ from moe_eval.images import NamedImage
 from moe_eval.mini.world import make_scenes
 from tests.tiny_llava import save_tiny_llava
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SCENES = make_scenes(3, 1, "test")
 REQUESTS = [
     Request(f"{scene.name}.{number}", (scene,), text, max_new_tokens=6)
     for scene in SCENES
     for number, text in enumerate(["Is there a cat?", "What is it?\nAnswer shortly, please.", "?"])
 ] + [Request("text", (), "No picture here.", max_new_tokens=6), Request("two", tuple(SCENES[:2]), "Both?", 6)]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Models this small are slower on several threads, and much slower beside other tests."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

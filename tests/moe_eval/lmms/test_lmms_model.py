@@ -26,16 +26,10 @@ from tests.tiny_llava import save_tiny_llava
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False  # lmms-eval sets it, for all other tests, too
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SCENES = make_scenes(3, 1, "test")
 DOCS = [{"image": scene.open(), "question": f"What, {number}?"} for number, scene in enumerate(SCENES)]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
