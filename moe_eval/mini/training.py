@@ -8,6 +8,7 @@ split "train", which no test question is about.
 import argparse
 import json
 import random
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -200,17 +201,22 @@ def _write_lines(path: Path, items: Iterable[Item]) -> None:
     write_atomically(path, "".join(json.dumps(item) + "\n" for item in items))
 
 
-def main() -> None:
-    """Entry point."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code, 2 after one line about what the user can put right."""
     parser = argparse.ArgumentParser(prog="python -m moe_eval.mini.training", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--scenes", type=int, default=7000, help="pictures with questions")
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    if options.scenes < 1:
-        raise UserError(f"--scenes {options.scenes}: at least one is needed")
-    write_training_data(options.folder, options.scenes, options.seed)
+    options = parser.parse_args(arguments)
+    try:
+        if options.scenes < 1:
+            raise UserError(f"--scenes {options.scenes}: at least one is needed")
+        write_training_data(options.folder, options.scenes, options.seed)
+    except UserError as error:
+        print(f"moe_eval.mini.training: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

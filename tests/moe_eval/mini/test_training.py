@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from moe_eval.mini.patches import VOCABULARIES
-from moe_eval.mini.training import write_training_data
+from moe_eval.mini.training import main, write_training_data
 from moe_eval.registry import find_task, own_tasks
 
 SCENES = 12
@@ -69,3 +69,8 @@ def test_what_is_there_already_is_left_alone(folder, capsys):
     assert "there already" in capsys.readouterr().out
     assert (folder / "mix.json").stat().st_mtime_ns == before
     (folder / "images" / "marker").unlink()
+
+
+def test_bad_input_gets_one_line(tmp_path, capsys):
+    assert main([str(tmp_path), "--scenes", "0"]) == 2
+    assert capsys.readouterr().err == "moe_eval.mini.training: --scenes 0: at least one is needed\n"
