@@ -46,7 +46,7 @@ nano-moe nano-dense: $(READY)
 	@for stage in 1 2 3; do OMP_NUM_THREADS=1 $(BIN)/python -m moellava.train recipes/$@-stage$$stage.yaml || exit $$?; done
 
 data/easyvqa/data.json: $(READY)-easy-vqa
-	$(BIN)/python -m moe_eval.training_data easyvqa package:train $(@D)
+	$(BIN)/python -m moe_eval.sources.training_data easyvqa package:train $(@D)
 
 test: $(READY) $(EXTRAS_READY)
 	$(BIN)/pytest $(ARGS)

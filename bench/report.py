@@ -17,10 +17,10 @@ from typing import Any
 
 from bench.browser import CHROMIUM, open_browser
 from moe_eval.engine.backend import ModelInfo
-from moe_eval.records import DataRecord, PromptRecord, RunRecord, write_record
 from moe_eval.registry import find_task
 from moe_eval.report.data import prompts_fingerprint
-from moe_eval.score import score_answers
+from moe_eval.runs.records import DataRecord, PromptRecord, RunRecord, write_record
+from moe_eval.scoring.score import score_answers
 from moe_eval.task import Dataset
 
 MODEL = ModelInfo("made-up", "none", "sha256:0", "none", "float32")

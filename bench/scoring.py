@@ -23,7 +23,7 @@ from typing import Any
 
 from moe_eval.images import NamedImage
 from moe_eval.registry import find_task
-from moe_eval.score import score_answers
+from moe_eval.scoring.score import score_answers
 from moe_eval.task import Dataset, Sample
 
 SIZES = {"vqav2": 214_354, "gqa": 12_578, "vizwiz": 4_319, "textvqa": 5_000}
@@ -75,7 +75,7 @@ def made_up(task: str, size: int) -> tuple[Dataset, dict[str, str]]:
 
 def released(task: str) -> tuple[Dataset, dict[str, str]] | None:
     """The released LLaVA-1.5-13B answers to a task, where the repository has them with their gold."""
-    from moe_eval.answers import read_answers
+    from moe_eval.scoring.answers import read_answers
 
     found = next(RELEASED.glob(f"{task}*.jsonl.gz"), None)
     if found is None or task not in ("pope", "mme", "scienceqa", "mmbench"):

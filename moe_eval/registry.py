@@ -38,7 +38,9 @@ def task_names() -> list[str]:
 
 def own_tasks() -> list[str]:
     """Names of the nine tasks that come with this project; one whose data are an extra, such as easyvqa, is none."""
-    ours = {name: points[0] for name, points in _entry_points().items() if points[0].module.startswith("tasks.")}
+    ours = {
+        name: points[0] for name, points in _entry_points().items() if points[0].module.startswith("moe_eval.tasks.")
+    }
     return sorted(name for name, point in ours.items() if not point.extras)
 
 

@@ -17,6 +17,7 @@ from moe_eval.errors import UserError
 from moe_eval.images import EncodedImage, ImageRef
 from moe_eval.metrics.exact_match import lmms_eval_form, vlmevalkit_form
 from moe_eval.metrics.means import percent, percent_by
+from moe_eval.metrics.totals import Scores, of_totals
 from moe_eval.mini.gqa import mini_gqa
 from moe_eval.mini.source import mini_dataset
 from moe_eval.sources.hub import download_dataset, resolved_revision
@@ -24,8 +25,8 @@ from moe_eval.sources.llava import PictureFolder, check_texts, locate, read_json
 from moe_eval.sources.parquet import read_parquet
 from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import Card, Dataset, Result, Sample, SampleScore, Task, TaskProtocol
-from moe_eval.totals import Scores, of_totals
-from tasks.prompts import SHORT_ANSWER, short_answer
+
+from .prompts import SHORT_ANSWER, short_answer
 
 __all__ = ["TASK", "describe_question"]
 

@@ -19,6 +19,7 @@ from moe_eval.errors import UserError, unknown
 from moe_eval.images import ImageRef, NamedImage
 from moe_eval.metrics.means import percent
 from moe_eval.metrics.multiple_choice import letter_by_lmms_eval, letter_by_static_rules, letter_by_vlmevalkit
+from moe_eval.metrics.totals import Number, Scores, of_totals
 from moe_eval.mini.mmbench import mini_mmbench
 from moe_eval.sources.hub import download_dataset, resolved_revision
 from moe_eval.sources.parquet import read_parquet
@@ -37,8 +38,8 @@ from moe_eval.task import (
     Task,
     TaskProtocol,
 )
-from moe_eval.totals import Number, Scores, of_totals
-from tasks.prompts import OPTION_LETTER, lettered
+
+from .prompts import OPTION_LETTER, lettered
 
 __all__ = ["ABILITIES", "TASK", "match_as_lmms_eval", "match_as_vlmevalkit"]
 
@@ -476,7 +477,7 @@ def answer_id(answer: Mapping[str, Any]) -> str:
 
 def write_submission(dataset: Dataset, answers: Mapping[str, str]) -> bytes:
     """The xlsx of LLaVA's `scripts/convert_mmbench_for_submission.py`: a row per row of the data, in its order."""
-    from moe_eval.submission import write_xlsx
+    from moe_eval.scoring.submission import write_xlsx
 
     answered = any(sample.gold is not None for sample in dataset.samples)
     header = ["index", "question", *LETTERS, "prediction", *(["answer"] if answered else []), "split"]

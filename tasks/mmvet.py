@@ -13,9 +13,10 @@ from statistics import fmean
 from typing import Any
 
 from moe_eval.errors import UserError
+from moe_eval.files.jsonl import read_jsonl
 from moe_eval.images import ImageFile, ImageRef, NamedImage
-from moe_eval.jsonl import read_jsonl
 from moe_eval.metrics.means import percent
+from moe_eval.metrics.totals import Scores, of_totals
 from moe_eval.mini.grader import grade_by_parts
 from moe_eval.mini.mmvet import mini_mmvet
 from moe_eval.sources.hub import download_dataset, resolved_revision
@@ -36,7 +37,6 @@ from moe_eval.task import (
     Task,
     TaskProtocol,
 )
-from moe_eval.totals import Scores, of_totals
 
 __all__ = ["TASK", "grade", "grade_as_lmms_eval", "grade_as_vlmevalkit"]
 

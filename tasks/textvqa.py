@@ -15,6 +15,7 @@ from moe_eval.images import EncodedImage, ImageRef
 from moe_eval.metrics.answer_text import normalise_m4c, normalise_vlmevalkit
 from moe_eval.metrics.consensus import consensus, count_matches
 from moe_eval.metrics.means import percent
+from moe_eval.metrics.totals import Scores, of_totals
 from moe_eval.mini.source import mini_dataset
 from moe_eval.mini.textvqa import mini_textvqa
 from moe_eval.sources.annotators import parse_list, ten_answers
@@ -23,8 +24,8 @@ from moe_eval.sources.llava import PictureFolder, check_texts, locate, read_json
 from moe_eval.sources.parquet import read_parquet
 from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import Card, Dataset, Result, Sample, SampleScore, Task, TaskProtocol
-from moe_eval.totals import Scores, of_totals
-from tasks.prompts import SHORT_ANSWER, short_answer
+
+from .prompts import SHORT_ANSWER, short_answer
 
 __all__ = ["TASK", "question_of_prompt"]
 

@@ -13,6 +13,7 @@ from moe_eval.errors import UserError, unknown
 from moe_eval.metrics.answer_text import normalise_m4c, normalise_vlmevalkit, normalise_vqa
 from moe_eval.metrics.consensus import consensus, count_matches
 from moe_eval.metrics.means import percent, percent_by
+from moe_eval.metrics.totals import Scores, of_totals
 from moe_eval.mini.source import mini_dataset
 from moe_eval.mini.vizwiz import mini_vizwiz
 from moe_eval.sources.annotators import parse_list, ten_answers
@@ -21,8 +22,8 @@ from moe_eval.sources.llava import PictureFolder, check_texts, locate, read_json
 from moe_eval.sources.parquet import read_parquet
 from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import Card, Dataset, Result, Sample, SampleScore, Submission, Task, TaskProtocol
-from moe_eval.totals import Scores, of_totals
-from tasks.prompts import short_answer
+
+from .prompts import short_answer
 
 __all__ = ["TASK"]
 

@@ -14,6 +14,7 @@ from moe_eval.images import EncodedImage, ImageRef
 from moe_eval.metrics.answer_text import normalise_lmms_eval_vqav2, normalise_m4c
 from moe_eval.metrics.consensus import consensus, count_matches, official_vqa_accuracy
 from moe_eval.metrics.means import percent, percent_by
+from moe_eval.metrics.totals import Scores, of_totals
 from moe_eval.mini.source import mini_dataset
 from moe_eval.mini.vqav2 import mini_vqav2
 from moe_eval.sources.annotators import ten_answers
@@ -21,8 +22,8 @@ from moe_eval.sources.hub import download_dataset, resolved_revision
 from moe_eval.sources.llava import PictureFolder, locate, read_questions
 from moe_eval.sources.parquet import read_parquet
 from moe_eval.task import Card, Dataset, Result, Sample, SampleScore, Submission, Task, TaskProtocol
-from moe_eval.totals import Scores, of_totals
-from tasks.prompts import SHORT_ANSWER, short_answer
+
+from .prompts import SHORT_ANSWER, short_answer
 
 __all__ = ["TASK"]
 

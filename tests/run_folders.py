@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from moe_eval.engine.backend import ModelInfo
-from moe_eval.records import (
+from moe_eval.runs.records import (
     DataRecord,
     GenerationRecord,
     HeadlineRecord,

@@ -8,12 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from moe_eval.answers import read_answers
 from moe_eval.commands.judge import Asking, check_references, judge_answers
 from moe_eval.errors import UserError
-from moe_eval.jsonl import read_jsonl
+from moe_eval.files.jsonl import read_jsonl
 from moe_eval.judge.calibration import Calibration, calibrate
 from moe_eval.registry import find_task, only_choice
+from moe_eval.scoring.answers import read_answers
 from moe_eval.task import Grade, Task
 
 __all__ = ["calibrate_judge", "describe", "read_grades"]

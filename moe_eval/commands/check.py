@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from moe_eval.atomic import write_atomically
 from moe_eval.comparison.gate import check_runs, overall
 from moe_eval.comparison.gate_text import as_junit, as_log, as_summary
-from moe_eval.stored_run import find_stored_runs
+from moe_eval.files.atomic import write_atomically
+from moe_eval.runs.stored_run import find_stored_runs
 
 __all__ = ["check_run"]
 

@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
-from moe_eval.atomic import write_atomically
 from moe_eval.comparison.pairing import compare_tasks
 from moe_eval.comparison.text import as_data, as_markdown
 from moe_eval.errors import unknown
-from moe_eval.stored_run import find_stored_runs
+from moe_eval.files.atomic import write_atomically
+from moe_eval.runs.stored_run import find_stored_runs
 
 __all__ = ["show_comparison"]
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from moe_eval.atomic import write_atomically
 from moe_eval.errors import UserError, unknown
 from moe_eval.figures.catalogue import make_drawings
 from moe_eval.figures.style import FORMATS
+from moe_eval.files.atomic import write_atomically
 from moe_eval.table.measured import find_runs
 
 __all__ = ["write_figures"]

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from moe_eval import environment
-from moe_eval.answers import AnswerFormat, StoredAnswer, answer_files, check_complete, read_stored_answers
-from moe_eval.atomic import write_atomically
 from moe_eval.engine.backend import ModelInfo
 from moe_eval.errors import UserError
-from moe_eval.records import (
+from moe_eval.files.atomic import write_atomically
+from moe_eval.registry import find_task
+from moe_eval.runs import environment
+from moe_eval.runs.answering import RUN_FILES, run_folder
+from moe_eval.runs.records import (
     DataRecord,
     ImportedFile,
     OriginRecord,
@@ -22,10 +23,9 @@ from moe_eval.records import (
     prompt_fingerprint,
     write_record,
 )
-from moe_eval.registry import find_task
-from moe_eval.run import RUN_FILES, run_folder
-from moe_eval.score import score_answers
-from moe_eval.summary import summarise
+from moe_eval.scoring.answers import AnswerFormat, StoredAnswer, answer_files, check_complete, read_stored_answers
+from moe_eval.scoring.score import score_answers
+from moe_eval.scoring.summary import summarise
 from moe_eval.task import Dataset, Task
 
 __all__ = ["import_answers"]

@@ -10,17 +10,17 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from moe_eval.answers import read_answers
 from moe_eval.errors import UserError
 from moe_eval.judge.cache import ReplyCache
 from moe_eval.judge.endpoint import Endpoint
 from moe_eval.judge.grading import Budget, Cost, estimate, grade_answers
 from moe_eval.judge.record import JUDGE_FILE, GradedAnswer, JudgeRecord, fingerprint
-from moe_eval.records import RunRecord, read_record, write_record
 from moe_eval.registry import find_task
-from moe_eval.rescore import recorded_data
-from moe_eval.score import score_answers
-from moe_eval.summary import summarise
+from moe_eval.runs.records import RunRecord, read_record, write_record
+from moe_eval.scoring.answers import read_answers
+from moe_eval.scoring.rescore import recorded_data
+from moe_eval.scoring.score import score_answers
+from moe_eval.scoring.summary import summarise
 from moe_eval.task import Dataset, Grade, Judge, Sample
 
 __all__ = ["Asking", "check_references", "judge_answers", "judge_run"]

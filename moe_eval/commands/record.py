@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from moe_eval.errors import UserError
-from moe_eval.recorded import RECORDED_FILE, RecordedNumber, answers_fingerprint, read_recorded
-from moe_eval.records import RunRecord, ScoresRecord, read_record, write_record
 from moe_eval.registry import find_task
+from moe_eval.runs.recorded import RECORDED_FILE, RecordedNumber, answers_fingerprint, read_recorded
+from moe_eval.runs.records import RunRecord, ScoresRecord, read_record, write_record
 
 __all__ = ["record_number"]
 

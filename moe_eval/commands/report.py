@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from moe_eval.atomic import write_atomically
 from moe_eval.errors import UserError
+from moe_eval.files.atomic import write_atomically
 from moe_eval.report.build import build_report
 from moe_eval.report.runs import find_run_folders
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from moe_eval.ablation import find_ablation
+from moe_eval.engine.ablation import find_ablation
 from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
 from moe_eval.registry import find_task, only_choice, own_tasks
-from moe_eval.routing import summarise_routing
-from moe_eval.run import check_askable, run_folder, run_task
-from moe_eval.summary import summarise
+from moe_eval.runs.answering import check_askable, run_folder, run_task
+from moe_eval.runs.routing import summarise_routing
+from moe_eval.scoring.summary import summarise
 
 __all__ = ["run_models"]
 
@@ -39,7 +39,7 @@ def run_models(
         routing: write down how tokens are routed; of several models, those that have routers.
 
     Raises:
-        UserError: see `moe_eval.run.run_task`.
+        UserError: see `moe_eval.runs.answering.run_task`.
     """
     if ablation:
         find_ablation(ablation)

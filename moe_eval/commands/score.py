@@ -4,15 +4,15 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from moe_eval.answers import check_complete, read_answers
-from moe_eval.disagreement import as_data, find_disagreements, render_comparison
 from moe_eval.errors import UserError
 from moe_eval.judge.record import read_judge
-from moe_eval.records import RunRecord, ScoresRecord, read_record, write_record
 from moe_eval.registry import find_task, only_choice
-from moe_eval.rescore import recorded_data
-from moe_eval.score import score_answers
-from moe_eval.summary import summarise
+from moe_eval.runs.records import RunRecord, ScoresRecord, read_record, write_record
+from moe_eval.scoring.answers import check_complete, read_answers
+from moe_eval.scoring.disagreement import as_data, find_disagreements, render_comparison
+from moe_eval.scoring.rescore import recorded_data
+from moe_eval.scoring.score import score_answers
+from moe_eval.scoring.summary import summarise
 from moe_eval.task import Dataset, Task
 
 __all__ = ["score_file"]

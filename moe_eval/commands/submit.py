@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from moe_eval.answers import check_complete, read_answers
-from moe_eval.atomic import write_atomically
 from moe_eval.errors import UserError
-from moe_eval.records import RunRecord, read_record
+from moe_eval.files.atomic import write_atomically
 from moe_eval.registry import all_tasks, find_task
-from moe_eval.rescore import recorded_data
+from moe_eval.runs.records import RunRecord, read_record
+from moe_eval.scoring.answers import check_complete, read_answers
+from moe_eval.scoring.rescore import recorded_data
 from moe_eval.task import Dataset, Submission, Task
 
 __all__ = ["submit_run"]

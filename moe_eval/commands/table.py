@@ -5,9 +5,9 @@ from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import get_args
 
-from moe_eval.atomic import write_atomically
 from moe_eval.errors import unknown
-from moe_eval.records import RunRecord, read_record
+from moe_eval.files.atomic import write_atomically
+from moe_eval.runs.records import RunRecord, read_record
 from moe_eval.table.build import Published, Wanted, build_table
 from moe_eval.table.formats import FORMATS, below, render, to_rich
 from moe_eval.table.layouts import MAIN

@@ -15,7 +15,7 @@ from enum import IntEnum
 
 from moe_eval.comparison.pairing import Comparison, compare_runs, corrected, incompatibilities
 from moe_eval.errors import UserError
-from moe_eval.stored_run import StoredRun
+from moe_eval.runs.stored_run import StoredRun
 
 __all__ = ["LEVEL", "TaskVerdict", "Verdict", "check_runs", "overall"]
 

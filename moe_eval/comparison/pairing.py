@@ -6,9 +6,9 @@ from typing import Any
 
 from moe_eval.errors import UserError
 from moe_eval.images import ImageFile
+from moe_eval.runs.stored_run import StoredRun
 from moe_eval.statistics.paired import CLOSE, Difference, PairedScores, PairedTest, differences, paired_test
 from moe_eval.statistics.significance import holm
-from moe_eval.stored_run import StoredRun
 from moe_eval.task import Sample, SampleScore, worth
 
 __all__ = ["Comparison", "Flip", "compare_runs", "compare_tasks", "corrected", "flips_of", "incompatibilities"]

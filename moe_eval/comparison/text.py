@@ -7,8 +7,8 @@ from typing import Any
 from tabulate import tabulate
 
 from moe_eval.comparison.pairing import Comparison, Flip, flips_of
+from moe_eval.runs.stored_run import StoredRun
 from moe_eval.statistics.paired import MCNEMAR, Difference
-from moe_eval.stored_run import StoredRun
 
 __all__ = ["as_data", "as_markdown", "cell", "flip_table", "number", "p_text", "signed"]
 

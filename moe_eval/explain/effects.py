@@ -1,16 +1,17 @@
 """What others found that a difference of circumstances does to a number: `results/known_effects.json`, with sources."""
 
+from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from moe_eval.facts import read_facts
-from moe_eval.records import RunRecord
+from moe_eval.files.facts import read_facts
+from moe_eval.runs.records import RunRecord
 
 __all__ = ["EFFECTS_FILE", "Condition", "KnownEffect", "read_effects"]
 
-EFFECTS_FILE = Path(__file__).parents[2] / "results" / "known_effects.json"
+EFFECTS_FILE = Path(str(files("moe_eval.results"))) / "known_effects.json"
 
 
 class Condition(BaseModel):

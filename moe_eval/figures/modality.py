@@ -15,7 +15,7 @@ from moe_eval.engine.backend import Modality
 from moe_eval.figures.drawing import Drawing, Sources, file_name
 from moe_eval.figures.routed import layer_axis, routed_runs, run_title, share_axis
 from moe_eval.figures.style import COLUMN, ORANGE, PAGE, SKY, new_figure
-from moe_eval.routing import RoutingRecord
+from moe_eval.runs.routing import RoutingRecord
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

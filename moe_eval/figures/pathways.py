@@ -17,7 +17,7 @@ from moe_eval.engine.backend import Modality
 from moe_eval.figures.drawing import Drawing, Sources, file_name
 from moe_eval.figures.routed import layer_axis, routed_runs, run_title
 from moe_eval.figures.style import BLUE, GREY, ORANGE, PAGE, SKY, VERMILLION, new_figure
-from moe_eval.routing import RoutingRecord
+from moe_eval.runs.routing import RoutingRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moe_eval.routing import RoutingRecord, read_routing
+from moe_eval.runs.routing import RoutingRecord, read_routing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

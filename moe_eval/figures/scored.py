@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from moe_eval.figures.drawing import Sources
-from moe_eval.records import DataRecord, RunRecord, read_record
+from moe_eval.runs.records import DataRecord, RunRecord, read_record
 from moe_eval.table.build import build_rows
 from moe_eval.table.rows import OFFICIAL, Column, Layout, Row
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from moe_eval.records import Record, read_record
+from moe_eval.runs.records import Record, read_record
 from moe_eval.task import Sample
 
 __all__ = ["JUDGE_FILE", "GradedAnswer", "JudgeRecord", "fingerprint", "read_judge", "with_grades"]

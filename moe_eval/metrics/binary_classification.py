@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from operator import eq
 
-from moe_eval.totals import Number, Scores, ratio
+from moe_eval.metrics.totals import Number, Scores, ratio
 
 __all__ = ["BinaryCounts", "binary_metrics", "count_binary", "precision_recall_f1"]
 

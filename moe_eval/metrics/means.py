@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from moe_eval.metrics.totals import Number, Scores
 from moe_eval.task import SampleScore
-from moe_eval.totals import Number, Scores
 
 __all__ = ["percent", "percent_by"]
 

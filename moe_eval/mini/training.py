@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from moe_eval.atomic import write_atomically
 from moe_eval.errors import UserError
+from moe_eval.files.atomic import write_atomically
 from moe_eval.mini.captions import CAPTION_REQUEST, caption, region_captions
 from moe_eval.mini.drills import option_drill
 from moe_eval.mini.patches import patch_labels
@@ -177,9 +177,9 @@ def _write_tokenizer(folder: Path, items: Iterable[Item]) -> None:
 
 def _sentences() -> Iterator[str]:
     """What stands around every question: of the chat template, and of the benchmarks' prompts."""
+    from moe_eval.tasks.prompts import OPTION_LETTER, SHORT_ANSWER
+    from moe_eval.tasks.vizwiz import UNANSWERABLE
     from moellava.chat_template import SYSTEM_PROMPT
-    from tasks.prompts import OPTION_LETTER, SHORT_ANSWER
-    from tasks.vizwiz import UNANSWERABLE
 
     yield f"{SYSTEM_PROMPT} USER:"
     yield " ASSISTANT:"

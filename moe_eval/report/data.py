@@ -6,8 +6,8 @@ from pathlib import Path
 
 from moe_eval.errors import UserError
 from moe_eval.judge.record import read_judge, with_grades
-from moe_eval.records import RunRecord, prompt_fingerprint
 from moe_eval.registry import find_task
+from moe_eval.runs.records import RunRecord, prompt_fingerprint
 from moe_eval.task import Dataset, Sample, Task, TaskProtocol, worth
 
 __all__ = [

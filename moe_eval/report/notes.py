@@ -1,7 +1,7 @@
 """What a reader must know before trusting a run's numbers, in plain sentences."""
 
-from moe_eval.recorded import RecordedNumber
-from moe_eval.records import RunRecord, ScoresRecord
+from moe_eval.runs.recorded import RecordedNumber
+from moe_eval.runs.records import RunRecord, ScoresRecord
 from moe_eval.task import worth
 
 __all__ = ["run_notes"]

@@ -15,7 +15,7 @@ def read_paths(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: when the file is damaged.
     """
-    from moe_eval.routing import read_routing, read_sample_routing
+    from moe_eval.runs.routing import read_routing, read_sample_routing
 
     if read_routing(folder) is None:
         return {}

@@ -6,11 +6,11 @@ from functools import cache
 from pathlib import Path
 
 from moe_eval.errors import UserError
-from moe_eval.jsonl import read_jsonl
-from moe_eval.recorded import RecordedNumber, read_recorded
-from moe_eval.records import RunRecord, ScoresRecord, read_record
+from moe_eval.files.jsonl import read_jsonl
 from moe_eval.report.data import DataLoader, Scored, find_data, load_data, rescore
 from moe_eval.report.notes import run_notes
+from moe_eval.runs.recorded import RecordedNumber, read_recorded
+from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
 from moe_eval.task import Dataset, worth
 
 __all__ = ["LeftOut", "ReportRun", "find_run_folders", "read_run", "read_runs"]

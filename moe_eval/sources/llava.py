@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from moe_eval.errors import UserError
+from moe_eval.files.jsonl import read_jsonl
 from moe_eval.images import ImageFile
-from moe_eval.jsonl import read_jsonl
 
 __all__ = ["PictureFolder", "check_fields", "check_texts", "locate", "read_json", "read_questions"]
 

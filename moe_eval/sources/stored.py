@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from moe_eval.errors import UserError
-from moe_eval.jsonl import read_jsonl
+from moe_eval.files.jsonl import read_jsonl
 
 __all__ = ["read_stored"]
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from moe_eval.metrics.means import percent
+from moe_eval.metrics.totals import OfTotals, RunOnce, Scores
 from moe_eval.statistics.resampling import (
     Clusters,
     Draws,
@@ -20,7 +21,6 @@ from moe_eval.statistics.resampling import (
     resample,
 )
 from moe_eval.task import Result, SampleScore, worth
-from moe_eval.totals import OfTotals, RunOnce, Scores
 
 __all__ = ["RESAMPLES", "SEED", "Resampled", "resample_scores"]
 

@@ -7,7 +7,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from moe_eval.records import IntervalMethodRecord, IntervalRecord
+from moe_eval.runs.records import IntervalMethodRecord, IntervalRecord
 from moe_eval.statistics.draws import RESAMPLES, SEED, resample_scores
 from moe_eval.task import Result, SampleScore
 

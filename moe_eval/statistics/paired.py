@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe_eval.metrics.means import percent
+from moe_eval.metrics.totals import OfTotals
 from moe_eval.statistics.draws import RESAMPLES, SEED, Resampled, resample_scores
 from moe_eval.statistics.intervals import detectable, percentile_interval
 from moe_eval.statistics.resampling import BLOCK, number_clusters, numbers_of, record_totals, replay
 from moe_eval.statistics.significance import mcnemar_exact
 from moe_eval.task import Result, SampleScore, worth
-from moe_eval.totals import OfTotals
 
 __all__ = ["CLOSE", "Difference", "PairedScores", "PairedTest", "differences", "paired_test"]
 

@@ -1,6 +1,6 @@
 """Numbers of resampled data sets, by the task's own aggregate.
 
-An aggregate that is written in totals (`moe_eval.totals`) runs once to record which totals it takes, as a matrix of
+An aggregate that is written in totals (`moe_eval.metrics.totals`) runs once to record which totals it takes, as a matrix of
 cluster × total, and again on totals of resampled clusters:
 
     totals[R, K] = weights[R, C] @ columns[C, K]
@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from moe_eval.metrics.totals import OfTotals, Scores, exact_sum
 from moe_eval.task import Result, SampleScore
-from moe_eval.totals import OfTotals, Scores, exact_sum
 
 __all__ = [
     "Clusters",

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from moe_eval.errors import UserError
-from moe_eval.records import RunRecord, ScoresRecord, read_record
+from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
 from moe_eval.table.grid import Block, Cell, Grid, Heading, Interval
 from moe_eval.table.measured import HEADLINE, interval_of
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from moe_eval.errors import UserError, unknown
-from moe_eval.records import RunRecord, read_record
+from moe_eval.runs.records import RunRecord, read_record
 from moe_eval.table.comparison import compare_rows
 from moe_eval.table.grid import Grid
 from moe_eval.table.layouts import MAIN, POPE, headlines

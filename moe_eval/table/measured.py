@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from moe_eval.errors import UserError
-from moe_eval.recorded import RecordedNumber, read_recorded
-from moe_eval.records import RunRecord, ScoresRecord, read_record
 from moe_eval.registry import find_task
+from moe_eval.runs.recorded import RecordedNumber, read_recorded
+from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
 from moe_eval.table.grid import Interval
 from moe_eval.table.rows import OFFICIAL, Layout, Row
 

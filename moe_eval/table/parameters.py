@@ -6,7 +6,7 @@ from typing import Any
 
 from moe_eval.engine.models import ModelSource
 from moe_eval.errors import UserError
-from moe_eval.records import RunRecord, read_record
+from moe_eval.runs.records import RunRecord, read_record
 from moe_eval.table.comparison import UNITS
 from moe_eval.table.grid import Block, Cell, Grid, Heading
 from moe_eval.table.published import PublishedNumber

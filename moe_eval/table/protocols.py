@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from moe_eval.records import RunRecord, ScoresRecord, read_record
-from moe_eval.rescore import rescore
+from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
+from moe_eval.scoring.rescore import rescore
 from moe_eval.table.comparison import half_width
 from moe_eval.table.grid import Block, Cell, Grid, Heading
 from moe_eval.table.measured import HEADLINE, interval_of

@@ -1,17 +1,18 @@
 """Rows of published numbers, with their sources; where sources contradict each other, the row says so."""
 
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from moe_eval.facts import read_facts
+from moe_eval.files.facts import read_facts
 from moe_eval.table.rows import OFFICIAL, Column, Layout, Row
 
 __all__ = ["PUBLISHED_FILE", "PublishedNumber", "contradictions", "number_text", "published_rows", "read_published"]
 
-PUBLISHED_FILE = Path(__file__).parents[2] / "results" / "published.json"
+PUBLISHED_FILE = Path(str(files("moe_eval.results"))) / "published.json"
 
 
 class PublishedNumber(BaseModel):

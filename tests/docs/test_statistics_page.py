@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from moe_eval.answers import read_answers
+from moe_eval.metrics.totals import OfTotals
 from moe_eval.registry import find_task
-from moe_eval.score import score_answers
+from moe_eval.scoring.answers import read_answers
+from moe_eval.scoring.score import score_answers
 from moe_eval.statistics.draws import resample_scores
 from moe_eval.statistics.intervals import intervals_of
-from moe_eval.totals import OfTotals
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")

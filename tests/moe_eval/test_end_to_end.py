@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from moe_eval.tasks.pope import HUB_REVISION
 
-from moe_eval.records import RunRecord, read_record
-from tasks.pope import HUB_REVISION
+from moe_eval.runs.records import RunRecord, read_record
 from tests.hub_server import HubServer
 from tests.tasks.test_pope_hub import write_repository
 from tests.tiny_llava import save_tiny_llava

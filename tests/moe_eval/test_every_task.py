@@ -18,11 +18,11 @@ import pytest
 
 from moe_eval.commands.list import listing
 from moe_eval.errors import UserError
-from moe_eval.jsonl import read_jsonl
+from moe_eval.files.jsonl import read_jsonl
+from moe_eval.metrics.totals import OfTotals
 from moe_eval.registry import find_task
 from moe_eval.statistics.resampling import number_clusters, numbers_of, record_totals
 from moe_eval.task import Dataset, Sample, SampleScore, Task, TaskProtocol, worth
-from moe_eval.totals import OfTotals
 from tests.tables import write_tsv
 
 TESTS = Path(__file__).parents[1]
@@ -186,7 +186,7 @@ def comparable(value: object) -> str:
 
 
 def test_every_task_of_ours_is_tested_here():
-    ours = {point.name for point in entry_points(group="moe_eval.tasks") if point.module.startswith("tasks.")}
+    ours = {point.name for point in entry_points(group="moe_eval.tasks") if point.module.startswith("moe_eval.tasks.")}
     assert ours == set(DATA), "add to DATA how some of the new task's data come to be here"
 
 

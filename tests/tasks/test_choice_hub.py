@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from moe_eval.tasks import mmbench, mme
 from PIL import Image
 
-from tasks import mmbench, mme
 from tests.hub_server import HubServer
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

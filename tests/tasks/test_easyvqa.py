@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 
 import pytest
+from moe_eval.tasks.easyvqa import TASK
 
 from moe_eval import registry
 from moe_eval.errors import UserError
-from moe_eval.run import run_task
-from tasks.easyvqa import TASK
+from moe_eval.runs.answering import run_task
 from tests.fake_backend import FakeBackend
 from tests.moe_eval.test_cli import call
 

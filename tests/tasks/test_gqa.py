@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from moe_eval.tasks.gqa import TASK, allowed_answers, describe_question
 
 from moe_eval.errors import UserError
+from moe_eval.files.jsonl import read_jsonl
 from moe_eval.images import NamedImage
-from moe_eval.jsonl import read_jsonl
 from moe_eval.metrics.exact_match import lmms_eval_form
 from moe_eval.task import Sample
-from tasks.gqa import TASK, allowed_answers, describe_question
 from tests.tables import write_tsv
 from tests.vectors import read_expected, read_vectors
 

@@ -6,9 +6,9 @@ import sys
 from collections import Counter
 
 import pytest
+from moe_eval.tasks import gqa, textvqa, vizwiz, vqav2
 
 from moe_eval.errors import UserError
-from tasks import gqa, textvqa, vizwiz, vqav2
 
 TASKS = {module.TASK.name: module.TASK for module in (vqav2, gqa, vizwiz, textvqa)}
 MINI = {name: task.load("mini") for name, task in TASKS.items()}

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from moe_eval.tasks.mmbench import ABILITIES, TASK
 from openpyxl import load_workbook
 from PIL import Image
 
-from moe_eval.answers import read_answers
 from moe_eval.errors import UserError
 from moe_eval.images import NamedImage
 from moe_eval.metrics.multiple_choice import option_by_lmms_eval, option_by_vlmevalkit
-from moe_eval.score import score_answers
+from moe_eval.scoring.answers import read_answers
+from moe_eval.scoring.score import score_answers
 from moe_eval.task import Dataset, Sample
-from tasks.mmbench import ABILITIES, TASK
 from tests.vectors import read_expected, read_vectors
 
 DATA = Path(__file__).parents[1] / "data"

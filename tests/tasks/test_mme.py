@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from moe_eval.tasks.mme import SIZES, TASK
 
-from moe_eval.answers import read_answers
 from moe_eval.errors import UserError
+from moe_eval.files.jsonl import read_jsonl
 from moe_eval.images import NamedImage
-from moe_eval.jsonl import read_jsonl
-from moe_eval.score import score_answers
+from moe_eval.scoring.answers import read_answers
+from moe_eval.scoring.score import score_answers
 from moe_eval.task import Sample
-from tasks.mme import SIZES, TASK
 from tests.vectors import read_expected, read_vectors
 
 DATA = Path(__file__).parents[1] / "data"

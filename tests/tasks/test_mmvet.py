@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from moe_eval.tasks.mmvet import PROMPTS, TASK, grade, grade_as_lmms_eval, grade_as_vlmevalkit
 
-from moe_eval.answers import read_answers
 from moe_eval.errors import UserError
 from moe_eval.images import NamedImage
-from moe_eval.score import score_answers
+from moe_eval.scoring.answers import read_answers
+from moe_eval.scoring.score import score_answers
 from moe_eval.task import JudgeCall, Sample
-from tasks.mmvet import PROMPTS, TASK, grade, grade_as_lmms_eval, grade_as_vlmevalkit
 from tests.vectors import read_expected, read_vectors
 
 DATA = Path(__file__).parents[1] / "data"

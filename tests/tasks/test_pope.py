@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from moe_eval.tasks.pope import TASK, parse_yes_no
 
-from moe_eval.answers import read_answers
 from moe_eval.errors import UnreadableImageError, UserError
-from moe_eval.jsonl import read_jsonl
+from moe_eval.files.jsonl import read_jsonl
 from moe_eval.metrics.yes_no import extract_yes_no
 from moe_eval.mini.world import make_scenes
-from moe_eval.score import score_answers
-from tasks.pope import TASK, parse_yes_no
+from moe_eval.scoring.answers import read_answers
+from moe_eval.scoring.score import score_answers
 from tests.tables import write_tsv
 from tests.vectors import read_expected, read_vectors
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from moe_eval.tasks.pope import HUB_REVISION, TASK
 from PIL import Image
 
-from tasks.pope import HUB_REVISION, TASK
 from tests.hub_server import HubServer
 
 DESCRIBE = """
 import sys
-from tasks.pope import TASK
+from moe_eval.tasks.pope import TASK
 data = TASK.load(sys.argv[1])
 picture = data.samples[-1].images[0].open()
 print(data.source, len(data.samples), data.official, data.fingerprint, picture.mode, picture.size)

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from moe_eval.tasks.textvqa import TASK, answer_id, question_of_prompt
 
-from moe_eval.answers import read_answers
 from moe_eval.errors import UserError
+from moe_eval.files.jsonl import read_jsonl
 from moe_eval.images import NamedImage
-from moe_eval.jsonl import read_jsonl
 from moe_eval.metrics.answer_text import normalise_m4c
+from moe_eval.scoring.answers import read_answers
 from moe_eval.task import Sample
-from tasks.textvqa import TASK, answer_id, question_of_prompt
 from tests.tables import write_tsv
 from tests.vectors import read_expected, read_vectors
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from moe_eval.tasks.vizwiz import TASK, answer_id
 
-from moe_eval.answers import read_answers
 from moe_eval.errors import UserError
+from moe_eval.files.jsonl import read_jsonl
 from moe_eval.images import NamedImage
-from moe_eval.jsonl import read_jsonl
+from moe_eval.scoring.answers import read_answers
 from moe_eval.task import Dataset, Sample
-from tasks.vizwiz import TASK, answer_id
 from tests.tables import write_tsv
 from tests.vectors import read_expected, read_vectors
 

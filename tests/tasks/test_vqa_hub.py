@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from moe_eval.tasks import gqa
 
-from tasks import gqa
 from tests.hub_server import HubServer
 from tests.tables import encoded_picture
 
@@ -19,7 +19,7 @@ PINNED = {"lmms-lab/GQA": gqa.HUB_REVISION}
 
 DESCRIBE = """
 import importlib, json, sys
-task = importlib.import_module(f"tasks.{sys.argv[1]}").TASK
+task = importlib.import_module(f"moe_eval.tasks.{sys.argv[1]}").TASK
 data = task.load(sys.argv[2])
 first, last = data.samples[0], data.samples[-1]
 print(json.dumps({
@@ -261,7 +261,7 @@ def test_pictures_stay_on_disk_until_they_are_opened(hub):
     hub.add("lmms-lab/VizWiz-VQA", "data/val-00000-of-00001.parquet", VIZWIZ, rows)
     code = """
 import pyarrow
-from tasks.vizwiz import TASK
+from moe_eval.tasks.vizwiz import TASK
 data = TASK.load("hub:val")
 print(len(data.samples), pyarrow.default_memory_pool().max_memory() < 2e6)
 """

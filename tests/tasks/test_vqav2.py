@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from moe_eval.tasks.vqav2 import TASK
 
 from moe_eval.errors import UserError
 from moe_eval.images import NamedImage
 from moe_eval.metrics.answer_text import normalise_vqa
-from moe_eval.score import score_answers
+from moe_eval.scoring.score import score_answers
 from moe_eval.sources.annotators import ten_answers
 from moe_eval.task import Dataset, Sample
-from tasks.vqav2 import TASK
 from tests.vectors import read_expected, read_vectors
 
 VECTORS = "vqav2"

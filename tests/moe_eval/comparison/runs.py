@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from moe_eval.run import run_task
+from moe_eval.tasks.pope import TASK
+
+from moe_eval.runs.answering import run_task
 from moe_eval.task import Dataset, Sample
-from tasks.pope import TASK
 from tests.fake_backend import FAKE_MODEL, FakeBackend
 
 __all__ = ["DATA", "make_run"]

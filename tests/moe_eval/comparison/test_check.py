@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from moe_eval.comparison.gate import TaskVerdict, Verdict, check_runs, overall
-from moe_eval.stored_run import find_stored_runs
+from moe_eval.runs.stored_run import find_stored_runs
 from tests.moe_eval.comparison.runs import DATA, make_run
 from tests.moe_eval.test_cli import call
 
@@ -16,7 +16,7 @@ FINE, WORSE, CANNOT_TELL = 0, 1, 2
 @pytest.fixture(autouse=True, scope="module")
 def _quick_environment():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("moe_eval.environment.hardware", dict)
+        patch.setattr("moe_eval.runs.environment.hardware", dict)
         yield
 
 

@@ -11,8 +11,8 @@ import pytest
 from moe_eval.comparison.pairing import compare_tasks, flips_of
 from moe_eval.comparison.text import cell
 from moe_eval.errors import UserError
-from moe_eval.records import ScoresRecord, read_record, write_record
-from moe_eval.stored_run import find_stored_runs
+from moe_eval.runs.records import ScoresRecord, read_record, write_record
+from moe_eval.runs.stored_run import find_stored_runs
 from tests.moe_eval.comparison.runs import DATA, make_run
 from tests.moe_eval.test_cli import call
 
@@ -22,7 +22,7 @@ def runs(tmp_path_factory) -> Path:
     """`first` is wrong on every 20th question, `second` on every 10th."""
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("moe_eval.environment.hardware", dict)
+        patch.setattr("moe_eval.runs.environment.hardware", dict)
         make_run(folder / "first", lambda number, _: number % 20 == 0, model="first")
         make_run(folder / "second", lambda number, _: number % 10 == 0, model="second")
     return folder

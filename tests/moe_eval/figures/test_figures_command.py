@@ -7,14 +7,14 @@ import subprocess
 import sys
 
 import pytest
+from moe_eval.tasks.pope import TASK
+from tests.moe_eval.test_routing import RoutedBackend
 
 from moe_eval.cli import main
 from moe_eval.figures.catalogue import FIGURES, make_drawings
-from moe_eval.run import run_folder, run_task
+from moe_eval.runs.answering import run_folder, run_task
 from moe_eval.table.published import read_published
-from tasks.pope import TASK
 from tests.fake_backend import FakeBackend
-from tests.moe_eval.test_routing import RoutedBackend
 
 SVG = "http://www.w3.org/2000/svg"
 
@@ -24,8 +24,8 @@ def runs(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs")
     data = TASK.load("mini").first(36)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("moe_eval.environment.git_commit", lambda: "0" * 40)
-        patch.setattr("moe_eval.environment.hardware", dict)
+        patch.setattr("moe_eval.runs.environment.git_commit", lambda: "0" * 40)
+        patch.setattr("moe_eval.runs.environment.hardware", dict)
         run_task(TASK, "llava", data, RoutedBackend(), run_folder(out, "sparse", "pope"), routing=True)
         run_task(TASK, "llava", data, FakeBackend(), run_folder(out, "dense", "pope"))
         grey = run_folder(out, "dense", "pope", "image=grey")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from moe_eval.figures import expert_load, modality, pathways
-from moe_eval.records import DataRecord
-from moe_eval.routing import PathRecord, RoutingRecord
+from moe_eval.runs.records import DataRecord
+from moe_eval.runs.routing import PathRecord, RoutingRecord
 
 DATA = DataRecord(source="mini", version="drawn", fingerprint="sha256:0", samples=2, official=False)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from moe_eval.tasks.mmvet import PROMPTS, TASK
 
 from moe_eval.errors import UserError
 from moe_eval.images import NamedImage
@@ -12,7 +13,6 @@ from moe_eval.judge.cache import ReplyCache
 from moe_eval.judge.endpoint import Endpoint, Reply
 from moe_eval.judge.grading import Budget, Cost, estimate, grade_answers
 from moe_eval.task import Judge, JudgeCall, Sample
-from tasks.mmvet import PROMPTS, TASK
 from tests.vectors import read_vectors
 
 VECTORS = "mmvet"

@@ -6,12 +6,12 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from moe_eval.tasks.mmvet import TASK
 from PIL import Image
 
 from moe_eval.judge.record import JudgeRecord, with_grades
-from moe_eval.records import RunRecord, ScoresRecord, read_record
-from moe_eval.run import run_task
-from tasks.mmvet import TASK
+from moe_eval.runs.answering import run_task
+from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
 from tests.fake_backend import FakeBackend
 from tests.judge_server import Fault, JudgeServer
 from tests.moe_eval.test_cli import call
@@ -154,7 +154,7 @@ def test_openai_wants_a_key(run, capsys, monkeypatch):
 
 
 def test_a_task_without_judge_is_one_line(tmp_path, capsys):
-    from tasks.pope import TASK as POPE
+    from moe_eval.tasks.pope import TASK as POPE
 
     run_task(POPE, "llava", POPE.load("mini").first(18), FakeBackend(), tmp_path / "run")
     code, _, err = call(capsys, "judge", tmp_path / "run")

@@ -15,10 +15,10 @@ pytest.importorskip("lmms_eval", reason="lmms-eval is not installed: make test E
 from moe_eval.commands.score import score_file
 from moe_eval.errors import UserError
 from moe_eval.lmms.scoring import storable, stored
-from moe_eval.records import RunRecord, read_record
 from moe_eval.registry import find_task
-from moe_eval.run import run_folder, run_task
-from moe_eval.score import score_answers
+from moe_eval.runs.answering import run_folder, run_task
+from moe_eval.runs.records import RunRecord, read_record
+from moe_eval.scoring.score import score_answers
 from tests.fake_backend import FakeBackend
 from tests.lmms_task import ANSWERS, write_task
 

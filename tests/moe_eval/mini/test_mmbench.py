@@ -3,9 +3,9 @@
 from collections import Counter, defaultdict
 
 import pytest
+from moe_eval.tasks.mmbench import ABILITIES, TASK
 
 from moe_eval.mini.mmbench import QUESTIONS, ROTATION, mini_mmbench
-from tasks.mmbench import ABILITIES, TASK
 
 TEST, TRAINING = mini_mmbench(""), mini_mmbench("train:40")
 LETTERS = "ABCD"

@@ -4,11 +4,11 @@ import re
 from collections import Counter
 
 import pytest
+from moe_eval.tasks.mme import TASK
 
 from moe_eval.mini.mme import PICTURES, mini_mme
 from moe_eval.mini.questions import NUMBER_WORDS, PLACE_PHRASES
 from moe_eval.mini.world import Scene
-from tasks.mme import TASK
 
 TEST, TRAINING = mini_mme(""), mini_mme("train:40")
 

@@ -4,13 +4,13 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from moe_eval.tasks.mmvet import CAPABILITIES, GRADER, TASK
 
 from moe_eval.mini.captions import caption
 from moe_eval.mini.grader import grade_by_parts
 from moe_eval.mini.mmvet import QUESTIONS, mini_mmvet
 from moe_eval.mini.questions import NUMBER_WORDS
-from moe_eval.score import score_answers
-from tasks.mmvet import CAPABILITIES, GRADER, TASK
+from moe_eval.scoring.score import score_answers
 
 TEST, TRAINING = mini_mmvet(""), mini_mmvet("train:40")
 DATASET = TASK.load("mini")

@@ -3,10 +3,10 @@
 import re
 
 import pytest
+from moe_eval.tasks.scienceqa import TASK
 
 from moe_eval.mini.scienceqa import LECTURES, SCENES, mini_scienceqa
 from moe_eval.mini.world import COLOURS, SHAPES, SIZES
-from tasks.scienceqa import TASK
 
 TEST, TRAINING = mini_scienceqa(""), mini_scienceqa("train:40")
 FIELDS = {

@@ -6,9 +6,9 @@ from math import sqrt
 import pytest
 
 from moe_eval.metrics.means import percent
+from moe_eval.metrics.totals import of_totals
 from moe_eval.statistics.paired import MCNEMAR, PERMUTATION, PERMUTATION_OF_MEAN, PairedScores, differences, paired_test
 from moe_eval.task import Result
-from moe_eval.totals import of_totals
 
 
 @of_totals

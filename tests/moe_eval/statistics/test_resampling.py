@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moe_eval.metrics.means import percent
+from moe_eval.metrics.totals import RunOnce, of_totals
 from moe_eval.registry import find_task
 from moe_eval.statistics.draws import resample_scores
 from moe_eval.statistics.intervals import detectable, intervals_of
 from moe_eval.statistics.resampling import draw_weights, number_clusters, record_totals
 from moe_eval.task import Result, SampleScore
-from moe_eval.totals import RunOnce, of_totals
 
 
 @of_totals

@@ -6,7 +6,7 @@ import pytest
 
 from moe_eval.engine.backend import Parameters
 from moe_eval.errors import UserError
-from moe_eval.records import GenerationRecord
+from moe_eval.runs.records import GenerationRecord
 from moe_eval.table.ablation import ablation_table
 from tests.run_folders import OTHER_DATA, TRAINED_MODEL, write_run
 

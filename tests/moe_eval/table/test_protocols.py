@@ -1,10 +1,10 @@
 """The layout `protocols`: stored answers under every way of scoring."""
 
 import pytest
+from moe_eval.tasks.pope import TASK
 
-from moe_eval.run import run_task
+from moe_eval.runs.answering import run_task
 from moe_eval.table.protocols import protocols_table
-from tasks.pope import TASK
 from tests.fake_backend import FakeBackend
 from tests.run_folders import write_run
 

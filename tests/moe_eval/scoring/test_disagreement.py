@@ -5,16 +5,16 @@ import re
 from pathlib import Path
 
 import pytest
+from moe_eval.tasks.textvqa import TASK as TEXTVQA
+from moe_eval.tasks.vqav2 import TASK as VQAV2
 
 from moe_eval.commands.score import score_file
-from moe_eval.disagreement import find_disagreements, render_comparison
 from moe_eval.images import NamedImage
-from moe_eval.score import score_answers
+from moe_eval.scoring.disagreement import find_disagreements, render_comparison
+from moe_eval.scoring.score import score_answers
 from moe_eval.task import Dataset, Sample
-from tasks.textvqa import TASK as TEXTVQA
-from tasks.vqav2 import TASK as VQAV2
 
-RELEASED = Path(__file__).parents[1] / "data" / "llava15_13b" / "pope.jsonl.gz"
+RELEASED = Path(__file__).parents[2] / "data" / "llava15_13b" / "pope.jsonl.gz"
 
 ANSWERS = {"1": "No.", "2": "No", "3": "Yes, it is", "4": "maybe", "5": "Yes,"}
 """Of the first five questions of POPE (yes, no, yes, no, yes): what the protocols make of them differs on 3 and 5."""

@@ -1,4 +1,4 @@
-"""Training data from a task: `python -m moe_eval.training_data easyvqa package:train data/easyvqa`.
+"""Training data from a task: `python -m moe_eval.sources.training_data easyvqa package:train data/easyvqa`.
 
 Writes `train.json` and `images/` in LLaVA's format: one item per picture, its questions as rounds, each worded as the
 task asks it at evaluation and answered with its gold. What published numbers are about is not for training.
@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from moe_eval.atomic import write_atomically
 from moe_eval.errors import UserError
+from moe_eval.files.atomic import write_atomically
 from moe_eval.images import ImageRef
 from moe_eval.registry import find_task, load_task_file, only_choice
 from moe_eval.task import Dataset, Sample, TaskProtocol
@@ -71,7 +71,9 @@ def _item(names: Sequence[str], samples: Sequence[Sample], protocol: TaskProtoco
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code, 2 after one line about what the user can put right."""
-    parser = argparse.ArgumentParser(prog="python -m moe_eval.training_data", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m moe_eval.sources.training_data", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("task", help="name, or FILE.py that defines one")
     parser.add_argument("source", help="its training split, such as package:train")
     parser.add_argument("folder", type=Path)
@@ -81,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         dataset = task.load(options.source)
         written = write_training_data(dataset, task.protocol(only_choice(task.protocols, "llava")), options.folder)
     except UserError as error:
-        print(f"moe_eval.training_data: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"moe_eval.sources.training_data: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     print(f"{options.folder}: {dataset.version}" + ("" if written else ", there already"))
     return 0

@@ -1,6 +1,6 @@
 """What a run leaves on disk: `run.json` (how answers were made) and `scores.json` (what they are worth).
 
-The JSON Schemas in `moe_eval/schemas/` are generated from these models: `python -m moe_eval.records` writes them.
+The JSON Schemas in `moe_eval/runs/schemas/` are generated from these models: `python -m moe_eval.runs.records` writes them.
 """
 
 import gzip
@@ -14,9 +14,9 @@ from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from moe_eval.atomic import write_atomically
 from moe_eval.engine.backend import ModelInfo
 from moe_eval.errors import UserError
+from moe_eval.files.atomic import write_atomically
 from moe_eval.task import Dataset
 
 __all__ = [
@@ -297,7 +297,7 @@ def write_record(record: Record, path: Path) -> None:
 
 def write_schemas(folder: Path = SCHEMA_FOLDER) -> None:
     """Write the JSON Schemas of all records."""
-    from moe_eval.routing import RoutingRecord
+    from moe_eval.runs.routing import RoutingRecord
 
     kinds: dict[str, type[Record]] = {"run": RunRecord, "scores": ScoresRecord, "routing": RoutingRecord}
     for name, kind in kinds.items():

@@ -6,18 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from moe_eval.tasks.easyvqa import TASK
 from PIL import Image
 
 from moe_eval.engine.backend import Request
 from moe_eval.engine.generate import encode
 from moe_eval.errors import UserError
 from moe_eval.images import ImageFile
+from moe_eval.sources.training_data import main, write_training_data
 from moe_eval.task import Dataset, Sample
-from moe_eval.training_data import main, write_training_data
 from moellava.training.dataset import ConversationDataset
 from moellava.training.files import DataFile
 from moellava.training.labels import IGNORED
-from tasks.easyvqa import TASK
 from tests.tiny_models import picture, tiny_processor
 
 PROTOCOL = TASK.protocols["llava"]
@@ -121,7 +121,9 @@ def test_what_published_numbers_are_about_is_not_for_training(data, tmp_path):
 
 def test_bad_input_is_one_line(capsys, tmp_path):
     assert main(["easyvqua", "package:train", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.startswith("moe_eval.training_data: unknown task 'easyvqua': did you mean easyvqa")
+    assert capsys.readouterr().err.startswith(
+        "moe_eval.sources.training_data: unknown task 'easyvqua': did you mean easyvqa"
+    )
 
 
 # --- easy-VQA ---------------------------------------------------------------------------------------------------------

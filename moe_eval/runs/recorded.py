@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import Field
 
 from moe_eval.errors import UserError
-from moe_eval.jsonl import read_jsonl
-from moe_eval.records import Record, read_record
+from moe_eval.files.jsonl import read_jsonl
+from moe_eval.runs.records import Record, read_record
 
 __all__ = ["RECORDED_FILE", "RecordedNumber", "answers_fingerprint", "read_recorded"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from tabulate import tabulate
 
-from moe_eval.records import ScoresRecord
-from moe_eval.summary import headline_text
+from moe_eval.runs.records import ScoresRecord
+from moe_eval.scoring.summary import headline_text
 from moe_eval.task import Sample, worth
 
 __all__ = ["Disagreement", "Example", "as_data", "find_disagreements", "render_comparison"]

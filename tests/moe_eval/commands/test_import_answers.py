@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from moe_eval.records import RunRecord, ScoresRecord, read_record
+from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
 from tests.moe_eval.test_cli import call
 from tests.tables import write_tsv
 
-RELEASED = Path(__file__).parents[1] / "data" / "llava15_13b"
+RELEASED = Path(__file__).parents[2] / "data" / "llava15_13b"
 QUESTIONS = {"question": ["What is it?", "How many?", "IS it on?", "Who?"], "answer": ["cat", "two", "yes", "bob"]}
 SUFFIX = "\nAnswer the question using a single word or phrase."
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from moe_eval.tasks.pope import TASK
 
 from moe_eval.cli import main
 from moe_eval.engine.backend import Parameters
@@ -12,14 +13,13 @@ from moe_eval.explain.causes import find_causes
 from moe_eval.explain.effects import KnownEffect, read_effects
 from moe_eval.explain.evidence import gather
 from moe_eval.explain.render import remainder, shift_text, to_json, to_markdown
-from moe_eval.records import GenerationRecord, IntervalRecord
-from moe_eval.run import run_task
+from moe_eval.runs.answering import run_task
+from moe_eval.runs.records import GenerationRecord, IntervalRecord
 from moe_eval.table.published import PublishedNumber, read_published
-from tasks.pope import TASK
 from tests.fake_backend import FAKE_MODEL, FakeBackend
 from tests.run_folders import OTHER_DATA, TRAINED_MODEL, write_run
 
-DATA = Path(__file__).parents[1] / "data" / "llava15_13b"
+DATA = Path(__file__).parents[2] / "data" / "llava15_13b"
 
 THEIRS = replace(TRAINED_MODEL, published_as="Theirs", parameters=Parameters(10, 10, 8, 8))
 NOISE = KnownEffect(task="gqa", cause="routing", what="w", model="m", values=(61.4, 61.2), source="s", url="u")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from moe_eval.recorded import read_recorded
+from moe_eval.runs.recorded import read_recorded
 from tests.moe_eval.test_cli import call
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[2] / "data"
 QUESTIONS = DATA / "llava" / "vizwiz" / "llava_test.jsonl"
 
 

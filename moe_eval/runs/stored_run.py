@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 
 from moe_eval.errors import UserError
-from moe_eval.jsonl import read_jsonl
-from moe_eval.records import RunRecord, ScoresRecord, read_record
+from moe_eval.files.jsonl import read_jsonl
 from moe_eval.registry import find_task
-from moe_eval.rescore import recorded_data
+from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
+from moe_eval.scoring.rescore import recorded_data
 from moe_eval.task import Sample, TaskProtocol
 
 __all__ = ["StoredRun", "find_stored_runs"]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from moe_eval.recorded import RecordedNumber
-from moe_eval.records import RunRecord, ScoresRecord
+from moe_eval.runs.recorded import RecordedNumber
+from moe_eval.runs.records import RunRecord, ScoresRecord
 from moe_eval.table.grid import Interval
 from moe_eval.table.layouts import MAIN, POPE
 from moe_eval.table.measured import HEADLINE, comparability, interval_of, look_up

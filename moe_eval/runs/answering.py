@@ -13,14 +13,14 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from moe_eval import environment
-from moe_eval.ablation import find_ablation
+from moe_eval.engine.ablation import find_ablation
 from moe_eval.engine.backend import Backend, ModelInfo, Request, Unanswered
 from moe_eval.errors import UserError
-from moe_eval.journal import Journal
 from moe_eval.judge.record import JUDGE_FILE, read_judge
-from moe_eval.recorded import RECORDED_FILE
-from moe_eval.records import (
+from moe_eval.runs import environment
+from moe_eval.runs.journal import Journal
+from moe_eval.runs.recorded import RECORDED_FILE
+from moe_eval.runs.records import (
     DataRecord,
     GenerationRecord,
     PromptRecord,
@@ -30,8 +30,8 @@ from moe_eval.records import (
     read_record,
     write_record,
 )
-from moe_eval.routing import ROUTING_FILES, RoutingJournal, write_routing
-from moe_eval.score import score_answers
+from moe_eval.runs.routing import ROUTING_FILES, RoutingJournal, write_routing
+from moe_eval.scoring.score import score_answers
 from moe_eval.task import Dataset, Sample, Task
 
 __all__ = ["RUN_FILES", "check_askable", "run_folder", "run_task"]
@@ -66,7 +66,7 @@ def run_task(
     """Answer what is not answered yet, score, and write the run's files.
 
     Args:
-        ablation: what is taken away from every question, a name of `moe_eval.ablation.ABLATIONS`.
+        ablation: what is taken away from every question, a name of `moe_eval.engine.ablation.ABLATIONS`.
         routing: write down how tokens are routed; the backend must say it.
         allow_missing: score without the samples whose pictures cannot be opened, instead of failing at the end.
         fresh: throw away what the folder holds of an earlier run.

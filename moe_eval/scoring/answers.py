@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from moe_eval.errors import UserError
-from moe_eval.jsonl import read_jsonl
+from moe_eval.files.jsonl import read_jsonl
 from moe_eval.task import Dataset, Sample, Task
 
 __all__ = ["AnswerFormat", "StoredAnswer", "answer_files", "check_complete", "read_answers", "read_stored_answers"]

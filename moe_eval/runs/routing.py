@@ -12,11 +12,11 @@ from typing import Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from moe_eval.atomic import write_atomically
 from moe_eval.engine.backend import Modality, Routing
 from moe_eval.errors import UserError
-from moe_eval.journal import AppendOnlyFile
-from moe_eval.records import DataRecord, Record, RunRecord, read_record
+from moe_eval.files.atomic import write_atomically
+from moe_eval.runs.journal import AppendOnlyFile
+from moe_eval.runs.records import DataRecord, Record, RunRecord, read_record
 
 __all__ = [
     "ROUTING_FILES",

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from moe_eval.errors import UserError
 from moe_eval.judge.record import JudgeRecord, with_grades
-from moe_eval.records import DataRecord, HeadlineRecord, IntervalMethodRecord, IntervalRecord, ScoresRecord
+from moe_eval.runs.records import DataRecord, HeadlineRecord, IntervalMethodRecord, IntervalRecord, ScoresRecord
 from moe_eval.task import Dataset, SampleScore, Task, TaskProtocol
 
 __all__ = ["score_answers"]

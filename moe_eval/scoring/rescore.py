@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from moe_eval.answers import read_answers
 from moe_eval.errors import UserError
 from moe_eval.judge.record import read_judge
-from moe_eval.records import RunRecord, ScoresRecord, read_record
 from moe_eval.registry import find_task
-from moe_eval.score import score_answers
+from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
+from moe_eval.scoring.answers import read_answers
+from moe_eval.scoring.score import score_answers
 from moe_eval.task import Dataset, Task
 
 __all__ = ["Rescored", "recorded_data", "rescore"]

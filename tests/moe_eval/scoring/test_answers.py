@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from moe_eval.tasks.pope import TASK
 
 from moe_eval.commands.score import score_file
 from moe_eval.errors import UserError
-from tasks.pope import TASK
 
 IDS = [int(sample.id) for sample in TASK.load("official").samples]
 
@@ -72,7 +72,7 @@ def test_no_answers_at_all_is_an_error(tmp_path):
 
 
 def test_truncated_gzip_is_named(tmp_path):
-    whole = Path(__file__).parents[1] / "data" / "llava15_13b" / "pope.jsonl.gz"
+    whole = Path(__file__).parents[2] / "data" / "llava15_13b" / "pope.jsonl.gz"
     path = tmp_path / "cut.jsonl.gz"
     path.write_bytes(whole.read_bytes()[:9000])
     with pytest.raises(UserError, match=r"cut\.jsonl\.gz: cut off after line \d+"):

@@ -5,16 +5,16 @@ from dataclasses import dataclass, replace
 
 import jsonschema
 import pytest
+from moe_eval.tasks.pope import TASK
 
 from moe_eval.commands.run import run_models
 from moe_eval.engine.backend import Request, Response, Routing, TokenPath
 from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
 from moe_eval.errors import UserError
-from moe_eval.records import SCHEMA_FOLDER
-from moe_eval.routing import RoutingJournal, read_routing, read_sample_routing, summarise_routing
-from moe_eval.run import run_task
-from tasks.pope import TASK
+from moe_eval.runs.answering import run_task
+from moe_eval.runs.records import SCHEMA_FOLDER
+from moe_eval.runs.routing import RoutingJournal, read_routing, read_sample_routing, summarise_routing
 from tests.fake_backend import FakeBackend, KilledError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

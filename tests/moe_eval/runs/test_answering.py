@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from moe_eval.tasks.pope import TASK
 
-from moe_eval import journal
 from moe_eval.errors import UserError
 from moe_eval.images import ImageFile
-from moe_eval.journal import read_responses
-from moe_eval.records import RunRecord, ScoresRecord, read_record
-from moe_eval.run import run_folder, run_task
-from tasks.pope import TASK
+from moe_eval.runs import journal
+from moe_eval.runs.answering import run_folder, run_task
+from moe_eval.runs.journal import read_responses
+from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
 from tests.fake_backend import FAKE_MODEL, FakeBackend, KilledError
 
 DATA = TASK.load("mini").first(36)
@@ -33,8 +33,8 @@ def answer_by_id(request):
 def _quick_environment():
     """Describing the machine asks git and imports torch; the runs of these tests need neither."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("moe_eval.environment.git_commit", lambda: "0" * 40)
-        patch.setattr("moe_eval.environment.hardware", dict)
+        patch.setattr("moe_eval.runs.environment.git_commit", lambda: "0" * 40)
+        patch.setattr("moe_eval.runs.environment.hardware", dict)
         yield
 
 
@@ -202,8 +202,8 @@ def test_run_folders_stay_inside_out(model, folder):
 SLOW_RUN = """
 import sys
 from pathlib import Path
-from moe_eval.run import run_task
-from tasks.pope import TASK
+from moe_eval.runs.answering import run_task
+from moe_eval.tasks.pope import TASK
 from tests.fake_backend import FakeBackend
 run_task(TASK, "llava", TASK.load("mini").first(36), FakeBackend(seconds=0.02), Path(sys.argv[1]))
 """

@@ -5,7 +5,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from moe_eval.records import IntervalRecord, ScoresRecord
+from moe_eval.runs.records import IntervalRecord, ScoresRecord
 
 __all__ = ["headline_text", "interval_text", "summarise"]
 

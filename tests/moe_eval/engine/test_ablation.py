@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import pytest
+from moe_eval.tasks.pope import TASK
 
-from moe_eval.ablation import ABLATIONS, GreyImage, find_ablation
+from moe_eval.engine.ablation import ABLATIONS, GreyImage, find_ablation
 from moe_eval.engine.backend import Request
 from moe_eval.errors import UnreadableImageError, UserError
 from moe_eval.images import NamedImage
-from moe_eval.records import RunRecord, read_record
-from moe_eval.run import run_folder, run_task
-from tasks.pope import TASK
+from moe_eval.runs.answering import run_folder, run_task
+from moe_eval.runs.records import RunRecord, read_record
 from tests.fake_backend import FakeBackend
 
 DATA = TASK.load("mini").first(18)

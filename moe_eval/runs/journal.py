@@ -14,7 +14,7 @@ from typing import Self
 
 from moe_eval.engine.backend import Response
 from moe_eval.errors import UserError
-from moe_eval.jsonl import read_jsonl
+from moe_eval.files.jsonl import read_jsonl
 
 __all__ = ["AppendOnlyFile", "Journal", "read_responses"]
 

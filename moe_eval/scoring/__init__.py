@@ -1,0 +1,1 @@
+"""What answers are worth: read from wherever they are, scored by their task, told in text."""

@@ -1,0 +1,1 @@
+"""Training recipes, a YAML file per stage; installed as `moellava.recipes`."""

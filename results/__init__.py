@@ -1,0 +1,1 @@
+"""Published numbers and known effects with their sources, and baselines of the gate; installed as `moe_eval.results`."""
