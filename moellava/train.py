@@ -1,4 +1,4 @@
-"""Training a stage: `python -m moellava.train recipes/phi2-stage2.yaml train.learning_rate=1e-5`.
+"""Training a stage: `python -m moellava.train phi2-stage2 train.learning_rate=1e-5`.
 
 The same command runs under `torchrun` and `accelerate launch`. A run that was cut off goes on where it was.
 """
@@ -6,17 +6,18 @@ The same command runs under `torchrun` and `accelerate launch`. A run that was c
 import argparse
 import os
 import sys
-from pathlib import Path
 
 from moellava.training.errors import TrainingError
-from moellava.training.recipe import load_recipe
+from moellava.training.recipe import find_recipe, load_recipe, recipe_names
 
 __all__ = ["main"]
 
 EXAMPLE = """\
-example:
-  python -m moellava.train recipes/phi2-stage2.yaml data.0.file=my.json data.0.images=pictures output=checkpoints/mine
-  torchrun --nproc_per_node 8 -m moellava.train recipes/phi2-stage2.yaml"""
+examples:
+  python -m moellava.train phi2-stage2 data.0.file=my.json data.0.images=pictures output=checkpoints/mine
+  torchrun --nproc_per_node 8 -m moellava.train mine.yaml
+  accelerate launch --config_file $(python -m moellava.train accelerate/fsdp2 --where) --num_processes 8 \\
+    -m moellava.train phi2-stage2"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,13 +28,17 @@ def main(arguments: list[str] | None = None) -> int:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("recipe", type=Path, help="YAML file, see recipes/")
+    parser.add_argument("recipe", help=f"YAML file, or one of {', '.join(recipe_names())}")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the recipe")
     parser.add_argument("--dry-run", action="store_true", help="print parameters, steps and memory, and stop")
+    parser.add_argument("--where", action="store_true", help="print where the recipe's file is, and stop")
     parser.add_argument("--fresh", action="store_true", help="start over, removing what the output folder holds")
     parser.add_argument("--debug", action="store_true", help="show a traceback when something goes wrong")
     options = parser.parse_intermixed_args(arguments)
     try:
+        if options.where:
+            print(find_recipe(options.recipe))
+            return 0
         recipe = load_recipe(options.recipe, options.overrides)
         if recipe.stage == "tower":
             from moellava.training.tower import train_tower

@@ -20,6 +20,7 @@ from moellava.convert.hub import fetch_checkpoint
 __all__ = ["ZooEntry", "architecture", "convert_once", "fetch_source", "find", "names", "resolve"]
 
 REPOSITORY = Path(__file__).parents[1]
+"""What embedded models' folders are relative to: the checkout, or the folder that the package is installed in."""
 PROCESSOR = "processor_config.json"  # upstream folders have none
 
 
@@ -27,8 +28,8 @@ PROCESSOR = "processor_config.json"  # upstream folders have none
 class ZooEntry:
     """One named model.
 
-    `source` is a hub id, or a folder of this repository (in the upstream format, or finished by our training); None where no weights were published. `revision` is the
-    commit that is downloaded, where it is known.
+    `source` is a hub id, or a folder beside the library (in the upstream format, or finished by our training); None
+    where no weights were published. `revision` is the commit that is downloaded, where it is known.
     """
 
     name: str
@@ -43,7 +44,7 @@ class ZooEntry:
 
     @property
     def folder(self) -> Path | None:
-        """The folder in this repository that holds the weights of an embedded model."""
+        """The folder that holds the weights of an embedded model."""
         folder = REPOSITORY / (self.source or "-")
         return folder if folder.is_dir() else None
 
@@ -54,8 +55,8 @@ def _data() -> dict:
 
 
 def names() -> list[str]:
-    """Names of all models."""
-    return list(_data()["models"])
+    """Names of all models that there are here: those with random weights are in a checkout only."""
+    return [name for name in _data()["models"] if not (entry := find(name)).random_weights or entry.folder]
 
 
 def find(name: str) -> ZooEntry:
@@ -88,6 +89,8 @@ def resolve(name: str, revision: str | None = None) -> Path:
     entry = find(name)
     if entry.source is None:
         raise ConversionError(f"the weights of {name} were never published; give a folder of your own")
+    if entry.random_weights and not entry.folder:
+        raise ConversionError(f"the random weights of {name} are in a checkout of the project only")
     if entry.folder and (entry.folder / PROCESSOR).is_file():
         return entry.folder  # in our own format
     return convert_once(entry.folder or fetch_source(entry.source, revision), name)

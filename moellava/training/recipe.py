@@ -7,6 +7,7 @@ A recipe may start from another one (`extends: FILE`, relative to its own folder
 import difflib
 import re
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -16,7 +17,18 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from moellava.configuration import MoEConfig
 from moellava.training.errors import TrainingError
 
-__all__ = ["DataRecipe", "LoraRecipe", "MoERecipe", "PackingRecipe", "Recipe", "TrainRecipe", "Trains", "load_recipe"]
+__all__ = [
+    "DataRecipe",
+    "LoraRecipe",
+    "MoERecipe",
+    "PackingRecipe",
+    "Recipe",
+    "TrainRecipe",
+    "Trains",
+    "find_recipe",
+    "load_recipe",
+    "recipe_names",
+]
 
 Trains = Literal["projector", "all-but-tower", "all", "moe-as-scripted", "moe-as-paper"]
 LayerChoice = Literal["alternate", "all", "first_half", "second_half"]
@@ -217,16 +229,54 @@ class Recipe(_Section):
         return self
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the library, a stage each."""
+    return sorted(path.stem for path in _shipped().glob("*.yaml"))
+
+
+def find_recipe(name: str | Path) -> Path:
+    """The file of a recipe: a file of the user's own, or one that comes with the library, by its name.
+
+    `recipes/NAME.yaml`, as it is called in a checkout, is understood everywhere; so are `accelerate/NAME` and
+    `base/NAME`, which are no stages of their own.
+
+    Raises:
+        TrainingError: one line that names the nearest recipes.
+    """
+    own = Path(name).expanduser()
+    if own.is_file():
+        return own
+    called = own.as_posix().removeprefix("recipes/").removesuffix(".yaml")
+    shipped = _shipped() / f"{called}.yaml"
+    # Anything else that looks like a path is a file that is not there, not a name that was misspelt.
+    if not own.is_absolute() and ".." not in own.parts and shipped.is_file():
+        return shipped
+    if "/" in called:
+        raise TrainingError(f"{name}: cannot be read (no such file); recipes that have a name: {_listed()}")
+    near = difflib.get_close_matches(called, recipe_names(), n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {_listed()}"
+    raise TrainingError(f"no recipe {str(name)!r}: not a file, and none has that name; {hint}")
+
+
+def _shipped() -> Path:
+    return Path(str(files("moellava.recipes")))
+
+
+def _listed() -> str:
+    return ", ".join(recipe_names())
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read, merge, override and check a recipe.
 
     Args:
-        path: YAML file.
+        path: YAML file, or the name of a recipe that comes with the library.
         overrides: `key=value`, dotted keys, values in YAML (`train.learning_rate=1e-5`, `moe=null`).
 
     Raises:
         TrainingError: one line that names file and key.
     """
+    path = find_recipe(path)
     tree = _read(path, ())
     for override in overrides:
         key, equals, value = override.partition("=")

@@ -52,6 +52,15 @@ def test_every_entry_is_complete(name):
     assert entry.revision is None or len(entry.revision) == 40
 
 
+def test_random_weights_are_not_listed_where_they_are_not(tmp_path, monkeypatch):
+    """An installed package has the trained embedded models, and not the tests' data."""
+    monkeypatch.setattr(zoo, "REPOSITORY", tmp_path)
+    assert "moe-llava-tiny" not in zoo.names()
+    assert "moe-llava-nano" in zoo.names()
+    with pytest.raises(ConversionError, match="in a checkout"):
+        zoo.resolve("moe-llava-tiny")
+
+
 def test_no_repository_is_named_twice():
     sources = [entry.source for entry in map(zoo.find, zoo.names()) if entry.source]
     assert len(set(sources)) == len(sources)

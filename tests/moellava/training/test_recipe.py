@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from moellava.train import main
 from moellava.training.errors import TrainingError
-from moellava.training.recipe import MoERecipe, Recipe, load_recipe
+from moellava.training.recipe import MoERecipe, Recipe, find_recipe, load_recipe, recipe_names
 from tests.tiny_training import tiny_recipe
 
 RECIPES = Path(__file__).parents[3] / "recipes"
@@ -89,6 +90,33 @@ def test_a_checkpoint_inside_a_log_window_is_an_error(recipe_file):
 
 def test_a_missing_recipe_is_an_error(tmp_path):
     assert "cannot be read" in problem(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("name", ["phi2-stage1", "phi2-stage1.yaml", "recipes/phi2-stage1.yaml"])
+def test_a_recipe_is_found_by_its_name_from_any_folder(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    assert find_recipe(name).samefile(RECIPES / "phi2-stage1.yaml")
+    assert load_recipe(name).stage == 1
+
+
+def test_a_file_of_ones_own_comes_before_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "phi2-stage1").write_text("mine")
+    assert find_recipe("phi2-stage1") == Path("phi2-stage1")
+
+
+def test_a_name_that_no_recipe_has_names_the_nearest(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert problem("phi2-stge1").startswith(
+        "no recipe 'phi2-stge1': not a file, and none has that name; did you mean phi2"
+    )
+    assert all(name in problem("xxxxxxxx") for name in recipe_names())
+
+
+def test_where_prints_the_file_that_accelerate_needs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["accelerate/fsdp2", "--where"]) == 0
+    assert Path(capsys.readouterr().out.strip()).samefile(RECIPES / "accelerate" / "fsdp2.yaml")
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
