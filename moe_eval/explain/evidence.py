@@ -6,12 +6,12 @@ from pathlib import Path
 
 from moe_eval.errors import UserError
 from moe_eval.explain.effects import KnownEffect
-from moe_eval.explain.reproduction import Claim, Verdict, claims_about, judge_claim
 from moe_eval.files.jsonl import read_jsonl
 from moe_eval.registry import find_task
 from moe_eval.runs.recorded import RecordedNumber, read_recorded
 from moe_eval.runs.records import RunRecord, ScoresRecord, prompt_fingerprint, read_record
 from moe_eval.scoring.rescore import Rescored, rescore
+from moe_eval.table.claims import Claim, Verdict, claims_about, judge_claim
 from moe_eval.table.published import PublishedNumber
 from moe_eval.task import Task
 

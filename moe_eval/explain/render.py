@@ -6,7 +6,7 @@ from typing import Any
 
 from moe_eval.explain.causes import Cause, Shift, find_causes
 from moe_eval.explain.evidence import Evidence
-from moe_eval.explain.reproduction import DEFINITION
+from moe_eval.table.claims import DEFINITION
 from moe_eval.table.formats import render
 from moe_eval.table.grid import Block, Cell, Grid, Heading
 from moe_eval.table.measured import HEADLINE

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from moe_eval.explain.reproduction import DEFINITION, Claim, Verdict, claims_about, judge_claim
 from moe_eval.runs.recorded import read_recorded
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
+from moe_eval.table.claims import DEFINITION, Claim, Verdict, claims_about, judge_claim
 from moe_eval.table.grid import Block, Cell, Grid, Heading
 from moe_eval.table.layouts import MAIN
 from moe_eval.table.published import PublishedNumber

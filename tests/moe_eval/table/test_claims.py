@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from moe_eval.explain.reproduction import claims_about, column_of, judge_claim
 from moe_eval.runs.records import GenerationRecord, IntervalRecord, RunRecord, ScoresRecord, read_record
+from moe_eval.table.claims import claims_about, column_of, judge_claim
 from moe_eval.table.published import PublishedNumber, read_published
 from tests.run_folders import OTHER_DATA, TRAINED_MODEL, write_run
 
