@@ -9,7 +9,7 @@ from moe_eval.errors import unknown
 from moe_eval.files.atomic import write_atomically
 from moe_eval.runs.records import RunRecord, read_record
 from moe_eval.table.build import Published, Wanted, build_table
-from moe_eval.table.formats import FORMATS, below, render, to_rich
+from moe_eval.table.formats import FORMATS, below, fold, render
 from moe_eval.table.layouts import MAIN
 from moe_eval.table.measured import find_runs
 from moe_eval.table.published import read_published
@@ -49,12 +49,10 @@ def show_table(
     else:
         from rich.console import Console
 
-        console, shown = Console(), to_rich(grid)
-        if Console(width=10_000).measure(shown).maximum <= console.width:
-            console.print(shown)
-            print(below(grid))
-        else:
-            print(render(grid, "md"), end="")
+        console = Console()
+        for part in fold(grid, console.width):
+            console.print(part)
+        console.print(below(grid), markup=False, highlight=False)
 
 
 def _fitting_layout(tasks: Set[str]) -> str:

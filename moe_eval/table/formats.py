@@ -3,7 +3,7 @@
 import csv
 import html
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from moe_eval.errors import unknown
@@ -13,7 +13,7 @@ from moe_eval.table.latex import to_latex
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
-__all__ = ["FORMATS", "below", "render", "to_rich"]
+__all__ = ["FORMATS", "below", "fold", "render", "to_rich"]
 
 
 def render(grid: Grid, format_name: str) -> str:
@@ -114,27 +114,78 @@ FORMATS: dict[str, Callable[[Grid], str]] = {
 
 def to_rich(grid: Grid, wrap: bool = False) -> "RichTable":
     """For a terminal that is wide enough; with `wrap`, for any: text goes on in the next line."""
+    return _rich_part(grid, range(len(grid.headings)), wrap)
+
+
+def fold(grid: Grid, width: int) -> list["RichTable"]:
+    """For a terminal of `width` characters: one table, or several below each other that share the columns out.
+
+    Each of them begins with the columns that name the rows. Text that is too wide even so goes on in the next line;
+    numbers are never broken.
+    """
+    from rich.console import Console
+
+    # Measures what a table would like to have; without a height, a dumb terminal's width is 80 whatever is said.
+    console = Console(width=10_000, height=25)
+
+    def fits(columns: Sequence[int], within: int = width, name_width: int | None = None) -> bool:
+        return console.measure(_rich_part(grid, columns, name_width=name_width)).maximum <= within
+
+    if fits(range(len(grid.headings))):
+        return [to_rich(grid)]
+    names = _naming_columns(grid)
+    # Most of the width is for what the rows say; but names in one line are worth more than half of it.
+    name_width = None if fits(names, 3 * width // 5) else width // 3 // len(names)
+    parts = [names]
+    for column in range(len(names), len(grid.headings)):
+        if len(parts[-1]) > len(names) and not fits([*parts[-1], column], name_width=name_width):
+            parts.append(names)
+        parts[-1] = [*parts[-1], column]
+    return [
+        _rich_part(grid, columns, True, name_width, title=grid.title if not index else "")
+        for index, columns in enumerate(parts)
+    ]
+
+
+def _naming_columns(grid: Grid) -> list[int]:
+    """The first column; and the second, where it tells rows apart that the first does not."""
+    if len(grid.headings) < 3 or grid.headings[1].numeric:
+        return [0]
+    first = {row[0].text for row in grid.rows}
+    both = {(row[0].text, row[1].text) for row in grid.rows}
+    return [0, 1] if len(both) > len(first) else [0]
+
+
+def _rich_part(
+    grid: Grid, columns: Sequence[int], wrap: bool = False, name_width: int | None = None, title: str | None = None
+) -> "RichTable":
+    """Some columns of a grid, those that name the rows no wider than `name_width`, under the grid's title or another."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    shown = RichTable(title=grid.title, box=SIMPLE_HEAD)
-    for heading in grid.headings:
+    names = _naming_columns(grid) if name_width else []
+    shown = RichTable(title=(grid.title if title is None else title) or None, box=SIMPLE_HEAD)
+    for column in columns:
+        heading = grid.headings[column]
         shown.add_column(
             f"{heading.group}\n{heading.title}".strip(),
             justify="right" if heading.numeric else "left",
             no_wrap=heading.numeric or not wrap,
+            max_width=name_width if column in names else None,
+            overflow="fold",  # a name that is cut short could be another model's
         )
     styles = {"": "", "best": "bold", "second": "underline"}
-    for title, block in grid.titled_blocks:
-        if title:
-            shown.add_row(Text(title, style="italic"))
+    for block_title, block in grid.titled_blocks:
+        if block_title:
+            shown.add_row(Text(block_title, style="italic"))
         for row in block.rows:
-            cells = [Text(cell.text, style=styles[cell.rank]) for cell in row]
-            for text, cell in zip(cells, row, strict=True):
+            cells = [row[column] for column in columns]
+            texts = [Text(cell.text, style=styles[cell.rank]) for cell in cells]
+            for text, cell in zip(texts, cells, strict=True):
                 marks = ",".join(map(str, grid.marks(cell)))
                 text.append(f" {marks}" if marks else "", style="dim")
-            shown.add_row(*cells)
+            shown.add_row(*texts)
     return shown
 
 
