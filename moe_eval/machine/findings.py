@@ -1,4 +1,4 @@
-"""What `moe-eval doctor` makes of facts about a machine. Pure: the facts are collected in `commands/doctor.py`."""
+"""What `moe-eval doctor` makes of facts about a machine. Pure: the other modules of this wing collect the facts."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,7 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 __all__ = [
+    "ACCESS",
     "BATCH",
+    "DATA",
+    "MACHINE",
+    "NEEDED",
+    "OPTIONAL",
     "Finding",
     "ModelSize",
     "State",
@@ -27,7 +32,9 @@ State = Literal["ok", "missing", "note"]
 BATCH = (16, 1024)
 """Sequences of a batch (the default of `moe-eval run`) and tokens of each: 576 or 729 of the picture, and the text."""
 
-INSTALL = "make setup, or pip install --constraint constraints.txt --editable ."
+NEEDED, MACHINE, ACCESS, DATA, OPTIONAL = "moe-eval run", "machine", "hub and judge", "data", "optional"
+"""The headings of the list."""
+
 GIB = 2**30
 
 
@@ -41,7 +48,7 @@ class Finding:
         state: `missing` is not there, `note` is there but something is to be known about it.
         found: what is there, for people.
         todo: what to do to change that; empty where nothing is to be done.
-        needed: whether `make eval` cannot do without it.
+        needed: whether `moe-eval run` cannot do without it.
     """
 
     area: str
@@ -53,12 +60,12 @@ class Finding:
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
-    """1 if something that `make eval` needs is missing, otherwise 0."""
+    """1 if something that `moe-eval run` needs is missing, otherwise 0."""
     return int(any(finding.needed and finding.state == "missing" for finding in findings))
 
 
 def as_text(findings: Sequence[Finding]) -> str:
-    """An aligned list under headings, what to do below its line, and a last line that says whether `make eval` can run."""
+    """An aligned list under headings, what to do below its line, and a last line that says whether `moe-eval run` can."""
     width = max(len(finding.name) for finding in findings)
     lines: list[str] = []
     area = None
@@ -70,12 +77,12 @@ def as_text(findings: Sequence[Finding]) -> str:
         if finding.todo:
             lines.append(f"{'':{width + 13}}→ {finding.todo}")
     lacking = [finding.name for finding in findings if finding.needed and finding.state == "missing"]
-    verdict = f"make eval cannot run: {', '.join(lacking)} missing" if lacking else "make eval has what it needs"
+    verdict = f"moe-eval run cannot: {', '.join(lacking)} missing" if lacking else "moe-eval run has what it needs"
     return "\n".join([*lines, "", verdict])
 
 
 def as_json(findings: Sequence[Finding]) -> str:
-    """`ok`, whether `make eval` has what it needs, and the findings."""
+    """`ok`, whether `moe-eval run` has what it needs, and the findings."""
     return json.dumps(
         {"ok": exit_code(findings) == 0, "findings": [asdict(finding) for finding in findings]},
         indent=2,
@@ -101,22 +108,25 @@ def parse_constraints(text: str) -> dict[str, str]:
     return {name.strip().lower(): version.strip() for name, equals, version in pairs if equals}
 
 
-def version_finding(area: str, name: str, found: str | None, tested: str | None) -> Finding:
-    """One package against the version that the project is tested with (None: unknown). A build's `+cpu` is no difference."""
+def version_finding(area: str, name: str, found: str | None, tested: str | None, install: str) -> Finding:
+    """One package against the version that the project is tested with (None: unknown). A build's `+cpu` is no difference.
+
+    `install` says how to get what is missing.
+    """
     if found is None:
-        return Finding(area, name, "missing", "not installed", INSTALL, needed=True)
+        return Finding(area, name, "missing", "not installed", install, needed=True)
     if tested is None or found.split("+")[0] == tested.split("+")[0]:
         return Finding(area, name, "ok", found, needed=True)
-    return Finding(area, name, "note", f"{found}; tested with {tested}", INSTALL, needed=True)
+    return Finding(area, name, "note", f"{found}; tested with {tested}", install, needed=True)
 
 
 def package_findings(
-    area: str, installed: Mapping[str, str | None], tested: Mapping[str, str], own_line: Sequence[str]
+    area: str, installed: Mapping[str, str | None], tested: Mapping[str, str], own_line: Sequence[str], install: str
 ) -> list[Finding]:
     """Installed versions (None: not installed) against tested ones: those of `own_line` each, the others together."""
-    single = [version_finding(area, name, installed.get(name), tested.get(name.lower())) for name in own_line]
+    single = [version_finding(area, name, installed.get(name), tested.get(name.lower()), install) for name in own_line]
     others = [
-        version_finding(area, name, version, tested.get(name.lower()))
+        version_finding(area, name, version, tested.get(name.lower()), install)
         for name, version in installed.items()
         if name not in own_line
     ]
@@ -128,7 +138,7 @@ def package_findings(
         *([f"not {', '.join(absent)}"] if absent else []),
         *differing,
     ]
-    todo = INSTALL if state != "ok" else ""
+    todo = install if state != "ok" else ""
     return [*single, Finding(area, "other packages", state, "; ".join(found), todo, needed=True)]
 
 

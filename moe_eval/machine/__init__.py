@@ -1,0 +1,1 @@
+"""What there is on this machine: memory, GPUs, disk, packages, the hub; and what `moe-eval doctor` makes of it."""
