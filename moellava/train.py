@@ -41,6 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         recipe = load_recipe(options.recipe, options.overrides)
         if recipe.stage == "tower":
+            if options.dry_run:
+                raise TrainingError("--dry-run is for stages of a whole model; a tower trains in minutes")
             from moellava.training.tower import train_tower
 
             print(f"{train_tower(recipe, fresh=options.fresh)}: done")

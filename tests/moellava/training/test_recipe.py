@@ -113,6 +113,13 @@ def test_a_name_that_no_recipe_has_names_the_nearest(tmp_path, monkeypatch):
     assert all(name in problem("xxxxxxxx") for name in recipe_names())
 
 
+def test_a_dry_run_of_a_tower_trains_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["nano-tower", "--dry-run"]) == 2
+    assert "--dry-run is for stages" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_where_prints_the_file_that_accelerate_needs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["accelerate/fsdp2", "--where"]) == 0
