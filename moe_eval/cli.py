@@ -93,7 +93,10 @@ def run(
     ] = None,
     task_file: TaskFileOption = None,
     data: Annotated[
-        str | None, typer.Option(help="Where samples come from; see `list data`. Default: mini, or the only source.")
+        str | None,
+        typer.Option(
+            help="Where samples come from; see `list data`. Default: the papers' questions (from MOE_EVAL_DATA, or the hub); mini for models trained on it."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of all runs.")] = RUNS,
     protocol: ProtocolOption = None,
@@ -114,20 +117,24 @@ def run(
         str | None,
         typer.Option(help="Take something away: image=grey (pictures become grey), image=none. A run of its own."),
     ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what would be asked, of what, from where; ask and fetch nothing.")
+    ] = False,
 ) -> None:
     """Answer a task's questions with a model, score the answers, write the run.
 
-    A run that was stopped goes on where it was.
+    A run that was stopped goes on where it was. A task that fails does not stop the others.
 
-    Example: moe-eval run moe-llava-tiny --tasks pope --data mini
+    Example: moe-eval run moe-llava-nano --tasks pope
     """
     from moe_eval.commands.run import run_models
     from moe_eval.engine.models import ModelSource
 
     own_task = _load_task_file(task_file)
     noise = seed if router_noise else None
-    run_models(
-        [ModelSource(name, dtype=dtype, device=device, router_noise_seed=noise) for name in models],
+    names = [name for word in models for name in word.split(",") if name]
+    code = run_models(
+        [ModelSource(name, dtype=dtype, device=device, router_noise_seed=noise) for name in names],
         tasks=[name.strip() for name in (tasks or own_task or "all").split(",")],
         data=data,
         protocol=protocol,
@@ -138,7 +145,10 @@ def run(
         fresh=fresh,
         ablation=ablate,
         routing=routing,
+        plan_only=plan,
     )
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command()
@@ -407,7 +417,12 @@ def compare(
 @app.command()
 def check(
     run: Annotated[Path, typer.Argument(help="A run folder, or a folder with one run per task.")],
-    against: Annotated[Path, typer.Option(help="The baseline: the same, plain or gzipped.")],
+    against: Annotated[
+        Path,
+        typer.Option(
+            help="The baseline: the same, plain or gzipped; or the name of one that comes along, such as moe-llava-nano."
+        ),
+    ],
     tolerance: Annotated[
         float, typer.Option(min=0, help="Accepted drop, in percent of the headline's maximum (points of a percentage).")
     ] = 0.5,
@@ -517,7 +532,7 @@ def doctor(
 ) -> None:
     """Say what there is on this machine, what is missing, and what to do about it.
 
-    Exit code 1 if something is missing that `make eval` needs; nothing else of the list has to be there.
+    Exit code 1 if something is missing that `moe-eval run` needs; nothing else of the list has to be there.
 
     Example: moe-eval doctor --offline
     """

@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from moe_eval.errors import UserError, unknown
+from moe_eval.lmms import LMMS_PREFIX
 from moe_eval.task import Task
 
-__all__ = ["LMMS_PREFIX", "all_tasks", "find_task", "load_task_file", "only_choice", "own_tasks", "task_names"]
+__all__ = ["all_tasks", "find_task", "load_task_file", "only_choice", "own_tasks", "task_names"]
 
 GROUP = "moe_eval.tasks"
-
-LMMS_PREFIX = "lmms:"
-"""What the names of lmms-eval's tasks begin with: `lmms:NAME`, or `lmms:FILE.yaml`."""
 
 _from_files: dict[str, Task] = {}
 """Tasks of the files that this process was told to load, by name."""

@@ -198,6 +198,7 @@ class Submission:
         write: the file's content, from all samples in the order of the data and the answers by id.
         rows: how many questions the server wants in it; None where it has several splits.
         may_leave_out: whether the format has room for questions without an answer.
+        scored_here: the source whose answers are not hidden, if there is one.
     """
 
     filename: str
@@ -205,6 +206,7 @@ class Submission:
     write: Callable[[Dataset, Mapping[str, str]], bytes]
     rows: int | None = None
     may_leave_out: bool = False
+    scored_here: str | None = None
 
 
 DatasetLoader = Callable[[str], Dataset]

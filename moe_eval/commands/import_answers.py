@@ -13,7 +13,8 @@ from moe_eval.errors import UserError
 from moe_eval.files.atomic import write_atomically
 from moe_eval.registry import find_task
 from moe_eval.runs import environment
-from moe_eval.runs.answering import RUN_FILES, run_folder
+from moe_eval.runs.answering import RUN_FILES
+from moe_eval.runs.plan import run_folder
 from moe_eval.runs.records import (
     DataRecord,
     ImportedFile,

@@ -1,6 +1,7 @@
 """`moe-eval run`: every model on every task, one run folder each."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -8,12 +9,44 @@ from tqdm import tqdm
 from moe_eval.engine.ablation import find_ablation
 from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
+from moe_eval.errors import UserError
+from moe_eval.evaluation import carry_out
 from moe_eval.registry import find_task, only_choice, own_tasks
-from moe_eval.runs.answering import check_askable, run_folder, run_task
+from moe_eval.runs.plan import USUAL_PROTOCOL, Plan, default_source
+from moe_eval.runs.preview import preview
 from moe_eval.runs.routing import summarise_routing
 from moe_eval.scoring.summary import summarise
+from moe_eval.task import Dataset
 
-__all__ = ["run_models"]
+__all__ = ["make_plans", "run_models"]
+
+
+def make_plans(
+    model: ModelSource,
+    tasks: Sequence[str],
+    *,
+    data: str | None = None,
+    protocol: str | None = None,
+    **settings: object,
+) -> list[Plan]:
+    """What a model is going to be asked, a plan per task.
+
+    Args:
+        tasks: names; `all` stands for the nine that come with this project.
+        data: where samples come from; None: what the model's numbers are about (`default_source`).
+        protocol: how questions are asked; None: `llava`, or a task's only protocol.
+        settings: the others of a `Plan`.
+
+    Raises:
+        UserError: for names that do not exist.
+    """
+    names = [name for chosen in tasks for name in (own_tasks() if chosen == "all" else [chosen])]
+    plans = []
+    for task in map(find_task, dict.fromkeys(names)):
+        source = data or default_source(task, model.trained_on_mini)
+        asked_by = protocol or only_choice(task.protocols, USUAL_PROTOCOL)
+        plans.append(Plan(model.name, task, asked_by, source, **settings))  # type: ignore[arg-type]
+    return plans
 
 
 def run_models(
@@ -28,57 +61,80 @@ def run_models(
     fresh: bool,
     ablation: str | None = None,
     routing: bool = False,
-) -> None:
+    plan_only: bool = False,
+) -> int:
     """Run, score, print; everything that can be wrong with names is found before the first model is loaded.
 
-    Args:
-        tasks: names; `all` stands for the nine that come with this project.
-        data: where samples come from; None: `mini`, or a task's only source.
-        protocol: how questions are asked; None: `llava`, or a task's only protocol.
-        ablation: what is taken away from every question; None: nothing.
-        routing: write down how tokens are routed; of several models, those that have routers.
+    A task that fails does not stop the others. With `plan_only` nothing is asked and nothing fetched.
+
+    Returns:
+        The exit code: 0, or 2 if a task failed.
 
     Raises:
-        UserError: see `moe_eval.runs.answering.run_task`.
+        UserError: for names that do not exist, and where a single run was asked for and fails.
     """
     if ablation:
         find_ablation(ablation)
-    names = [name for chosen in tasks for name in (own_tasks() if chosen == "all" else [chosen])]
-    jobs = []
-    for name in dict.fromkeys(names):
-        task = find_task(name)
-        asked_by = protocol or only_choice(task.protocols, "llava")
-        task.protocol(asked_by)
-        dataset = task.load(data or only_choice(task.sources, "mini"))
-        check_askable(task, dataset)
-        jobs.append((task, asked_by, dataset.first(limit) if limit else dataset))
     for model in models:
         model.check_name()
+    settings = {"out": out, "limit": limit, "ablation": ablation, "allow_missing": allow_missing, "fresh": fresh}
+    jobs = []
     for model in models:
-        records = routing and (len(models) == 1 or model.is_sparse)
+        records = routing and (plan_only or len(models) == 1 or model.is_sparse)
         if routing and not records:
             print(f"{model.name}: no sparse layer, so there is no routing to record", flush=True)
-        backend = GenerateBackend(model, batch_size, records)
+        plans = make_plans(model, tasks, data=data, protocol=protocol, routing=records, **settings)
+        jobs.append((model, plans))
+    if plan_only:
+        print("\n\n".join(preview(model, plans, batch_size) for model, plans in jobs))
+        return 0
+    loaded: dict[tuple[str, str], Dataset] = {}
+    failures: list[tuple[Plan, UserError]] = []
+    for model, plans in jobs:
+        backend = GenerateBackend(model, batch_size, plans[0].routing)
+        if not model.is_local:
+            print(preview(model, plans, batch_size) + "\n", flush=True)
         backend.describe()  # downloads and converts now, with its own progress, not below the bar of a task
-        for task, asked_by, dataset in jobs:
-            folder = run_folder(out, model.name, task.name, ablation)
-            title = f"{model.name}, {ablation}" if ablation else model.name
-            with tqdm(total=len(dataset.samples), desc=f"{title} {task.name}", unit="q") as bar:
+        for plan in plans:
+            try:
+                _run(_with_data(plan, loaded), backend)
+            except UserError as error:
+                if len(jobs) * len(plans) == 1:
+                    raise
+                failures.append((plan, error))
+                print(f"\n{plan.title}, {plan.task.name}: failed: {error}\n", flush=True)
+    for plan, failure in failures:
+        print(f"failed: {plan.title}, {plan.task.name}: {' '.join(str(failure).split())}")
+    return 2 if failures else 0
 
-                def advance(answered: int, total: int, bar: tqdm = bar) -> None:
-                    bar.update(answered - bar.n)
 
-                scores = run_task(
-                    task,
-                    asked_by,
-                    dataset,
-                    backend,
-                    folder,
-                    ablation=ablation,
-                    routing=records,
-                    allow_missing=allow_missing,
-                    fresh=fresh,
-                    on_answer=advance,
-                )
-            recorded = f"\n\n{summarise_routing(folder)}" if records else ""
-            print(f"\n{title}\n{summarise(scores)}{recorded}\n\nwritten to {folder}\n", flush=True)
+def _with_data(plan: Plan, loaded: dict[tuple[str, str], Dataset]) -> Plan:
+    """The plan with its data at hand, which models share."""
+    key = (plan.task.name, plan.source)
+    if key not in loaded:
+        loaded[key] = plan.task.load(plan.source)
+    return replace(plan, data=loaded[key])
+
+
+def _run(plan: Plan, backend: GenerateBackend) -> None:
+    asked, whole = len(plan.dataset.samples), len(plan.data.samples) if plan.data else 0
+    if plan.limit and asked < whole:
+        print(
+            f"{plan.task.name}: asks {asked:,} of {whole:,} questions (--limit {plan.limit}, whole groups)", flush=True
+        )
+    submission = plan.task.submission
+    if submission and all(sample.gold is None for sample in plan.dataset.samples) and not plan.protocol.judge:
+        other = f"; answers to --data {submission.scored_here} are scored here" if submission.scored_here else ""
+        print(
+            f"{plan.task.name}: the right answers of {plan.source} are hidden: the number comes from {submission.upload}, "
+            f"for the file that `moe-eval submit` writes{other}",
+            flush=True,
+        )
+    with tqdm(total=asked, desc=f"{plan.title} {plan.task.name}", unit="q") as bar:
+
+        def advance(answered: int, total: int) -> None:
+            bar.update(answered - bar.n)
+
+        scores = carry_out(plan, backend, advance)
+    recorded = f"\n\n{summarise_routing(plan.folder)}" if plan.routing else ""
+    print(f"\n{plan.title}\n{summarise(scores)}{recorded}\n\nwritten to {plan.folder}\n", flush=True)

@@ -117,6 +117,8 @@ class ModelSource:
             return getattr(torch, self.dtype)
         if self.torch_device.type == "cpu":
             return torch.float32
+        if _zoo_entry(self.name) is not None:
+            return torch.float16
         if getattr(self.config, "codebase", None):
             return torch.float16
         return self.config.dtype or self.config.get_text_config().dtype or torch.float32
@@ -145,6 +147,58 @@ class ModelSource:
     def is_sparse(self) -> bool:
         """Whether it has routers of ours."""
         return bool(getattr(getattr(self.config, "moe", None), "layers", None))
+
+    @property
+    def trained_on_mini(self) -> bool:
+        """Whether what it can answer is about `mini`: it comes with the project, was trained by the nano recipes, or never."""
+        entry = _zoo_entry(self.name)
+        if entry is not None:
+            return entry.random_weights or entry.folder is not None
+        folder = Path(self.name)
+        try:
+            random_weights = json.loads((folder / "config.json").read_bytes()).get("random_weights")
+            trained = json.loads((folder / "training.json").read_bytes())["recipe"]["data"]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return False
+        return bool(random_weights) or any("data/nano/" in str(part.get("file")) for part in trained)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether nothing has to be downloaded; told without network."""
+        return self.whereabouts.endswith("here already")
+
+    @property
+    def whereabouts(self) -> str:
+        """Where the model is, or where it is fetched from and into which cache."""
+        from huggingface_hub import constants, snapshot_download
+
+        from moellava import zoo
+
+        entry = _zoo_entry(self.name)
+        if entry is not None and entry.folder is not None:
+            return f"{entry.folder}, here already"
+        if Path(self.name).is_dir():
+            return f"{self.name}, here already"
+        reference = self.name.removeprefix("hf:") if entry is None else entry.source
+        if reference is None:
+            return "its weights were never published"
+        repository, _, revision = reference.partition("@")
+        revision = revision or getattr(entry, "revision", None)
+        try:
+            return f"{snapshot_download(repository, revision=revision or None, local_files_only=True)}, here already"
+        except Exception:  # not in the cache, or no name of a repository: the run itself says which
+            size = f"about {2 * count_parameters(zoo.architecture(self.name)).total / 1e9:.1f} GB " if entry else ""
+            return f"{size}to be downloaded from {repository} into {constants.HF_HUB_CACHE}"
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the weights in memory, of a named model without its files."""
+        from moellava import zoo
+
+        if not self.is_local and _zoo_entry(self.name) is None:
+            raise UserError("it is not in the cache")
+        config = zoo.architecture(self.name) if _zoo_entry(self.name) else self.config
+        return count_parameters(config).total * self.torch_dtype.itemsize
 
     def check_sparse(self, purpose: str) -> None:
         """Refuse a model without routers of ours.

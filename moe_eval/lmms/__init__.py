@@ -5,7 +5,10 @@ Needs lmms-eval (the extra `lmms`); importing this package does not import it.
 
 from typing import Any
 
-__all__ = ["manifest"]
+__all__ = ["LMMS_PREFIX", "manifest"]
+
+LMMS_PREFIX = "lmms:"
+"""What the names of lmms-eval's tasks begin with: `lmms:NAME`, or `lmms:FILE.yaml`."""
 
 
 def manifest() -> Any:

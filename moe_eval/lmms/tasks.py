@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from moe_eval.errors import UserError, unknown
+from moe_eval.lmms import LMMS_PREFIX
 from moe_eval.lmms.documents import load_documents
 from moe_eval.lmms.failure import reason
 from moe_eval.lmms.request import max_new_tokens
 from moe_eval.lmms.scoring import TaskScorer
 from moe_eval.metrics.totals import RunOnce
-from moe_eval.registry import LMMS_PREFIX
 from moe_eval.task import Card, Task, TaskProtocol
 
 __all__ = ["load_lmms_task"]

@@ -1,4 +1,4 @@
-"""One run: a model answers a task's questions into a folder, and the answers are scored.
+"""One run: a model answers a task's questions into a folder.
 
 A run may be killed at any moment. Its settings are written before the first question, each answer goes to an
 append-only journal, results replace their file in one step; a restart asks only what the journal lacks.
@@ -6,8 +6,9 @@ append-only journal, results replace their file in one step; a restart asks only
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,121 +17,89 @@ from filelock import FileLock, Timeout
 from moe_eval.engine.ablation import find_ablation
 from moe_eval.engine.backend import Backend, ModelInfo, Request, Unanswered
 from moe_eval.errors import UserError
-from moe_eval.judge.record import JUDGE_FILE, read_judge
 from moe_eval.runs import environment
 from moe_eval.runs.journal import Journal
+from moe_eval.runs.plan import Plan
 from moe_eval.runs.recorded import RECORDED_FILE
 from moe_eval.runs.records import (
     DataRecord,
     GenerationRecord,
     PromptRecord,
     RunRecord,
-    ScoresRecord,
     SessionRecord,
     read_record,
     write_record,
 )
 from moe_eval.runs.routing import ROUTING_FILES, RoutingJournal, write_routing
-from moe_eval.scoring.score import score_answers
-from moe_eval.task import Dataset, Sample, Task
+from moe_eval.task import Sample, Task
 
-__all__ = ["RUN_FILES", "check_askable", "run_folder", "run_task"]
+__all__ = ["RUN_FILES", "Answered", "answer"]
 
-RUN_FILES = ("run.json", "responses.jsonl", "scores.json", JUDGE_FILE, RECORDED_FILE, *ROUTING_FILES)
-
-
-def run_folder(out: Path, model: str, task: str, ablation: str | None = None) -> Path:
-    """`out/<model>/<task>`, with both names made safe for a path; ablated runs lie beside, not among, the others.
-
-    >>> run_folder(Path("results/runs"), "hf:llava-hf/llava-1.5-7b-hf", "pope").as_posix()
-    'results/runs/hf--llava-hf--llava-1.5-7b-hf/pope'
-    >>> run_folder(Path("results/runs"), "llava-1.5-7b", "pope", "image=grey").as_posix()
-    'results/runs/llava-1.5-7b--image=grey/pope'
-    """
-    return out / _path_part(f"{model}@{ablation}" if ablation else model) / _path_part(task)
+RUN_FILES = ("run.json", "responses.jsonl", "scores.json", "judge.json", RECORDED_FILE, *ROUTING_FILES)
 
 
-def run_task(
-    task: Task,
-    protocol_name: str,
-    dataset: Dataset,
-    backend: Backend,
-    folder: Path,
-    *,
-    ablation: str | None = None,
-    routing: bool = False,
-    allow_missing: bool = False,
-    fresh: bool = False,
-    on_answer: Callable[[int, int], None] = lambda answered, total: None,
-) -> ScoresRecord:
-    """Answer what is not answered yet, score, and write the run's files.
+@dataclass(frozen=True)
+class Answered:
+    """What a run has after everything was asked.
 
     Args:
-        ablation: what is taken away from every question, a name of `moe_eval.engine.ablation.ABLATIONS`.
-        routing: write down how tokens are routed; the backend must say it.
-        allow_missing: score without the samples whose pictures cannot be opened, instead of failing at the end.
-        fresh: throw away what the folder holds of an earlier run.
+        answers: texts by sample id.
+        missing: ids of samples whose pictures cannot be opened.
+    """
+
+    answers: Mapping[str, str]
+    missing: Sequence[str]
+
+
+@contextmanager
+def answer(
+    plan: Plan, backend: Backend, on_answer: Callable[[int, int], None] = lambda answered, total: None
+) -> Iterator[Answered]:
+    """Answer what is not answered yet, and write the run's files but its scores; the folder stays ours meanwhile.
+
+    Args:
         on_answer: called with (answered so far, all questions) at the start and after each answer.
 
     Raises:
         UserError: when another process works on the folder, when it holds answers made with other settings or, if
-            `routing` is wanted, without it, when the disk is full, or when pictures cannot be opened.
+            routing is wanted, without it, when the disk is full, or when pictures cannot be opened.
     """
-    check_askable(task, dataset)
-    record = _describe(task, protocol_name, dataset, backend.describe(), ablation)
+    folder, dataset = plan.folder, plan.dataset
+    record = _describe(plan, backend.describe())
     _make(folder)
     with _only_process(folder):
-        if fresh:
+        if plan.fresh:
             for name in RUN_FILES:
                 (folder / name).unlink(missing_ok=True)
         _refuse_imported(folder)
         with Journal(folder / "responses.jsonl") as journal:
             sessions = _earlier_sessions(folder, record) if journal.responses else []
-            routes = RoutingJournal(folder, journal.responses) if routing else nullcontext()
+            routes = RoutingJournal(folder, journal.responses) if plan.routing else nullcontext()
             with routes, _session(folder, record, sessions, journal):
-                unanswered = _ask(record, task, protocol_name, dataset, backend, journal, routes, on_answer)
-        if routing:
+                unanswered = _ask(record, plan, backend, journal, routes, on_answer)
+        if plan.routing:
             write_routing(folder, record, len(journal.responses))
-        _check_readable(task, unanswered, len(dataset.samples), allow_missing)
-        answers = {response.id: response.text for response in journal.responses.values()}
-        missing = [item.id for item in unanswered]
-        scores = score_answers(task, protocol_name, dataset, answers, missing, read_judge(folder, protocol_name))
-        write_record(scores, folder / "scores.json")
-        return scores
+        _check_readable(plan.task, unanswered, len(dataset.samples), plan.allow_missing)
+        answers = {
+            sample.id: journal.responses[sample.id].text for sample in dataset.samples if sample.id in journal.responses
+        }
+        yield Answered(answers, [item.id for item in unanswered])
 
 
-def check_askable(task: Task, dataset: Dataset) -> None:
-    """Refuse data without pictures.
-
-    Raises:
-        UserError: saying what such data are for.
-    """
-    if not dataset.has_images:
-        raise UserError(
-            f"{task.name}: {dataset.source} has no pictures: it scores stored answers; "
-            "run with another --data (`moe-eval list data`)"
-        )
-
-
-def _describe(task: Task, protocol_name: str, dataset: Dataset, model: ModelInfo, ablation: str | None) -> RunRecord:
-    protocol = task.protocol(protocol_name)
-    prompts = [protocol.prompt(sample) for sample in dataset.samples]
+def _describe(plan: Plan, model: ModelInfo) -> RunRecord:
+    prompts = [plan.protocol.prompt(sample) for sample in plan.dataset.samples]
     return RunRecord(
-        task=task.name,
-        protocol=protocol_name,
+        task=plan.task.name,
+        protocol=plan.protocol_name,
         model=model,
-        data=DataRecord.of(dataset),
+        data=DataRecord.of(plan.dataset),
         prompt=PromptRecord.of(prompts),
         generation=GenerationRecord(
-            max_new_tokens=protocol.max_new_tokens or task.max_new_tokens,
-            pad_images=model.family not in task.unpadded_families,
-            ablation=ablation,
+            max_new_tokens=plan.protocol.max_new_tokens or plan.task.max_new_tokens,
+            pad_images=model.family not in plan.task.unpadded_families,
+            ablation=plan.ablation,
         ),
     )
-
-
-def _path_part(name: str) -> str:
-    return "--".join(part for part in name.replace(":", "/").replace("@", "/").split("/") if part.strip("."))
 
 
 def _make(folder: Path) -> None:
@@ -196,16 +165,14 @@ def _session(folder: Path, record: RunRecord, earlier: Sequence[SessionRecord], 
 
 def _ask(
     record: RunRecord,
-    task: Task,
-    protocol_name: str,
-    dataset: Dataset,
+    plan: Plan,
     backend: Backend,
     journal: Journal,
     routes: RoutingJournal | nullcontext,
     on_answer: Callable[[int, int], None],
 ) -> list[Unanswered]:
     """Journal the answers to all open questions; what could not be asked comes back."""
-    prompt, generation = task.protocol(protocol_name).prompt, record.generation
+    dataset, prompt, generation = plan.dataset, plan.protocol.prompt, record.generation
     assert generation is not None  # only imported answers have none
     ablate = find_ablation(generation.ablation) if generation.ablation else lambda request: request
     requests = (

@@ -1,6 +1,6 @@
 """What a run leaves on disk: `run.json` (how answers were made) and `scores.json` (what they are worth).
 
-The JSON Schemas in `moe_eval/runs/schemas/` are generated from these models: `python -m moe_eval.runs.records` writes them.
+The JSON Schemas in `moe_eval/runs/schemas/` are generated from these models: `python -m moe_eval.runs.schema_files` writes them.
 """
 
 import gzip
@@ -12,11 +12,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from moe_eval.engine.backend import ModelInfo
 from moe_eval.errors import UserError
 from moe_eval.files.atomic import write_atomically
+from moe_eval.files.record import Record
+from moe_eval.statistics.interval import IntervalMethodRecord, IntervalRecord
 from moe_eval.task import Dataset
 
 __all__ = [
@@ -35,25 +37,7 @@ __all__ = [
     "prompt_fingerprint",
     "read_record",
     "write_record",
-    "write_schemas",
 ]
-
-SCHEMA_FOLDER = Path(__file__).parent / "schemas"
-
-
-class Record(BaseModel):
-    """Strict: an unknown field is an error, so that a typing mistake in a file does not pass silently."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @classmethod
-    def parse(cls, content: bytes) -> Self:
-        """From what a file holds.
-
-        Raises:
-            ValidationError, UserError: when it is no such record.
-        """
-        return cls.model_validate_json(content)
 
 
 class DataRecord(Record):
@@ -145,7 +129,7 @@ class RunRecord(Record):
     prompt: PromptRecord | None = Field(description="null where imported answers do not say what was asked")
     generation: GenerationRecord | None = Field(description="null for imported answers, which do not say")
     origin: OriginRecord | None = Field(default=None, description="of imported answers; null for those made here")
-    sessions: list[SessionRecord] = []
+    sessions: list[SessionRecord] = Field(default=[])
 
     def differences(self, other: "RunRecord") -> list[str]:
         """What decides the answers and is not the same in both records, as `name: ours → theirs`."""
@@ -159,29 +143,6 @@ class RunRecord(Record):
 class HeadlineRecord(Record):
     name: str
     value: float | None = Field(description="null where references are hidden or a judge has not graded yet")
-
-
-class IntervalRecord(Record):
-    """How far a number would move with other pictures of the same kind; in the number's own units."""
-
-    low: float = Field(description="of the 95 % interval")
-    high: float
-    standard_error: float = Field(description="of the bootstrap")
-    analytic_standard_error: float | None = Field(description="clustered, by linearisation; null where there is none")
-    minimum_detectable_difference: float | None = Field(
-        description="that two models must differ by to be told apart with 80 % power at a two-sided 5 %, if each has "
-        "pictures of its own (unpaired); `moe-eval compare` pairs runs and sees less"
-    )
-
-
-class IntervalMethodRecord(Record):
-    """How all intervals of a record were made."""
-
-    method: Literal["clustered bootstrap", "clustered bootstrap of a plain function", "clustered bootstrap of the mean"]
-    confidence: float = Field(default=0.95, description="of all intervals")
-    resamples: int
-    seed: int
-    clusters: int = Field(description="groups of questions that are drawn as a whole, mostly pictures")
 
 
 class ScoresRecord(Record):
@@ -293,17 +254,3 @@ def write_record(record: Record, path: Path) -> None:
     """Write a record so that a reader sees the old file or the new one, never a half."""
     record = record.sealed() if isinstance(record, ScoresRecord) else record
     write_atomically(path, record.model_dump_json(indent=1) + "\n")
-
-
-def write_schemas(folder: Path = SCHEMA_FOLDER) -> None:
-    """Write the JSON Schemas of all records."""
-    from moe_eval.runs.routing import RoutingRecord
-
-    kinds: dict[str, type[Record]] = {"run": RunRecord, "scores": ScoresRecord, "routing": RoutingRecord}
-    for name, kind in kinds.items():
-        schema = json.dumps(kind.model_json_schema(), indent=1)
-        (folder / f"{name}.schema.json").write_text(schema + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    write_schemas()

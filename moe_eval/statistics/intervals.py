@@ -7,8 +7,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from moe_eval.runs.records import IntervalMethodRecord, IntervalRecord
 from moe_eval.statistics.draws import RESAMPLES, SEED, resample_scores
+from moe_eval.statistics.interval import IntervalMethodRecord, IntervalRecord
 from moe_eval.task import Result, SampleScore
 
 __all__ = ["CONFIDENCE", "detectable", "intervals_of", "percentile_interval"]

@@ -84,7 +84,7 @@ def test_a_task_of_an_installed_package_is_found(installed):
     [
         ("twofold = twofold_broken:TAKS", r"task 'twofold' \(twofold_broken:TAKS\) cannot be loaded: AttributeError"),
         ("twofold = twofold_broken:load", r"task 'twofold': twofold_broken:load is a function, not a moe_eval.task"),
-        ("pope = twofold_broken:TASK", r"'pope' is claimed by .* \(tasks.pope:TASK and twofold_broken:TASK\)"),
+        ("pope = twofold_broken:TASK", r"'pope' is claimed by .* \(moe_eval.tasks.pope:TASK and twofold_broken:TASK\)"),
     ],
 )
 def test_an_installed_task_that_is_none_is_one_line(installed, entry_point, message):

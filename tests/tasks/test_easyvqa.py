@@ -9,7 +9,7 @@ from moe_eval.tasks.easyvqa import TASK
 
 from moe_eval import registry
 from moe_eval.errors import UserError
-from moe_eval.runs.answering import run_task
+from tests.asking import run_task
 from tests.fake_backend import FakeBackend
 from tests.moe_eval.test_cli import call
 

@@ -8,9 +8,9 @@ from moe_eval.tasks.mmbench import TASK
 
 from moe_eval.images import NamedImage
 from moe_eval.judge.record import JudgeRecord
-from moe_eval.runs.answering import run_task
 from moe_eval.runs.records import ScoresRecord, read_record
 from moe_eval.task import JudgeCall, Sample
+from tests.asking import run_task
 from tests.fake_backend import FakeBackend
 from tests.judge_server import JudgeServer
 from tests.moe_eval.test_cli import call

@@ -10,7 +10,7 @@ from openpyxl import load_workbook
 from PIL import Image
 
 from moe_eval.registry import find_task
-from moe_eval.runs.answering import run_task
+from tests.asking import run_task
 from tests.fake_backend import FakeBackend
 from tests.moe_eval.test_cli import call
 from tests.tasks.test_mmbench import ROTATED, write_tsv

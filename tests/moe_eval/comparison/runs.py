@@ -6,8 +6,8 @@ from pathlib import Path
 
 from moe_eval.tasks.pope import TASK
 
-from moe_eval.runs.answering import run_task
 from moe_eval.task import Dataset, Sample
+from tests.asking import run_task
 from tests.fake_backend import FAKE_MODEL, FakeBackend
 
 __all__ = ["DATA", "make_run"]

@@ -9,8 +9,9 @@ from moe_eval.engine.ablation import ABLATIONS, GreyImage, find_ablation
 from moe_eval.engine.backend import Request
 from moe_eval.errors import UnreadableImageError, UserError
 from moe_eval.images import NamedImage
-from moe_eval.runs.answering import run_folder, run_task
+from moe_eval.runs.plan import run_folder
 from moe_eval.runs.records import RunRecord, read_record
+from tests.asking import run_task
 from tests.fake_backend import FakeBackend
 
 DATA = TASK.load("mini").first(18)

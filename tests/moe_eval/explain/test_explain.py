@@ -13,9 +13,9 @@ from moe_eval.explain.causes import find_causes
 from moe_eval.explain.effects import KnownEffect, read_effects
 from moe_eval.explain.evidence import gather
 from moe_eval.explain.render import remainder, shift_text, to_json, to_markdown
-from moe_eval.runs.answering import run_task
 from moe_eval.runs.records import GenerationRecord, IntervalRecord
 from moe_eval.table.published import PublishedNumber, read_published
+from tests.asking import run_task
 from tests.fake_backend import FAKE_MODEL, FakeBackend
 from tests.run_folders import OTHER_DATA, TRAINED_MODEL, write_run
 

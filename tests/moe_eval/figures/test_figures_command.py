@@ -8,13 +8,14 @@ import sys
 
 import pytest
 from moe_eval.tasks.pope import TASK
-from tests.moe_eval.test_routing import RoutedBackend
 
 from moe_eval.cli import main
 from moe_eval.figures.catalogue import FIGURES, make_drawings
-from moe_eval.runs.answering import run_folder, run_task
+from moe_eval.runs.plan import run_folder
 from moe_eval.table.published import read_published
+from tests.asking import run_task
 from tests.fake_backend import FakeBackend
+from tests.moe_eval.runs.test_routing import RoutedBackend
 
 SVG = "http://www.w3.org/2000/svg"
 

@@ -10,8 +10,8 @@ from moe_eval.tasks.mmvet import TASK
 from PIL import Image
 
 from moe_eval.judge.record import JudgeRecord, with_grades
-from moe_eval.runs.answering import run_task
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
+from tests.asking import run_task
 from tests.fake_backend import FakeBackend
 from tests.judge_server import Fault, JudgeServer
 from tests.moe_eval.test_cli import call

@@ -16,9 +16,10 @@ from moe_eval.commands.score import score_file
 from moe_eval.errors import UserError
 from moe_eval.lmms.scoring import storable, stored
 from moe_eval.registry import find_task
-from moe_eval.runs.answering import run_folder, run_task
+from moe_eval.runs.plan import run_folder
 from moe_eval.runs.records import RunRecord, read_record
 from moe_eval.scoring.score import score_answers
+from tests.asking import run_task
 from tests.fake_backend import FakeBackend
 from tests.lmms_task import ANSWERS, write_task
 

@@ -9,7 +9,8 @@ import pytest
 from moe_eval import registry
 from moe_eval.engine.backend import Request
 from moe_eval.registry import find_task, load_task_file
-from moe_eval.runs.answering import run_folder, run_task
+from moe_eval.runs.plan import run_folder
+from tests.asking import run_task
 from tests.fake_backend import FAKE_MODEL, FakeBackend
 
 QUESTIONS = 36

@@ -4,11 +4,10 @@ import base64
 import gzip
 import json
 
-from tests.moe_eval.test_submit import make_mmvet
-
 from moe_eval.report.pictures import Album
 from moe_eval.report.questions import gold_text, group_runs, pack_set, run_labels
 from moe_eval.report.runs import find_run_folders, read_run, read_runs
+from tests.moe_eval.commands.test_submit import make_mmvet
 from tests.moe_eval.report.conftest import QUESTIONS, answer_pope
 
 

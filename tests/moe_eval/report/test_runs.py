@@ -5,14 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.moe_eval.test_submit import make_mmvet
 
 from moe_eval.errors import UserError
 from moe_eval.images import NamedImage
 from moe_eval.registry import find_task
 from moe_eval.report.runs import find_run_folders, read_run, read_runs
-from moe_eval.runs.answering import run_task
+from tests.asking import run_task
 from tests.fake_backend import FakeBackend
+from tests.moe_eval.commands.test_submit import make_mmvet
 from tests.moe_eval.report.conftest import QUESTIONS, answer_pope
 
 

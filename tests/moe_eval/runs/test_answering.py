@@ -17,9 +17,10 @@ from moe_eval.tasks.pope import TASK
 from moe_eval.errors import UserError
 from moe_eval.images import ImageFile
 from moe_eval.runs import journal
-from moe_eval.runs.answering import run_folder, run_task
 from moe_eval.runs.journal import read_responses
+from moe_eval.runs.plan import run_folder
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
+from tests.asking import run_task
 from tests.fake_backend import FAKE_MODEL, FakeBackend, KilledError
 
 DATA = TASK.load("mini").first(36)
@@ -202,7 +203,7 @@ def test_run_folders_stay_inside_out(model, folder):
 SLOW_RUN = """
 import sys
 from pathlib import Path
-from moe_eval.runs.answering import run_task
+from tests.asking import run_task
 from moe_eval.tasks.pope import TASK
 from tests.fake_backend import FakeBackend
 run_task(TASK, "llava", TASK.load("mini").first(36), FakeBackend(seconds=0.02), Path(sys.argv[1]))

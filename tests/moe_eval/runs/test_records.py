@@ -9,8 +9,9 @@ import pytest
 from moe_eval.tasks.pope import TASK
 
 from moe_eval.errors import UserError
-from moe_eval.runs.answering import run_task
-from moe_eval.runs.records import SCHEMA_FOLDER, RunRecord, ScoresRecord, read_record, write_schemas
+from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
+from moe_eval.runs.schema_files import SCHEMA_FOLDER, write_schemas
+from tests.asking import run_task
 from tests.fake_backend import FakeBackend
 
 
@@ -28,7 +29,7 @@ def run(tmp_path_factory):
 def test_committed_schemas_are_those_of_the_models(tmp_path):
     write_schemas(tmp_path)
     for path in tmp_path.iterdir():
-        assert path.read_text() == (SCHEMA_FOLDER / path.name).read_text(), "run: python -m moe_eval.runs.records"
+        assert path.read_text() == (SCHEMA_FOLDER / path.name).read_text(), "run: python -m moe_eval.runs.schema_files"
 
 
 @pytest.mark.parametrize("name", ["run", "scores"])

@@ -12,9 +12,9 @@ from moe_eval.engine.backend import Request, Response, Routing, TokenPath
 from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
 from moe_eval.errors import UserError
-from moe_eval.runs.answering import run_task
-from moe_eval.runs.records import SCHEMA_FOLDER
 from moe_eval.runs.routing import RoutingJournal, read_routing, read_sample_routing, summarise_routing
+from moe_eval.runs.schema_files import SCHEMA_FOLDER
+from tests.asking import run_task
 from tests.fake_backend import FakeBackend, KilledError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

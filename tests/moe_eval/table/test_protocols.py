@@ -3,8 +3,8 @@
 import pytest
 from moe_eval.tasks.pope import TASK
 
-from moe_eval.runs.answering import run_task
 from moe_eval.table.protocols import protocols_table
+from tests.asking import run_task
 from tests.fake_backend import FakeBackend
 from tests.run_folders import write_run
 

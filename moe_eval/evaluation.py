@@ -1,0 +1,30 @@
+"""A plan carried out: asked (`runs`), scored (`scoring`), written. What the command line and Python both call."""
+
+from collections.abc import Callable
+
+from moe_eval.engine.backend import Backend
+from moe_eval.judge.record import read_judge
+from moe_eval.runs.answering import answer
+from moe_eval.runs.plan import Plan
+from moe_eval.runs.records import ScoresRecord, write_record
+from moe_eval.scoring.score import score_answers
+
+__all__ = ["carry_out"]
+
+
+def carry_out(
+    plan: Plan, backend: Backend, on_answer: Callable[[int, int], None] = lambda answered, total: None
+) -> ScoresRecord:
+    """Answer what is not answered yet, score, and write the run's files.
+
+    Args:
+        on_answer: called with (answered so far, all questions) at the start and after each answer.
+
+    Raises:
+        UserError: see `moe_eval.runs.answering.answer`.
+    """
+    with answer(plan, backend, on_answer) as answered:
+        judge = read_judge(plan.folder, plan.protocol_name)
+        scores = score_answers(plan.task, plan.protocol_name, plan.dataset, answered.answers, answered.missing, judge)
+        write_record(scores, plan.folder / "scores.json")
+        return scores

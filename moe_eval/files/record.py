@@ -1,0 +1,22 @@
+"""What every file of ours that is read back is made of: a strict pydantic model."""
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = ["Record"]
+
+
+class Record(BaseModel):
+    """Strict: an unknown field is an error, so that a typing mistake in a file does not pass silently."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def parse(cls, content: bytes) -> Self:
+        """From what a file holds.
+
+        Raises:
+            ValidationError, UserError: when it is no such record.
+        """
+        return cls.model_validate_json(content)

@@ -1,0 +1,126 @@
+"""What one run is going to be: decided once, printed by `--plan`, carried out, recorded in `run.json`.
+
+A plan is made from names alone; its data are loaded when they are first looked at, so that a plan can be shown before
+anything is fetched.
+"""
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from moe_eval.engine.ablation import find_ablation
+from moe_eval.errors import UserError
+from moe_eval.task import Dataset, Task, TaskProtocol
+
+__all__ = ["DATA_VARIABLE", "USUAL_PROTOCOL", "Plan", "default_source", "run_folder"]
+
+DATA_VARIABLE = "MOE_EVAL_DATA"
+"""Environment variable that names a folder in the layout of LLaVA's `playground/data/eval`."""
+
+LLAVA_FOLDERS = {"mmvet": "mm-vet"}
+"""LLaVA's names of the folders of tasks, where they are not the task's."""
+
+USUAL_PROTOCOL = "llava"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One model on one task.
+
+    Args:
+        model: its name, for folders and titles.
+        task: what is asked.
+        protocol_name: how it is asked and scored.
+        source: where its samples come from, as `--data` has it.
+        out: the folder of all runs.
+        limit: ask at most so many questions, in whole groups.
+        ablation: what is taken away from every question, a name of `moe_eval.engine.ablation.ABLATIONS`.
+        routing: write down how tokens are routed; the backend must say it.
+        allow_missing: score without the samples whose pictures cannot be opened, instead of failing at the end.
+        fresh: throw away what the folder holds of an earlier run.
+        data: the samples, where they are at hand already; otherwise `source` is loaded.
+        at: the run's folder, where it is not the usual one.
+
+    Raises:
+        UserError: for a protocol or an ablation that does not exist.
+    """
+
+    model: str
+    task: Task
+    protocol_name: str
+    source: str
+    out: Path = Path("results/runs")
+    limit: int | None = None
+    ablation: str | None = None
+    routing: bool = False
+    allow_missing: bool = False
+    fresh: bool = False
+    data: Dataset | None = None
+    at: Path | None = None
+
+    def __post_init__(self) -> None:
+        self.task.protocol(self.protocol_name)
+        if self.ablation:
+            find_ablation(self.ablation)
+
+    @property
+    def protocol(self) -> TaskProtocol:
+        return self.task.protocol(self.protocol_name)
+
+    @property
+    def folder(self) -> Path:
+        return self.at or run_folder(self.out, self.model, self.task.name, self.ablation)
+
+    @property
+    def title(self) -> str:
+        """Such as `llava-nano, image=grey`."""
+        return f"{self.model}, {self.ablation}" if self.ablation else self.model
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The samples; the first to ask for them loads them, and downloads them where that is needed.
+
+        Raises:
+            UserError: when they cannot be had, are not as they should be, or have no pictures.
+        """
+        dataset = self.data or self.task.load(self.source)
+        if not dataset.has_images:
+            raise UserError(
+                f"{self.task.name}: {dataset.source} has no pictures: it scores stored answers; "
+                "run with another --data (`moe-eval list data`)"
+            )
+        return dataset.first(self.limit) if self.limit else dataset
+
+
+def default_source(task: Task, trained_on_mini: bool) -> str:
+    """Where a task's samples come from when nothing is said: what the model's numbers are about.
+
+    That is `mini` for a model that was trained on it (or never was); for every other model the papers' questions: LLaVA's folder below
+    `MOE_EVAL_DATA`, if it is there, else the hub. A task without them has one source, which is taken.
+    """
+    if len(task.sources) == 1:
+        return next(iter(task.sources))
+    if trained_on_mini and "mini" in task.sources:
+        return "mini"
+    root = os.environ.get(DATA_VARIABLE)
+    if root and "llava" in task.sources:
+        folder = Path(root) / LLAVA_FOLDERS.get(task.name, task.name)
+        if folder.is_dir():
+            return f"llava:{folder}"
+    return next(name for name in ("hub", "mini", *task.sources) if name in task.sources)
+
+
+def run_folder(out: Path, model: str, task: str, ablation: str | None = None) -> Path:
+    """`out/<model>/<task>`, with both names made safe for a path; ablated runs lie beside, not among, the others.
+
+    >>> run_folder(Path("results/runs"), "hf:llava-hf/llava-1.5-7b-hf", "pope").as_posix()
+    'results/runs/hf--llava-hf--llava-1.5-7b-hf/pope'
+    >>> run_folder(Path("results/runs"), "llava-1.5-7b", "pope", "image=grey").as_posix()
+    'results/runs/llava-1.5-7b--image=grey/pope'
+    """
+    return out / _path_part(f"{model}@{ablation}" if ablation else model) / _path_part(task)
+
+
+def _path_part(name: str) -> str:
+    return "--".join(part for part in name.replace(":", "/").replace("@", "/").split("/") if part.strip("."))

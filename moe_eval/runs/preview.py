@@ -1,0 +1,52 @@
+"""A plan in words, before anything is fetched: `moe-eval run --plan`. It asks no network and loads no weights."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from moe_eval.errors import UserError
+from moe_eval.runs.plan import Plan
+
+__all__ = ["preview"]
+
+
+def preview(model: Any, plans: Sequence[Plan], batch_size: int) -> str:
+    """Model, data, where both come from and go to, memory, and how many questions; what is missing is named.
+
+    Args:
+        model: the `moe_eval.engine.models.ModelSource` that is going to answer.
+        plans: of this model.
+    """
+    from moe_eval.machine.resources import available_memory, gpu_memory
+
+    lines = [f"{model.name}: {model.whereabouts}"]
+    try:
+        size, device, dtype = model.weight_bytes, model.torch_device, model.torch_dtype
+        there = gpu_memory()[0] if device.type == "cuda" else available_memory()
+        enough = "" if size <= there else ": too little"
+        lines.append(
+            f"  {str(dtype).removeprefix('torch.')} on {device}, batches of {batch_size}; weights take {size / 1e9:.2f} GB of "
+            f"{there / 1e9:.1f} GB of memory{enough}"
+        )
+    except UserError as error:
+        lines.append(f"  device, dtype and memory cannot be told before its configuration is here: {_one_line(error)}")
+    for plan in plans:
+        lines.append(f"  {plan.task.name}: {_questions(plan)}, protocol {plan.protocol_name} → {plan.folder}")
+    lines.append("  the expected time is shown with the first answers")
+    return "\n".join(lines)
+
+
+def _questions(plan: Plan) -> str:
+    from moe_eval.sources.hub import NotInCacheError, only_cached
+
+    try:
+        with only_cached():
+            dataset = plan.dataset
+    except NotInCacheError as missing:
+        return f"--data {plan.source} is to be downloaded from {missing.repository} into {missing.cache} ({plan.task.card.size})"
+    except UserError as error:
+        return f"--data {plan.source}: {_one_line(error)}"
+    return f"{len(dataset.samples):,} questions of {dataset.source}, here already"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
