@@ -266,15 +266,24 @@ class Task:
             raise unknown(f"protocol of {self.name}", name, self.protocols)
         return self.protocols[name]
 
+    def check_source(self, source: str) -> None:
+        """Refuse the name of a source that this task does not have.
+
+        Raises:
+            UserError: naming the ones that exist.
+        """
+        kind, _ = _split_source(source)
+        if kind not in self.sources:
+            raise unknown(f"data source of {self.name}", kind, self.sources, "try `moe-eval list data`")
+
     def load(self, source: str) -> Dataset:
         """The samples of a source such as `mini`, `llava:DIR` or `hub@REVISION`.
 
         Raises:
             UserError: for a source that this task does not have, or data that are not as they should be.
         """
+        self.check_source(source)
         kind, argument = _split_source(source)
-        if kind not in self.sources:
-            raise unknown(f"data source of {self.name}", kind, self.sources, "try `moe-eval list data`")
         dataset = self.sources[kind](argument)
         if not dataset.samples:
             raise UserError(f"{self.name}: {source} holds no samples")

@@ -1,12 +1,12 @@
 """`moe-eval run`: every model on every task, one run folder each."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
-from moe_eval.engine.ablation import find_ablation
 from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
 from moe_eval.errors import UserError
@@ -73,47 +73,50 @@ def run_models(
     Raises:
         UserError: for names that do not exist, and where a single run was asked for and fails.
     """
-    if ablation:
-        find_ablation(ablation)
+    settings = {"out": out, "limit": limit, "ablation": ablation, "allow_missing": allow_missing, "fresh": fresh}
+    jobs = [(model, make_plans(model, tasks, data=data, protocol=protocol, **settings)) for model in models]
     for model in models:
         model.check_name()
-    settings = {"out": out, "limit": limit, "ablation": ablation, "allow_missing": allow_missing, "fresh": fresh}
-    jobs = []
-    for model in models:
-        records = routing and (plan_only or len(models) == 1 or model.is_sparse)
-        if routing and not records:
-            print(f"{model.name}: no sparse layer, so there is no routing to record", flush=True)
-        plans = make_plans(model, tasks, data=data, protocol=protocol, routing=records, **settings)
-        jobs.append((model, plans))
     if plan_only:
         print("\n\n".join(preview(model, plans, batch_size) for model, plans in jobs))
         return 0
-    loaded: dict[tuple[str, str], Dataset] = {}
+    loaded: dict[tuple[str, str], Dataset] = {}  # models share what they are asked
+    several = sum(len(plans) for _, plans in jobs) > 1
     failures: list[tuple[Plan, UserError]] = []
     for model, plans in jobs:
-        backend = GenerateBackend(model, batch_size, plans[0].routing)
         if not model.is_local:
             print(preview(model, plans, batch_size) + "\n", flush=True)
-        backend.describe()  # downloads and converts now, with its own progress, not below the bar of a task
+        ready = []
         for plan in plans:
-            try:
-                _run(_with_data(plan, loaded), backend)
-            except UserError as error:
-                if len(jobs) * len(plans) == 1:
-                    raise
-                failures.append((plan, error))
-                print(f"\n{plan.title}, {plan.task.name}: failed: {error}\n", flush=True)
+            with _kept_going(plan, failures, several):
+                key = (plan.task.name, plan.source)
+                if key not in loaded:
+                    loaded[key] = plan.task.load(plan.source)
+                ready.append(replace(plan, data=loaded[key]))
+        records = routing and (len(models) == 1 or model.is_sparse)
+        if routing and not records:
+            print(f"{model.name}: no sparse layer, so there is no routing to record", flush=True)
+        backend = GenerateBackend(model, batch_size, records)
+        if ready:
+            backend.describe()  # downloads and converts now, with its own progress, not below the bar of a task
+        for plan in ready:
+            with _kept_going(plan, failures, several):
+                _run(replace(plan, routing=records), backend)
     for plan, failure in failures:
         print(f"failed: {plan.title}, {plan.task.name}: {' '.join(str(failure).split())}")
     return 2 if failures else 0
 
 
-def _with_data(plan: Plan, loaded: dict[tuple[str, str], Dataset]) -> Plan:
-    """The plan with its data at hand, which models share."""
-    key = (plan.task.name, plan.source)
-    if key not in loaded:
-        loaded[key] = plan.task.load(plan.source)
-    return replace(plan, data=loaded[key])
+@contextmanager
+def _kept_going(plan: Plan, failures: list[tuple[Plan, UserError]], several: bool) -> Iterator[None]:
+    """Inside, what goes wrong with one of several runs is printed and noted; with a single one it is raised."""
+    try:
+        yield
+    except UserError as error:
+        if not several:
+            raise
+        failures.append((plan, error))
+        print(f"\n{plan.title}, {plan.task.name}: failed: {error}\n", flush=True)
 
 
 def _run(plan: Plan, backend: GenerateBackend) -> None:

@@ -43,7 +43,7 @@ class Plan:
         at: the run's folder, where it is not the usual one.
 
     Raises:
-        UserError: for a protocol or an ablation that does not exist.
+        UserError: for a protocol, a source or an ablation that does not exist.
     """
 
     model: str
@@ -61,6 +61,8 @@ class Plan:
 
     def __post_init__(self) -> None:
         self.task.protocol(self.protocol_name)
+        if self.data is None:
+            self.task.check_source(self.source)
         if self.ablation:
             find_ablation(self.ablation)
 

@@ -81,7 +81,18 @@ def test_a_published_model_and_the_papers_questions_come_from_a_hub(cache, tmp_p
 def test_any_image_text_to_text_model_of_a_hub_runs(cache, tmp_path):
     with HubServer() as hub:
         hub.add("model", "someone/tiny-llava", save_tiny_llava(tmp_path / "model"), "c" * 40)
-        command = ("run", "hf:someone/tiny-llava", "--tasks", "pope", "--limit", 18, "--out", tmp_path / "runs")
+        command = (
+            "run",
+            "hf:someone/tiny-llava",
+            "--tasks",
+            "pope",
+            "--data",
+            "mini",
+            "--limit",
+            18,
+            "--out",
+            tmp_path / "runs",
+        )
         printed = moe_eval(cache, *command, **hub.environment(tmp_path / "hf"))
     assert "18 of 18 questions" in printed
     record = read_record(RunRecord, tmp_path / "runs" / "hf--someone--tiny-llava" / "pope" / "run.json")
