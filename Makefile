@@ -49,7 +49,7 @@ data/easyvqa/data.json: $(READY)-easy-vqa
 	$(BIN)/python -m moe_eval.sources.training_data easyvqa package:train $(@D)
 
 test: $(READY) $(EXTRAS_READY)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses auto $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -134,14 +134,12 @@ class Browser:
         self.call("Input.insertText", text=text)
 
     def click(self, selector: str) -> None:
-        """The middle of an element, which is scrolled to as soon as it is there."""
-        self.wait(f"!!document.querySelector({json.dumps(selector)})")
-        x, y = self.evaluate(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center', "
-            "behavior: 'instant'}); const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; })()"
+        """Click an element, wherever it lies, as soon as it is there and can be seen; it gets the focus, if it can have it."""
+        element = f"document.querySelector({json.dumps(selector)})"
+        self.wait(f"!!{element}?.getClientRects().length")
+        self.evaluate(
+            f"(() => {{ const e = {element}; e.scrollIntoView({{block: 'center'}}); e.focus(); e.click(); }})()"
         )
-        for kind in ("mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def accessible(self, where: Callable[[dict[str, Any]], bool] = lambda node: True) -> list[tuple[str, str]]:
         """(role, name) of what a screen reader sees."""

@@ -17,8 +17,8 @@ from moe_eval.judge.grading import Budget, Cost, estimate, grade_answers
 from moe_eval.judge.record import JUDGE_FILE, GradedAnswer, JudgeRecord, fingerprint
 from moe_eval.registry import find_task
 from moe_eval.runs.records import RunRecord, read_record, write_record
+from moe_eval.runs.stored_run import recorded_data
 from moe_eval.scoring.answers import read_answers
-from moe_eval.scoring.rescore import recorded_data
 from moe_eval.scoring.score import score_answers
 from moe_eval.scoring.summary import summarise
 from moe_eval.task import Dataset, Grade, Judge, Sample

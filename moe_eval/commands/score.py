@@ -8,9 +8,9 @@ from moe_eval.errors import UserError
 from moe_eval.judge.record import read_judge
 from moe_eval.registry import find_task, only_choice
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record, write_record
+from moe_eval.runs.stored_run import recorded_data
 from moe_eval.scoring.answers import check_complete, read_answers
 from moe_eval.scoring.disagreement import as_data, find_disagreements, render_comparison
-from moe_eval.scoring.rescore import recorded_data
 from moe_eval.scoring.score import score_answers
 from moe_eval.scoring.summary import summarise
 from moe_eval.task import Dataset, Task

@@ -7,8 +7,8 @@ from moe_eval.errors import UserError
 from moe_eval.files.atomic import write_atomically
 from moe_eval.registry import all_tasks, find_task
 from moe_eval.runs.records import RunRecord, read_record
+from moe_eval.runs.stored_run import recorded_data
 from moe_eval.scoring.answers import check_complete, read_answers
-from moe_eval.scoring.rescore import recorded_data
 from moe_eval.task import Dataset, Submission, Task
 
 __all__ = ["submit_run"]

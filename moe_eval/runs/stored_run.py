@@ -11,10 +11,9 @@ from moe_eval.errors import UserError
 from moe_eval.files.jsonl import read_jsonl
 from moe_eval.registry import find_task
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
-from moe_eval.scoring.rescore import recorded_data
-from moe_eval.task import Sample, TaskProtocol
+from moe_eval.task import Dataset, Sample, Task, TaskProtocol
 
-__all__ = ["StoredRun", "find_stored_runs"]
+__all__ = ["StoredRun", "find_stored_runs", "recorded_data"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +84,24 @@ def find_stored_runs(path: Path) -> dict[str, StoredRun]:
             )
         found[stored.run.task] = stored
     return found
+
+
+def recorded_data(task: Task, path: Path) -> Dataset | None:
+    """What the run beside whose `run.json` the answers lie was asked; None where there is none.
+
+    Raises:
+        UserError: when the data cannot be had, or no longer are what they were.
+    """
+    file = path.parent / "run.json"
+    if not file.is_file():
+        return None
+    recorded = read_record(RunRecord, file).data
+    dataset = task.load(recorded.source).first(recorded.samples)
+    if dataset.fingerprint != recorded.fingerprint:
+        raise UserError(
+            f"{file}: {recorded.source} no longer holds the questions that were asked; say which with --data"
+        )
+    return dataset
 
 
 def _plain_or_gzipped(path: Path) -> Path:

@@ -8,11 +8,12 @@ from moe_eval.errors import UserError
 from moe_eval.judge.record import read_judge
 from moe_eval.registry import find_task
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
+from moe_eval.runs.stored_run import recorded_data
 from moe_eval.scoring.answers import read_answers
 from moe_eval.scoring.score import score_answers
-from moe_eval.task import Dataset, Task
+from moe_eval.task import Dataset
 
-__all__ = ["Rescored", "recorded_data", "rescore"]
+__all__ = ["Rescored", "rescore"]
 
 
 @dataclass(frozen=True)
@@ -51,21 +52,3 @@ def rescore(folder: Path, intervals: bool = True) -> Rescored:
     except UserError as error:
         return Rescored({}, " ".join(str(error).split()))
     return Rescored(scores, "", dataset, answers)
-
-
-def recorded_data(task: Task, path: Path) -> Dataset | None:
-    """What the run beside whose `run.json` the answers lie was asked; None where there is none.
-
-    Raises:
-        UserError: when the data cannot be had, or no longer are what they were.
-    """
-    file = path.parent / "run.json"
-    if not file.is_file():
-        return None
-    recorded = read_record(RunRecord, file).data
-    dataset = task.load(recorded.source).first(recorded.samples)
-    if dataset.fingerprint != recorded.fingerprint:
-        raise UserError(
-            f"{file}: {recorded.source} no longer holds the questions that were asked; say which with --data"
-        )
-    return dataset

@@ -205,6 +205,8 @@ INTERRUPTED = {
 @pytest.mark.slow
 @pytest.mark.parametrize("keys", INTERRUPTED.values(), ids=INTERRUPTED)
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been(tmp_path, monkeypatch, keys):
+    if "lora" in keys:
+        pytest.importorskip("peft", reason="LoRA is the extra [train]")
     path = tiny_recipe(tmp_path, **keys)
     whole = train(path, f"output={tmp_path / 'whole'}")
     with monkeypatch.context() as patch:
