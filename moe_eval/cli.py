@@ -23,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 ProtocolOption = Annotated[
@@ -71,9 +71,20 @@ def _complain(message: str, code: int = 2) -> int:
     return code
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(version("moe-llava-eval"))
+        raise typer.Exit()
+
+
 @app.callback()
 def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; works after a command, too.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Say which version this is.", is_eager=True, callback=_show_version)
+    ] = False,
 ) -> None:
     pass
 
@@ -386,7 +397,7 @@ def report(
 
     Example: moe-eval report results/runs --out results/report.html
     """
-    from moe_eval.commands.report import write_report
+    from moe_eval.report.write import write_report
 
     _load_task_file(task_file)
     print(write_report(runs or ([RUNS] if RUNS.is_dir() else []), out, limit_images, thumbnail))
@@ -492,6 +503,27 @@ def explain(
 
     _load_task_file(task_file)
     explain_run(run, against, format_name)
+
+
+@app.command()
+def export(
+    runs: Annotated[
+        list[Path] | None, typer.Argument(metavar="[RUN...]", help="Run folders, or folders of them.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="File to write: .parquet, .csv or .jsonl.")] = Path(
+        "results/samples.parquet"
+    ),
+    what: Annotated[str, typer.Option(help="samples (a row per question) or summary (a row per run).")] = "samples",
+    task_file: TaskFileOption = None,
+) -> None:
+    """Write what runs hold as a table for other programs: pandas, datasets, a spreadsheet.
+
+    Example: moe-eval export results/runs --out samples.parquet
+    """
+    from moe_eval.commands.export import export_runs
+
+    _load_task_file(task_file)
+    print(export_runs(runs or [RUNS], out, what))
 
 
 @app.command()

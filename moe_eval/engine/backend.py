@@ -127,10 +127,11 @@ class Response:
 
 @dataclass(frozen=True)
 class Unanswered:
-    """A question that could not be asked, because one of its pictures cannot be opened."""
+    """A question without an answer: one of its pictures cannot be opened, or (`failed`) what answers gave none."""
 
     id: str
     reason: str
+    failed: bool = False
 
 
 Answer = Response | Unanswered

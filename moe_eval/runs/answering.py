@@ -208,6 +208,13 @@ def _by_group(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def _check_readable(task: Task, unanswered: Sequence[Unanswered], total: int, allow_missing: bool) -> None:
+    failed = [item for item in unanswered if item.failed]
+    if failed and not allow_missing:
+        raise UserError(
+            f"{task.name}: {len(failed)} of {total} questions were not answered, the first: {failed[0].id}: "
+            f"{' '.join(failed[0].reason.split())}; the other answers are kept: mend it and start again, or score without them "
+            "(allow_missing)"
+        )
     if unanswered and not allow_missing:
         reasons = list(dict.fromkeys(item.reason for item in unanswered))
         raise UserError(

@@ -13,7 +13,7 @@ from moe_eval.registry import find_task
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
 from moe_eval.task import Dataset, Sample, Task, TaskProtocol
 
-__all__ = ["StoredRun", "find_stored_runs", "recorded_data"]
+__all__ = ["StoredRun", "find_stored_runs", "plain_or_gzipped", "recorded_data"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class StoredRun:
             UserError: when a file is missing, broken or was changed, or when they are of different runs.
         """
         run = read_record(RunRecord, folder / "run.json")
-        scores = read_record(ScoresRecord, _plain_or_gzipped(folder / "scores.json"))
+        scores = read_record(ScoresRecord, plain_or_gzipped(folder / "scores.json"))
         if (run.task, run.protocol, run.data.fingerprint) != (scores.task, scores.protocol, scores.data.fingerprint):
             raise UserError(f"{folder}: scores.json is not of the run that run.json describes; score the answers again")
         return cls(folder, run, scores)
@@ -49,7 +49,7 @@ class StoredRun:
     @cached_property
     def answers(self) -> dict[str, str]:
         """Answer text by sample id; nothing where the folder does not hold it."""
-        path = _plain_or_gzipped(self.folder / "responses.jsonl")
+        path = plain_or_gzipped(self.folder / "responses.jsonl")
         if not path.is_file():
             return {}
         return {str(line.get("id")): str(line.get("response", "")) for _, line in read_jsonl(path)}
@@ -104,6 +104,7 @@ def recorded_data(task: Task, path: Path) -> Dataset | None:
     return dataset
 
 
-def _plain_or_gzipped(path: Path) -> Path:
+def plain_or_gzipped(path: Path) -> Path:
+    """The file, or its gzipped form where only that is there."""
     gzipped = path.with_name(f"{path.name}.gz")
     return gzipped if gzipped.is_file() and not path.is_file() else path

@@ -31,6 +31,7 @@ WINGS = [
     "report",
     "evaluation",
     "python",
+    "callback",
     "commands",
     "cli",
     "__main__",

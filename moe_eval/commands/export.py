@@ -1,0 +1,45 @@
+"""`moe-eval export`: what runs hold as a table for other programs, a row per question or per run."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from moe_eval.errors import UserError, unknown
+from moe_eval.python import load_runs
+
+__all__ = ["export_runs"]
+
+WHAT = ("samples", "summary")
+
+
+def export_runs(runs: Sequence[Path], out: Path, what: str) -> str:
+    """Write the frame of `Runs.samples` or `Runs.summary`; the suffix says the format: .parquet, .csv, .jsonl.
+
+    `datasets.Dataset.from_parquet` reads the first; a folder of such files is a data set of the hub.
+
+    Raises:
+        UserError: for a folder without runs, another suffix, and where `out` cannot be written.
+    """
+    if what not in WHAT:
+        raise unknown("--what", what, WHAT)
+    if out.suffix not in (".parquet", ".csv", ".jsonl"):
+        raise UserError(f"{out}: name a file that ends with .parquet, .csv or .jsonl")
+    found = load_runs(*runs)
+    frame = found.samples() if what == "samples" else found.summary()
+    frame = frame.assign(**{name: frame[name].map(_text) for name in ("gold", "prediction") if name in frame})
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if out.suffix == ".parquet":
+            frame.to_parquet(out, index=False)
+        elif out.suffix == ".csv":
+            frame.to_csv(out, index=False)
+        else:
+            frame.to_json(out, orient="records", lines=True, force_ascii=False)
+    except OSError as error:
+        raise UserError(f"{out}: cannot write ({error.strerror})") from error
+    return f"{out}: {len(frame):,} rows of {len(found)} runs"
+
+
+def _text(value: object) -> str | None:
+    """One type in a column, whatever the task's gold is: text, and several answers as JSON."""
+    return None if value is None or value != value else value if isinstance(value, str) else json.dumps(value)

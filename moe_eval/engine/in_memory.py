@@ -1,0 +1,76 @@
+"""A model that is in memory already, such as one that is being trained, as something `GenerateBackend` can answer with."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from moe_eval.engine.backend import Answer, ModelInfo, Request
+from moe_eval.engine.generate import GenerateBackend
+from moe_eval.engine.parameters import count_parameters
+from moe_eval.errors import UserError
+
+__all__ = ["InMemoryBackend"]
+
+
+class InMemoryBackend:
+    """Greedy answers of a loaded model, which is left in the mode (training or evaluation) that it was in.
+
+    Args:
+        model: an image-text-to-text model of transformers.
+        processor: its processor.
+        name: in folders and tables.
+        batch_size: prompts per call of `generate`.
+
+    Raises:
+        UserError: for a pair that is no model and its processor.
+    """
+
+    def __init__(self, model: Any, processor: Any, name: str, batch_size: int = 16):
+        if not hasattr(model, "generate") or not hasattr(processor, "apply_chat_template"):
+            raise UserError(
+                f"(model, processor) is wanted, not ({type(model).__name__}, {type(processor).__name__}): "
+                "what AutoModelForImageTextToText and AutoProcessor give"
+            )
+        self._model, self._processor, self.name, self._batch_size = model, processor, name, batch_size
+
+    def describe(self) -> ModelInfo:
+        """Facts from the configuration, and SHA-256 over all parameters as they are now."""
+        config = self._model.config
+        return ModelInfo(
+            name=self.name,
+            family=getattr(config, "codebase", None) or config.model_type,
+            weights_fingerprint=_fingerprint(self._model),
+            backend="generate",
+            dtype=str(self._model.dtype).removeprefix("torch."),
+            llm=config.get_text_config().model_type,
+            parameters=count_parameters(config),
+        )
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
+        """Answers batch by batch."""
+        was_training = self._model.training
+        self._model.eval()
+        try:
+            yield from GenerateBackend(_Loaded(self._model, self._processor), self._batch_size).generate(requests)  # type: ignore[arg-type]
+        finally:
+            self._model.train(was_training)
+
+
+class _Loaded:
+    """What `GenerateBackend` wants of a source, where there is nothing to load."""
+
+    def __init__(self, model: Any, processor: Any):
+        self._pair = model, processor
+
+    def load(self) -> tuple[Any, Any]:
+        return self._pair
+
+
+def _fingerprint(model: Any) -> str:
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().contiguous().flatten().view(torch.uint8).cpu().numpy().tobytes())
+    return f"sha256:{digest.hexdigest()}"

@@ -1,0 +1,273 @@
+"""What Python code calls: `evaluate`, `load_runs`, `compare`, and the pandas frames of `Runs`. `docs/python.md` shows it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from moe_eval.errors import UserError
+from moe_eval.files.jsonl import read_jsonl
+from moe_eval.registry import find_task, only_choice, own_tasks
+from moe_eval.runs.plan import USUAL_PROTOCOL, Plan, default_source
+from moe_eval.runs.stored_run import StoredRun, plain_or_gzipped
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from moe_eval.engine.backend import Backend
+
+__all__ = ["Runs", "compare", "evaluate", "load_runs"]
+
+RUNS = Path("results/runs")
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Finished runs.
+
+    Args:
+        folders: one per model and task.
+    """
+
+    folders: Sequence[Path]
+
+    def __len__(self) -> int:
+        return len(self.folders)
+
+    def __iter__(self) -> Iterator[StoredRun]:
+        return map(StoredRun.read, self.folders)
+
+    def summary(self) -> "pd.DataFrame":
+        """A row per model and task: model, task, protocol, data, metric, score (None: pending), low, high (of the 95 % interval), n."""
+        rows = []
+        for stored in self:
+            run, scores = stored.run, stored.scores
+            interval = scores.intervals.get("headline")
+            rows.append(
+                {
+                    "model": run.model.name,
+                    "task": run.task,
+                    "protocol": run.protocol,
+                    "data": run.data.source,
+                    "official": run.data.official,
+                    "metric": scores.headline.name,
+                    "score": scores.headline.value,
+                    "low": interval.low if interval else None,
+                    "high": interval.high if interval else None,
+                    "n": len(scores.samples),
+                }
+            )
+        return _frame(rows, SUMMARY)
+
+    def samples(self) -> "pd.DataFrame":
+        """A row per question: model, task, id, group, prompt, answer, gold, prediction, score (0 to 1), finish_reason, tokens.
+
+        Prompt and gold are None where the data are not on this machine any more.
+        """
+        from moe_eval.task import worth
+
+        rows = []
+        for stored in self:
+            path = plain_or_gzipped(stored.folder / "responses.jsonl")
+            responses = {str(line["id"]): line for _, line in read_jsonl(path)} if path.is_file() else {}
+            try:
+                questions = stored.samples
+            except UserError:
+                questions = {}
+            for score in stored.scores.samples:
+                key = str(score["id"])
+                sample, response = questions.get(key), responses.get(key, {})
+                rows.append(
+                    {
+                        "model": stored.run.model.name,
+                        "task": stored.run.task,
+                        "id": key,
+                        "group": score.get("group"),
+                        "prompt": stored.protocol.prompt(sample) if sample else None,
+                        "answer": response.get("response"),
+                        "gold": _plain(sample.gold) if sample else None,
+                        "prediction": score.get("prediction"),
+                        "score": worth(score),
+                        "finish_reason": response.get("finish_reason"),
+                        "tokens": response.get("tokens"),
+                    }
+                )
+        return _frame(rows, SAMPLES)
+
+    def table(
+        self,
+        layout: str = "main",
+        format: str = "md",
+        published: Literal["all", "paper", "own", "none"] = "own",
+        intervals: bool = True,
+    ) -> str:
+        """The comparison table as text; see `moe-eval table`.
+
+        Raises:
+            UserError: for a layout or format that does not exist, and a table without rows.
+        """
+        from moe_eval.table.build import Wanted, build_table
+        from moe_eval.table.formats import render
+        from moe_eval.table.published import read_published
+
+        return render(build_table(layout, Wanted(self.folders, read_published(), published, intervals)), format)
+
+    def report(self, out: str | Path, limit_images: int = 1000, thumbnail: int = 160) -> str:
+        """Write the HTML report; what it holds comes back in a few lines."""
+        from moe_eval.report.write import write_report
+
+        return write_report(self.folders, Path(out), limit_images, thumbnail)
+
+
+def evaluate(
+    model: "str | Path | tuple[Any, Any] | Callable[..., str]",
+    tasks: str | Sequence[str] = "all",
+    *,
+    data: str | None = None,
+    protocol: str | None = None,
+    limit: int | None = None,
+    out: str | Path = RUNS,
+    name: str | None = None,
+    batch_size: int = 16,
+    fresh: bool = False,
+    allow_missing: bool = False,
+    on_answer: Callable[[int, int], None] = lambda answered, total: None,
+) -> Runs:
+    """Ask a model the questions of tasks, score its answers, keep everything as runs in `out`; a stopped one goes on.
+
+    Args:
+        model: a name of `moe-eval list models`, a folder, `hf:ORG/NAME`; a pair (model, processor) that is in memory; or a
+            function (pictures, text) -> answer.
+        tasks: names of `moe-eval list tasks`, a list or comma-separated; `all` stands for our nine.
+        data: where samples come from. Default: the papers' questions; for models trained on `mini`, and nothing else, `mini`.
+        limit: ask at most so many questions per task, in whole groups.
+        name: of the model in folders and tables, where it is no name.
+        fresh: throw away earlier answers instead of going on from them.
+        allow_missing: score without the questions that could not be answered.
+        on_answer: called with (answered so far, all questions) after each answer.
+
+    Raises:
+        UserError: for names that do not exist, and for questions without an answer; all other answers are kept.
+    """
+    from moe_eval.evaluation import carry_out
+
+    backend, title, trained_on_mini = _backend(model, name, batch_size)
+    chosen = tasks.split(",") if isinstance(tasks, str) else list(tasks)
+    names = [one for word in chosen for one in (own_tasks() if word.strip() == "all" else [word.strip()])]
+    plans = [
+        Plan(
+            title,
+            task,
+            protocol or only_choice(task.protocols, USUAL_PROTOCOL),
+            data or default_source(task, trained_on_mini),
+            out=Path(out),
+            limit=limit,
+            allow_missing=allow_missing,
+            fresh=fresh,
+        )
+        for task in map(find_task, dict.fromkeys(names))
+    ]
+    for plan in plans:
+        carry_out(plan, backend, on_answer)
+    return Runs([plan.folder for plan in plans])
+
+
+def load_runs(*folders: str | Path) -> Runs:
+    """The finished runs in or below folders, sorted by path.
+
+    Raises:
+        UserError: when there is none.
+    """
+    found = sorted(
+        {
+            file.parent
+            for folder in folders
+            for name in ("scores.json", "scores.json.gz")
+            for file in Path(folder).glob(f"**/{name}")
+        }
+    )
+    if not found:
+        raise UserError(f"{', '.join(map(str, folders)) or 'no folder'}: no finished run in it (no scores.json)")
+    return Runs(found)
+
+
+def compare(first: "Runs | str | Path", second: "Runs | str | Path", common: bool = False) -> "pd.DataFrame":
+    """Two models' runs paired question by question: a row per common task with the difference second - first, its 95 %
+    interval, and the p-value corrected for the number of tasks (Holm).
+
+    Raises:
+        UserError: when no task is common, or runs cannot be compared.
+    """
+    from moe_eval.comparison.pairing import compare_tasks
+
+    comparisons, _ = compare_tasks(_by_task(first), _by_task(second), common)
+    rows = [
+        {
+            "task": one.task,
+            "metric": one.headline,
+            "first": one.first.scores.headline.value,
+            "second": one.second.scores.headline.value,
+            "difference": one.difference.value,
+            "low": one.difference.low,
+            "high": one.difference.high,
+            "p_value": one.adjusted,
+            "n": len(one.ids),
+        }
+        for one in comparisons
+    ]
+    return _frame(rows, COMPARISON)
+
+
+COMPARISON = ["task", "metric", "first", "second", "difference", "low", "high", "p_value", "n"]
+SUMMARY = ["model", "task", "protocol", "data", "official", "metric", "score", "low", "high", "n"]
+SAMPLES = [
+    *("model", "task", "id", "group", "prompt", "answer", "gold", "prediction", "score", "finish_reason", "tokens"),
+]
+
+
+def _frame(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> "pd.DataFrame":
+    import pandas as pd
+
+    frame = pd.DataFrame(rows, columns=list(columns))
+    numbers = [name for name in ("score", "low", "high", "first", "second", "difference", "p_value") if name in columns]
+    return frame.astype(dict.fromkeys(numbers, float))  # what is not known is NaN
+
+
+def _plain(gold: Any) -> Any:
+    """Gold as one value of a column: text, or a list of texts."""
+    return list(gold) if isinstance(gold, (list, tuple)) else gold if gold is None else str(gold)
+
+
+def _by_task(runs: "Runs | str | Path") -> dict[str, StoredRun]:
+    found: dict[str, StoredRun] = {}
+    for stored in runs if isinstance(runs, Runs) else load_runs(runs):
+        if stored.run.task in found:
+            raise UserError(
+                f"several runs of {stored.run.task} ({found[stored.run.task].folder} and {stored.folder}): one is compared"
+            )
+        found[stored.run.task] = stored
+    return found
+
+
+def _backend(model: Any, name: str | None, batch_size: int) -> "tuple[Backend, str, bool]":
+    """What answers, its name, and whether `mini` is what it was trained on."""
+    if isinstance(model, (str, Path)):
+        from moe_eval.engine.generate import GenerateBackend
+        from moe_eval.engine.models import ModelSource
+
+        source = ModelSource(str(model))
+        source.check_name()
+        return GenerateBackend(source, batch_size), str(model), source.trained_on_mini
+    if isinstance(model, tuple) and len(model) == 2:
+        from moe_eval.engine.in_memory import InMemoryBackend
+
+        title = name or Path(getattr(model[0].config, "_name_or_path", "") or "model").name
+        return InMemoryBackend(*model, title, batch_size), title, False
+    if callable(model):
+        from moe_eval.engine.function import FunctionBackend
+
+        function = FunctionBackend(model, name)
+        return function, function.name, False
+    raise UserError(
+        f"a model's name or folder, (model, processor) or a function is wanted, not a {type(model).__name__}"
+    )
