@@ -167,7 +167,7 @@ class Dataset:
         return f"sha256:{digest.hexdigest()}"
 
     def first(self, limit: int) -> "Dataset":
-        """At most `limit` samples: whole groups in their order, cut inside a group only if none fits whole.
+        """At most `limit` samples: whole groups in their order, and the first group whatever its size.
 
         Groups stay whole because some scores are defined on groups (MME pairs, MMBench rotations) and because
         every POPE picture carries all three categories.
@@ -179,10 +179,9 @@ class Dataset:
             groups.setdefault(sample.group, []).append(sample)
         kept: set[str] = set()
         for members in groups.values():
-            if len(kept) + len(members) > limit:
+            if kept and len(kept) + len(members) > limit:
                 break
             kept.update(sample.id for sample in members)
-        kept = kept or {sample.id for sample in next(iter(groups.values()))[:limit]}
         samples = [sample for sample in self.samples if sample.id in kept]
         version = f"{self.version}, first {len(samples):,} of {len(self.samples):,}"
         return replace(self, samples=samples, version=version, official=False)

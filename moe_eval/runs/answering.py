@@ -73,7 +73,7 @@ def answer(
                 (folder / name).unlink(missing_ok=True)
         _refuse_imported(folder)
         with Journal(folder / "responses.jsonl") as journal:
-            sessions = _earlier_sessions(folder, record) if journal.responses else []
+            sessions = _earlier_sessions(plan, record) if journal.responses else []
             routes = RoutingJournal(folder, journal.responses) if plan.routing else nullcontext()
             with routes, _session(folder, record, sessions, journal):
                 unanswered = _ask(record, plan, backend, journal, routes, on_answer)
@@ -129,9 +129,21 @@ def _refuse_imported(folder: Path) -> None:
         )
 
 
-def _earlier_sessions(folder: Path, record: RunRecord) -> list[SessionRecord]:
-    """Sessions of the run whose answers the journal holds; it must have had the same settings."""
+def _earlier_sessions(plan: Plan, record: RunRecord) -> list[SessionRecord]:
+    """Sessions of the run whose answers the journal holds; it must have had the same settings, but may have asked less."""
+    folder = plan.folder
     earlier = read_record(RunRecord, folder / "run.json")
+    fewer = plan.dataset.first(earlier.data.samples)
+    if earlier.data.samples < record.data.samples and fewer.fingerprint == earlier.data.fingerprint:
+        prompts = [plan.protocol.prompt(sample) for sample in fewer.samples]
+        record = record.model_copy(
+            update={
+                "data": record.data.model_copy(
+                    update={"samples": len(prompts), "fingerprint": fewer.fingerprint, "version": earlier.data.version}
+                ),
+                "prompt": PromptRecord.of(prompts),
+            }
+        )
     changes = earlier.differences(record)
     if changes:
         raise UserError(
@@ -175,6 +187,8 @@ def _ask(
     dataset, prompt, generation = plan.dataset, plan.protocol.prompt, record.generation
     assert generation is not None  # only imported answers have none
     ablate = find_ablation(generation.ablation) if generation.ablation else lambda request: request
+    # Answers that were made without routing are made again, for their routing alone.
+    recorded = routes.recorded if isinstance(routes, RoutingJournal) else journal.responses
     requests = (
         Request(
             id=sample.id,
@@ -184,7 +198,7 @@ def _ask(
             pad_images=generation.pad_images,
         )
         for sample in _by_group(dataset.samples)
-        if sample.id not in journal.responses
+        if sample.id not in journal.responses or sample.id not in recorded
     )
     unanswered = []
     on_answer(len(journal.responses), len(dataset.samples))
@@ -194,7 +208,8 @@ def _ask(
         else:
             if isinstance(routes, RoutingJournal) and answer.routing:
                 routes.append(answer.id, answer.routing)
-            journal.append(answer)
+            if answer.id not in journal.responses:
+                journal.append(answer)
         on_answer(len(journal.responses), len(dataset.samples))
     return unanswered
 

@@ -86,19 +86,17 @@ class RoutingJournal(AppendOnlyFile):
         answered: ids that have an answer; lines of others are removed.
 
     Raises:
-        UserError: when a line is broken, or there are answers and none has its routing.
+        UserError: when a line is broken.
+
+    Attributes:
+        recorded: ids of the answers whose routing is there.
     """
 
     def __init__(self, folder: Path, answered: Iterable[str]):
         super().__init__(folder / ROUTING_LINES)
         answered = set(answered)
         recorded = [sample.id for sample in read_sample_routing(folder)]
-        if answered and not answered & set(recorded):
-            self.close()
-            raise UserError(
-                f"{folder}: its {len(answered)} answers were made without --routing: "
-                "make them again with --fresh, or use another --out"
-            )
+        self.recorded = answered & set(recorded)
         self._keep(answered, recorded)
 
     def append(self, sample_id: str, routing: Routing) -> None:
@@ -108,6 +106,7 @@ class RoutingJournal(AppendOnlyFile):
             UserError: when the disk is full; what was written before is kept whole.
         """
         self.append_line(_LINE.dump_json(SampleRouting(sample_id, routing)))
+        self.recorded.add(sample_id)
 
     def _keep(self, answered: set[str], recorded: Sequence[str]) -> None:
         if answered.issuperset(recorded):

@@ -20,13 +20,13 @@ def make_dataset(groups: list[int]) -> Dataset:
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=8), st.integers(1, 50))
-def test_first_keeps_whole_groups_and_the_limit(groups, limit):
+def test_first_keeps_whole_groups_and_the_limit_but_for_the_first_group(groups, limit):
     dataset = make_dataset(groups)
     kept = dataset.first(limit)
-    assert 1 <= len(kept.samples) <= limit
+    assert 1 <= len(kept.samples) <= max(limit, groups[0])
     if limit >= len(dataset.samples):
         assert kept is dataset
-    elif groups[0] <= limit:
+    else:
         complete = [str(group) for group, size in enumerate(groups) for _ in range(size)]
         assert [s.group for s in kept.samples] == complete[: len(kept.samples)]
         assert len(kept.samples) in [sum(groups[:n]) for n in range(1, len(groups) + 1)]

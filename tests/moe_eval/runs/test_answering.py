@@ -108,6 +108,15 @@ def test_other_settings_are_refused_unless_fresh(tmp_path, changes, named):
     run(tmp_path, **changes, fresh=True)
 
 
+def test_a_run_grows_without_asking_again(tmp_path):
+    run(tmp_path, data=DATA.first(18))
+    backend = FakeBackend()
+    scores = run(tmp_path, backend, data=DATA)
+    assert len(scores.samples) == 36
+    assert len((tmp_path / "responses.jsonl").read_text().splitlines()) == 36
+    assert len(backend.asked) == 18
+
+
 def test_settings_may_change_while_nothing_is_answered(tmp_path):
     with pytest.raises(KilledError):
         run(tmp_path, FakeBackend(dies_after=0))

@@ -12,7 +12,7 @@ from moe_eval.engine.backend import Request, Response, Routing, TokenPath
 from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
 from moe_eval.errors import UserError
-from moe_eval.runs.routing import RoutingJournal, read_routing, read_sample_routing, summarise_routing
+from moe_eval.runs.routing import RoutingJournal, read_routing, read_sample_routing
 from moe_eval.runs.schema_files import SCHEMA_FOLDER
 from tests.asking import run_task
 from tests.fake_backend import FakeBackend, KilledError
@@ -91,21 +91,20 @@ def test_a_line_whose_answer_was_never_written_is_dropped(tmp_path, whole):
     assert (folder / RECORD_FILE).read_bytes() == (whole / RECORD_FILE).read_bytes()
 
 
-def test_answers_made_without_routing_are_not_passed_off_as_recorded(tmp_path):
+def test_routing_of_answers_that_were_made_without_is_made_up_for(tmp_path):
     run_task(TASK, "llava", DATA, FakeBackend(), tmp_path)
-    with pytest.raises(UserError, match=r"its 36 answers were made without --routing: .*--fresh"):
-        run(tmp_path)
-    run(tmp_path, fresh=True)
-    assert read_routing(tmp_path).samples == 36
+    before = (tmp_path / "responses.jsonl").read_bytes()
+    run(tmp_path)
+    assert (tmp_path / "responses.jsonl").read_bytes() == before
+    assert (read_routing(tmp_path).samples, read_routing(tmp_path).unrecorded) == (36, 0)
 
 
-def test_a_stretch_without_routing_is_said(tmp_path):
+def test_a_stretch_without_routing_is_made_up_for(tmp_path):
     with pytest.raises(KilledError):
         run(tmp_path, RoutedBackend(dies_after=7))
     run_task(TASK, "llava", DATA, FakeBackend(), tmp_path)
     run(tmp_path)
-    assert (read_routing(tmp_path).samples, read_routing(tmp_path).unrecorded) == (7, 29)
-    assert "29 answers were made without --routing" in summarise_routing(tmp_path)
+    assert (read_routing(tmp_path).samples, read_routing(tmp_path).unrecorded) == (36, 0)
 
 
 def test_fresh_throws_routing_away(whole):
