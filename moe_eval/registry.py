@@ -16,6 +16,9 @@ __all__ = ["all_tasks", "find_task", "load_task_file", "only_choice", "own_tasks
 
 GROUP = "moe_eval.tasks"
 
+ALIASES = {"sqa": "scienceqa", "scienceqa-img": "scienceqa", "mm-vet": "mmvet", "vqa": "vqav2", "vizwiz-vqa": "vizwiz"}
+"""Other names that papers and harnesses have for tasks."""
+
 _from_files: dict[str, Task] = {}
 """Tasks of the files that this process was told to load, by name."""
 
@@ -43,13 +46,15 @@ def own_tasks() -> list[str]:
 
 
 def find_task(name: str) -> Task:
-    """The task of that name.
+    """The task of that name, in capitals or not, or of another name that it goes by (`ALIASES`).
 
     Raises:
         UserError: naming the nearest ones, or the module that does not import.
     """
     if name in _from_files:
         return _from_files[name]
+    if not name.startswith(LMMS_PREFIX) and name not in _entry_points():
+        name = ALIASES.get(name.lower(), name.lower())
     if name.startswith(LMMS_PREFIX):
         from moe_eval.lmms.tasks import load_lmms_task
 

@@ -6,6 +6,7 @@ image-text-to-text model of the hub.
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -58,7 +59,10 @@ class ModelSource:
         from moellava import zoo
 
         if self.name not in zoo.names():
-            raise unknown("model", self.name, zoo.names(), "a folder or hf:ORGANISATION/NAME is taken, too")
+            way_out = "a folder or hf:ORGANISATION/NAME is taken, too"
+            if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w.-]+)?", self.name):
+                raise UserError(f"there is no folder {self.name!r}; for the model of the hub say hf:{self.name}")
+            raise unknown("model", self.name, zoo.names(), way_out)
 
     @cached_property
     def folder(self) -> Path:

@@ -77,6 +77,7 @@ def test_an_exception_on_one_question_loses_nothing_else(tmp_path):
     ("model", "message"),
     [
         ("moe-lava-nano", "unknown model 'moe-lava-nano': did you mean"),
+        ("someone/model", "for the model of the hub say hf:someone/model"),
         (3, "a model's name or folder, .* is wanted, not a int"),
     ],
 )

@@ -132,3 +132,10 @@ def test_a_task_file_is_a_python_file(tmp_path):
 def test_our_own_tasks_are_the_nine_of_the_papers():
     papers = {"vqav2", "gqa", "vizwiz", "scienceqa", "textvqa", "pope", "mme", "mmbench", "mmvet"}
     assert set(own_tasks()) == papers
+
+
+@pytest.mark.parametrize(
+    ("name", "task"), [("POPE", "pope"), ("sqa", "scienceqa"), ("MM-Vet", "mmvet"), ("vqa", "vqav2")]
+)
+def test_tasks_are_found_by_the_names_that_papers_have_for_them(name, task):
+    assert registry.find_task(name).name == task
