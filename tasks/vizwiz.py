@@ -225,6 +225,7 @@ TASK = Task(
     submission=Submission(
         filename="vizwiz_test.json",
         upload="https://eval.ai/web/challenges/challenge-page/2185 (phase test-standard)",
+        scored_here="hub:val",
         write=write_submission,
         rows=8000,
     ),

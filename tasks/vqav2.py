@@ -216,6 +216,7 @@ TASK = Task(
     submission=Submission(
         filename="vqav2_test2015.json",
         upload="https://eval.ai/web/challenges/challenge-page/830 (phase Test-Dev)",
+        scored_here="hub:validation",
         write=write_submission,
         rows=SPLITS["test"],
         may_leave_out=True,
