@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from moe_eval.errors import UserError
 from moe_eval.files.jsonl import read_jsonl
-from moe_eval.registry import find_task, only_choice, own_tasks
-from moe_eval.runs.plan import USUAL_PROTOCOL, Plan, default_source
+from moe_eval.runs.plan import make_plans
 from moe_eval.runs.stored_run import StoredRun, plain_or_gzipped
 
 if TYPE_CHECKING:
@@ -152,21 +151,9 @@ def evaluate(
     from moe_eval.evaluation import carry_out
 
     backend, title, trained_on_mini = _backend(model, name, batch_size)
-    chosen = tasks.split(",") if isinstance(tasks, str) else list(tasks)
-    names = [one for word in chosen for one in (own_tasks() if word.strip() == "all" else [word.strip()])]
-    plans = [
-        Plan(
-            title,
-            task,
-            protocol or only_choice(task.protocols, USUAL_PROTOCOL),
-            data or default_source(task, trained_on_mini),
-            out=Path(out),
-            limit=limit,
-            allow_missing=allow_missing,
-            fresh=fresh,
-        )
-        for task in map(find_task, dict.fromkeys(names))
-    ]
+    names = [name.strip() for name in (tasks.split(",") if isinstance(tasks, str) else tasks)]
+    settings = {"out": Path(out), "limit": limit, "allow_missing": allow_missing, "fresh": fresh}
+    plans = make_plans(title, names, trained_on_mini, data=data, protocol=protocol, **settings)
     for plan in plans:
         carry_out(plan, backend, on_answer)
     return Runs([plan.folder for plan in plans])

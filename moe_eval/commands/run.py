@@ -11,42 +11,13 @@ from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
 from moe_eval.errors import UserError
 from moe_eval.evaluation import carry_out
-from moe_eval.registry import find_task, only_choice, own_tasks
-from moe_eval.runs.plan import USUAL_PROTOCOL, Plan, default_source
+from moe_eval.runs.plan import Plan, make_plans
 from moe_eval.runs.preview import preview
 from moe_eval.runs.routing import summarise_routing
 from moe_eval.scoring.summary import summarise
 from moe_eval.task import Dataset
 
-__all__ = ["make_plans", "run_models"]
-
-
-def make_plans(
-    model: ModelSource,
-    tasks: Sequence[str],
-    *,
-    data: str | None = None,
-    protocol: str | None = None,
-    **settings: object,
-) -> list[Plan]:
-    """What a model is going to be asked, a plan per task.
-
-    Args:
-        tasks: names; `all` stands for the nine that come with this project.
-        data: where samples come from; None: what the model's numbers are about (`default_source`).
-        protocol: how questions are asked; None: `llava`, or a task's only protocol.
-        settings: the others of a `Plan`.
-
-    Raises:
-        UserError: for names that do not exist.
-    """
-    names = [name for chosen in tasks for name in (own_tasks() if chosen == "all" else [chosen])]
-    plans = []
-    for task in map(find_task, dict.fromkeys(names)):
-        source = data or default_source(task, model.trained_on_mini)
-        asked_by = protocol or only_choice(task.protocols, USUAL_PROTOCOL)
-        plans.append(Plan(model.name, task, asked_by, source, **settings))  # type: ignore[arg-type]
-    return plans
+__all__ = ["run_models"]
 
 
 def run_models(
@@ -74,7 +45,10 @@ def run_models(
         UserError: for names that do not exist, and where a single run was asked for and fails.
     """
     settings = {"out": out, "limit": limit, "ablation": ablation, "allow_missing": allow_missing, "fresh": fresh}
-    jobs = [(model, make_plans(model, tasks, data=data, protocol=protocol, **settings)) for model in models]
+    jobs = [
+        (model, make_plans(model.name, tasks, model.trained_on_mini, data=data, protocol=protocol, **settings))
+        for model in models
+    ]
     for model in models:
         model.check_name()
     if plan_only:

@@ -5,15 +5,18 @@ anything is fetched.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from moe_eval.engine.ablation import find_ablation
 from moe_eval.errors import UserError
+from moe_eval.registry import find_task, only_choice, own_tasks
 from moe_eval.task import Dataset, Task, TaskProtocol
 
-__all__ = ["DATA_VARIABLE", "USUAL_PROTOCOL", "Plan", "default_source", "run_folder"]
+__all__ = ["DATA_VARIABLE", "Plan", "default_source", "make_plans", "run_folder"]
 
 DATA_VARIABLE = "MOE_EVAL_DATA"
 """Environment variable that names a folder in the layout of LLaVA's `playground/data/eval`."""
@@ -93,6 +96,41 @@ class Plan:
                 "run with another --data (`moe-eval list data`)"
             )
         return dataset.first(self.limit) if self.limit else dataset
+
+
+def make_plans(
+    model: str,
+    tasks: Sequence[str],
+    trained_on_mini: bool,
+    *,
+    data: str | None = None,
+    protocol: str | None = None,
+    **settings: Any,
+) -> list[Plan]:
+    """What a model is going to be asked, a plan per task.
+
+    Args:
+        model: its name.
+        tasks: names; `all` stands for the nine that come with this project.
+        trained_on_mini: see `default_source`.
+        data: where samples come from; None: what the model's numbers are about.
+        protocol: how questions are asked; None: `llava`, or a task's only protocol.
+        settings: the others of a `Plan`.
+
+    Raises:
+        UserError: for names that do not exist.
+    """
+    names = [name for chosen in tasks for name in (own_tasks() if chosen == "all" else [chosen])]
+    return [
+        Plan(
+            model,
+            task,
+            protocol or only_choice(task.protocols, USUAL_PROTOCOL),
+            data or default_source(task, trained_on_mini),
+            **settings,
+        )
+        for task in map(find_task, dict.fromkeys(names))
+    ]
 
 
 def default_source(task: Task, trained_on_mini: bool) -> str:
