@@ -6,17 +6,73 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from moe_eval.commands.judge import Asking, check_references, judge_answers
+import typer
+
+from moe_eval.commands.judge import (
+    JUDGE_CACHE,
+    OPENAI,
+    Asking,
+    CacheOption,
+    ConcurrencyOption,
+    JudgeOption,
+    JudgeRunsOption,
+    KeyOption,
+    MaxCallsOption,
+    MaxTokensOption,
+    TimeoutOption,
+    UrlOption,
+    check_references,
+    judge_answers,
+)
+from moe_eval.commands.options import JsonOption, ProtocolOption, TaskFileOption, own_task
 from moe_eval.errors import UserError
 from moe_eval.files.jsonl import read_jsonl
 from moe_eval.judge.calibration import Calibration, calibrate
+from moe_eval.judge.grading import Budget
 from moe_eval.registry import find_task, only_choice
 from moe_eval.scoring.answers import read_answers
 from moe_eval.task import Grade, Task
 
-__all__ = ["calibrate_judge", "describe", "read_grades"]
+__all__ = ["calibrate_judge", "describe", "judge_calibrate", "read_grades"]
+
+
+def judge_calibrate(
+    answers: Annotated[
+        Path, typer.Argument(help="Answers that the original has graded: .jsonl with question_id, text and grades.")
+    ],
+    grades: Annotated[
+        Path | None,
+        typer.Option(
+            help="Their grades, if they are elsewhere: .jsonl with question_id and grades, or MM-Vet's .json."
+        ),
+    ] = None,
+    task: Annotated[str, typer.Option(help="A task that is graded by a judge.")] = "mmvet",
+    data: Annotated[str, typer.Option(help="Questions and reference answers; see `list data`.")] = "hub",
+    protocol: ProtocolOption = None,
+    as_json: JsonOption = False,
+    model: JudgeOption = None,
+    url: UrlOption = OPENAI,
+    key_variable: KeyOption = "OPENAI_API_KEY",
+    runs: JudgeRunsOption = None,
+    max_calls: MaxCallsOption = None,
+    max_tokens: MaxTokensOption = None,
+    concurrency: ConcurrencyOption = 8,
+    timeout: TimeoutOption = 60.0,
+    cache: CacheOption = JUDGE_CACHE,
+    task_file: TaskFileOption = None,
+) -> None:
+    """Hold a judge against the original one, by answers whose original grades are known.
+
+    Says how often they agree, how many points the judge is off, and whether its numbers can stand beside published
+    ones.
+
+    Example: moe-eval judge calibrate answers/llava-v1.5-13b.jsonl --grades results/llava-v1.5-13b-grade.json --model gpt-4o
+    """
+    own_task(task_file)
+    asking = Asking(model, url, key_variable, runs, Budget(max_calls, max_tokens), concurrency, timeout, cache)
+    calibrate_judge(task, answers, grades, data, protocol, asking, as_json)
 
 
 def calibrate_judge(

@@ -2,14 +2,38 @@
 
 import json
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from moe_eval.commands.options import TaskFileOption, own_task
 from moe_eval.comparison.pairing import compare_tasks
 from moe_eval.comparison.text import as_data, as_markdown
 from moe_eval.errors import unknown
 from moe_eval.files.atomic import write_atomically
 from moe_eval.runs.stored_run import find_stored_runs
 
-__all__ = ["show_comparison"]
+__all__ = ["compare", "show_comparison"]
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A run folder, or a folder with one run per task.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="What it is compared with; differences are B − A.")],
+    common: Annotated[
+        bool, typer.Option(help="Compare the samples that both have, though data, prompts or protocols differ.")
+    ] = False,
+    flips: Annotated[int, typer.Option(min=0, help="Answers to show that B lost, and as many that it won.")] = 5,
+    format_name: Annotated[str | None, typer.Option("--format", help="md or json. Default: md.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")] = None,
+    task_file: TaskFileOption = None,
+) -> None:
+    """Compare two runs sample by sample: the difference with its interval, whether it may be chance, what flipped.
+
+    Example: moe-eval compare results/runs/llava-nano results/runs/moe-llava-nano
+    """
+    own_task(task_file)
+    show_comparison(first, second, flips, common, format_name, out)
+
 
 FORMATS = ("md", "json")
 

@@ -6,7 +6,11 @@ import shutil
 import threading
 import warnings
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from moe_eval.commands.options import RUNS, JsonOption
 from moe_eval.errors import UserError
 from moe_eval.machine.access import TIMEOUT, hub_finding, keys, local_data, one_line, unreachable
 from moe_eval.machine.findings import (
@@ -35,9 +39,20 @@ from moe_eval.machine.resources import (
     total_memory,
 )
 
-__all__ = ["examine", "show_findings"]
+__all__ = ["doctor", "examine", "show_findings"]
 
-RUNS = Path("results/runs")
+
+def doctor(
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the hub.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what there is on this machine, what is missing, and what to do about it.
+
+    Exit code 1 if something is missing that `moe-eval run` needs; nothing else of the list has to be there.
+
+    Example: moe-eval doctor --offline
+    """
+    raise typer.Exit(show_findings(offline, as_json))
 
 
 def show_findings(offline: bool, json_format: bool) -> int:

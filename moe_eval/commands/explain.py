@@ -2,7 +2,11 @@
 
 import sys
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from moe_eval.commands.options import TaskFileOption, own_task
 from moe_eval.errors import UserError, unknown
 from moe_eval.explain.causes import find_causes
 from moe_eval.explain.effects import read_effects
@@ -20,7 +24,27 @@ from moe_eval.table.formats import below, to_rich
 from moe_eval.table.measured import find_runs
 from moe_eval.table.published import read_published
 
-__all__ = ["explain_run"]
+__all__ = ["explain", "explain_run"]
+
+
+def explain(
+    run: Annotated[Path, typer.Argument(help="The folder of one run.")],
+    against: Annotated[
+        str | None,
+        typer.Option(help="The published model to hold it against, such as LLaVA-1.5-7B. Default: the one it names."),
+    ] = None,
+    format_name: Annotated[
+        str | None, typer.Option("--format", help="md or json. Default: what suits the terminal.")
+    ] = None,
+    task_file: TaskFileOption = None,
+) -> None:
+    """Say why a number is not the published one: cause by cause, with sizes where they can be computed.
+
+    Example: moe-eval explain results/runs/llava-1.5-13b/pope
+    """
+    own_task(task_file)
+    explain_run(run, against, format_name)
+
 
 FORMATS = {"md": to_markdown, "json": to_json}
 

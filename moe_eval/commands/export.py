@@ -3,11 +3,32 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from moe_eval.commands.options import RUNS, RunsArgument, TaskFileOption, own_task
 from moe_eval.errors import UserError, unknown
 from moe_eval.python import load_runs
 
-__all__ = ["export_runs"]
+__all__ = ["export", "export_runs"]
+
+
+def export(
+    runs: RunsArgument = None,
+    out: Annotated[Path, typer.Option(help="File to write: .parquet, .csv or .jsonl.")] = Path(
+        "results/samples.parquet"
+    ),
+    what: Annotated[str, typer.Option(help="samples (a row per question) or summary (a row per run).")] = "samples",
+    task_file: TaskFileOption = None,
+) -> None:
+    """Write what runs hold as a table for other programs: pandas, datasets, a spreadsheet.
+
+    Example: moe-eval export results/runs --out samples.parquet
+    """
+    own_task(task_file)
+    print(export_runs(runs or [RUNS], out, what))
+
 
 WHAT = ("samples", "summary")
 

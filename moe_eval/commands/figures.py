@@ -2,14 +2,42 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from moe_eval.commands.options import RunsArgument, runs_or_default
 from moe_eval.errors import UserError, unknown
 from moe_eval.figures.catalogue import make_drawings
 from moe_eval.figures.style import FORMATS
 from moe_eval.files.atomic import write_atomically
 from moe_eval.table.measured import find_runs
 
-__all__ = ["write_figures"]
+__all__ = ["figures", "write_figures"]
+
+
+def figures(
+    runs: RunsArgument = None,
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("results/figures"),
+    formats: Annotated[str, typer.Option("--format", help="Comma-separated: svg, pdf, png.")] = "svg",
+    names: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--figure",
+            help="params, tasks, pope-yes-ratio, expert-load, modality or pathways; several times for several. "
+            "Default: all that there are data for.",
+        ),
+    ] = None,
+    published: Annotated[bool, typer.Option(help="Published numbers beside measured ones.")] = True,
+) -> None:
+    """Draw the figures of the MoE-LLaVA paper from runs, ready for a paper, with their data as CSV beside them.
+
+    Those of experts need runs made with `--routing`.
+
+    Example: moe-eval figures results/runs --figure params --format svg,pdf
+    """
+    kinds = [name.strip() for name in formats.split(",")]
+    write_figures(runs_or_default(runs), out, kinds, names or [], published)
 
 
 def write_figures(

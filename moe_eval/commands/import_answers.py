@@ -7,7 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from moe_eval.commands.options import RUNS, TaskFileOption, own_task
 from moe_eval.engine.backend import ModelInfo
 from moe_eval.errors import UserError
 from moe_eval.files.atomic import write_atomically
@@ -29,7 +33,35 @@ from moe_eval.scoring.score import score_answers
 from moe_eval.scoring.summary import summarise
 from moe_eval.task import Dataset, Task
 
-__all__ = ["import_answers"]
+__all__ = ["import_", "import_answers"]
+
+
+def import_(
+    task: Annotated[str, typer.Argument(help="A name of `list tasks`.")],
+    answers: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="ANSWERS...", help="LLaVA's answers/*.jsonl, lmms-eval's *_samples_*.jsonl, or folders of chunks."
+        ),
+    ],
+    model: Annotated[str, typer.Option(help="Who answered; a name of `list models` fills in the table's columns.")],
+    llm: Annotated[str | None, typer.Option(help="The language model inside, for tables.")] = None,
+    data: Annotated[str | None, typer.Option(help="What was asked. Default: the task's official data.")] = None,
+    task_file: TaskFileOption = None,
+    protocol: Annotated[
+        str | None, typer.Option(help="How to score. Default: as the program that wrote the answers does.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of all runs.")] = RUNS,
+    allow_missing: Annotated[bool, typer.Option(help="Leave out questions that have no answer.")] = False,
+    fresh: Annotated[bool, typer.Option(help="Throw away what the run's folder holds.")] = False,
+) -> None:
+    """Make a run of answers that another program wrote; it is scored, compared and tabulated like our own.
+
+    Example: moe-eval import pope tests/data/llava15_13b/pope.jsonl.gz --model llava-1.5-13b
+    """
+    own_task(task_file)
+    print(import_answers(task, answers, model, llm, data, protocol, out, allow_missing, fresh))
+
 
 UNKNOWN = "unknown"
 """What stands in a record for what the files of answers do not say."""

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Annotated, TextIO
 
+import typer
 from tqdm import tqdm
 
+from moe_eval.commands.options import TaskFileOption, own_task
 from moe_eval.errors import UserError
 from moe_eval.judge.cache import ReplyCache
 from moe_eval.judge.endpoint import Endpoint
@@ -23,9 +25,47 @@ from moe_eval.scoring.score import score_answers
 from moe_eval.scoring.summary import summarise
 from moe_eval.task import Dataset, Grade, Judge, Sample
 
-__all__ = ["Asking", "check_references", "judge_answers", "judge_run"]
+__all__ = ["Asking", "check_references", "judge", "judge_answers", "judge_run"]
 
 OPENAI = "https://api.openai.com/v1"
+JUDGE_CACHE = Path("results/judge")
+
+JudgeOption = Annotated[str | None, typer.Option("--model", help="Name of the judge. Default: the original's.")]
+UrlOption = Annotated[str, typer.Option(help="Any OpenAI-compatible endpoint.")]
+KeyOption = Annotated[str, typer.Option(help="Environment variable that holds the key.")]
+JudgeRunsOption = Annotated[
+    int | None, typer.Option(min=1, help="Grade each answer so often. Default: as the original.")
+]
+MaxCallsOption = Annotated[int | None, typer.Option(min=0, help="Ask the judge at most so often.")]
+MaxTokensOption = Annotated[int | None, typer.Option(min=0, help="Spend at most so many tokens, in and out.")]
+ConcurrencyOption = Annotated[int, typer.Option(min=1, help="Calls at the same time.")]
+TimeoutOption = Annotated[float, typer.Option(min=0.1, help="Seconds to wait for a reply.")]
+CacheOption = Annotated[Path, typer.Option(help="Folder of everything that judges have said.")]
+
+
+def judge(
+    run: Annotated[Path, typer.Argument(help="The folder of a run whose task needs a judge.")],
+    model: JudgeOption = None,
+    url: UrlOption = OPENAI,
+    key_variable: KeyOption = "OPENAI_API_KEY",
+    runs: JudgeRunsOption = None,
+    max_calls: MaxCallsOption = None,
+    max_tokens: MaxTokensOption = None,
+    concurrency: ConcurrencyOption = 8,
+    timeout: TimeoutOption = 60.0,
+    cache: CacheOption = JUDGE_CACHE,
+    task_file: TaskFileOption = None,
+) -> None:
+    """Grade a run's answers with a language model, and score the run.
+
+    MM-Vet needs it; of MMBench it reads, where it is wanted, the answers whose letter the rules do not find. What was
+    said before is not asked again.
+
+    Example: moe-eval judge results/runs/llava-1.5-7b/mmvet --model gpt-4-0613 --runs 5
+    """
+    own_task(task_file)
+    budget = Budget(max_calls, max_tokens)
+    judge_run(run, Asking(model, url, key_variable, runs, budget, concurrency, timeout, cache))
 
 
 @dataclass(frozen=True)

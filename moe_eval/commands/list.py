@@ -1,14 +1,30 @@
 """`moe-eval list`: the tasks, models and data sources there are."""
 
 from collections.abc import Callable
+from typing import Annotated
 
+import typer
 from tabulate import tabulate
 
+from moe_eval.commands.options import TaskFileOption, own_task
 from moe_eval.errors import unknown
 from moe_eval.registry import all_tasks
 from moe_eval.task import Task
 
-__all__ = ["listing"]
+__all__ = ["list_", "listing"]
+
+
+def list_(
+    what: Annotated[str, typer.Argument(metavar="tasks|models|data", help="What to list.")],
+    long: Annotated[bool, typer.Option("--long", help="With everything there is to know.")] = False,
+    task_file: TaskFileOption = None,
+) -> None:
+    """List the tasks, models or data sources there are.
+
+    Example: moe-eval list tasks --long
+    """
+    own_task(task_file)
+    print(listing(what, long))
 
 
 def listing(what: str, long: bool) -> str:

@@ -1,12 +1,27 @@
 """`moe-eval params`: how many parameters models have and activate, and what a token costs."""
 
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from tabulate import tabulate
 
+from moe_eval.commands.options import JsonOption
 from moe_eval.table.parameters import parameter_facts
 
-__all__ = ["parameter_report"]
+__all__ = ["parameter_report", "params"]
+
+
+def params(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="A name of `list models`, or a folder.")],
+    text_tokens: Annotated[int, typer.Option(min=1, help="Text tokens of the prompt whose FLOPs are counted.")] = 64,
+    as_json: JsonOption = False,
+) -> None:
+    """Count parameters, total and activated, and FLOPs, from configurations alone.
+
+    Example: moe-eval params moe-llava-2.7bx4 llava-1.5-13b
+    """
+    print(parameter_report(models, text_tokens, as_json))
+
 
 HOW_THE_PAPER_COUNTED = """\
 LLM: the language model alone, embeddings and head counted in full; activated: all but the num_experts - top_k idle

@@ -3,13 +3,31 @@
 import math
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from moe_eval.commands.options import TaskFileOption, own_task
 from moe_eval.errors import UserError
 from moe_eval.registry import find_task
 from moe_eval.runs.recorded import RECORDED_FILE, RecordedNumber, answers_fingerprint, read_recorded
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record, write_record
 
-__all__ = ["record_number"]
+__all__ = ["record", "record_number"]
+
+
+def record(
+    run: Annotated[Path, typer.Argument(help="The folder of a run whose number is pending.")],
+    value: Annotated[float, typer.Argument(help="What the server says, in the headline's units.")],
+    source: Annotated[str | None, typer.Option(help="Who says it. Default: the server that submit names.")] = None,
+    task_file: TaskFileOption = None,
+) -> None:
+    """Record the number that a server gave a run's answers; tables then carry it, marked as the server's.
+
+    Example: moe-eval record results/runs/llava-1.5-7b/vizwiz 50.0 --source "EvalAI submission 12345"
+    """
+    own_task(task_file)
+    print(record_number(run, value, source))
 
 
 def record_number(folder: Path, value: float, source: str | None) -> str:

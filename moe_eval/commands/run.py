@@ -4,9 +4,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from tqdm import tqdm
 
+from moe_eval.commands.options import RUNS, ProtocolOption, TaskFileOption, own_task
 from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
 from moe_eval.errors import UserError
@@ -17,7 +20,76 @@ from moe_eval.runs.routing import summarise_routing
 from moe_eval.scoring.summary import summarise
 from moe_eval.task import Dataset
 
-__all__ = ["run_models"]
+__all__ = ["run", "run_models"]
+
+
+def run(
+    models: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL...", help="A name of `list models`, a folder, or hf:ORG/NAME."),
+    ],
+    tasks: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated names of `list tasks`, lmms:NAME for a task of lmms-eval, or all for our nine. "
+            "Default: all, or the task of --task-file."
+        ),
+    ] = None,
+    task_file: TaskFileOption = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Where samples come from; see `list data`. Default: the papers' questions (from MOE_EVAL_DATA, or the hub); mini for models trained on it."
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of all runs.")] = RUNS,
+    protocol: ProtocolOption = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Prompts per batch.")] = 16,
+    limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first so many questions.")] = None,
+    allow_missing: Annotated[bool, typer.Option(help="Score without samples whose pictures are unreadable.")] = False,
+    fresh: Annotated[bool, typer.Option(help="Throw away earlier answers instead of going on from them.")] = False,
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    router_noise: Annotated[
+        bool, typer.Option(help="Draw second experts with noise, as the original's evaluation does.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the router noise.")] = 0,
+    routing: Annotated[
+        bool, typer.Option("--routing", help="Record which experts tokens get, for `figures`: routing.json.")
+    ] = False,
+    ablate: Annotated[
+        str | None,
+        typer.Option(help="Take something away: image=grey (pictures become grey), image=none. A run of its own."),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what would be asked, of what, from where; ask and fetch nothing.")
+    ] = False,
+) -> None:
+    """Answer a task's questions with a model, score the answers, write the run.
+
+    A run that was stopped goes on where it was. A task that fails does not stop the others.
+
+    Example: moe-eval run moe-llava-nano --tasks pope
+    """
+    defined = own_task(task_file)
+    noise = seed if router_noise else None
+    names = [name for word in models for name in word.split(",") if name]
+    code = run_models(
+        [ModelSource(name, dtype=dtype, device=device, router_noise_seed=noise) for name in names],
+        tasks=[name.strip() for name in (tasks or defined or "all").split(",")],
+        data=data,
+        protocol=protocol,
+        out=out,
+        batch_size=batch_size,
+        limit=limit,
+        allow_missing=allow_missing,
+        fresh=fresh,
+        ablation=ablate,
+        routing=routing,
+        plan_only=plan,
+    )
+    if code:
+        raise typer.Exit(code)
 
 
 def run_models(

@@ -3,7 +3,11 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from moe_eval.commands.options import TaskFileOption, own_task
 from moe_eval.errors import UserError
 from moe_eval.judge.record import read_judge
 from moe_eval.registry import find_task, only_choice
@@ -15,7 +19,38 @@ from moe_eval.scoring.score import score_answers
 from moe_eval.scoring.summary import summarise
 from moe_eval.task import Dataset, Task
 
-__all__ = ["score_file"]
+__all__ = ["score", "score_file"]
+
+
+def score(
+    task: Annotated[str, typer.Argument(help="A name of `list tasks`.")],
+    answers: Annotated[
+        Path,
+        typer.Argument(help="A run folder, or a file of answers: ours, LLaVA's, lmms-eval's (.jsonl, .jsonl.gz)."),
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(help="What was asked. Default: the run's own data, or the task's official ones."),
+    ] = None,
+    task_file: TaskFileOption = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="How answers are scored; `all`: every way there is, and where they disagree. "
+            "Default: llava, or the only one."
+        ),
+    ] = None,
+    allow_missing: Annotated[bool, typer.Option(help="Leave out questions that have no answer.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what scores.json would hold.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Replace the scores.json of a run.")] = False,
+) -> None:
+    """Score stored answers.
+
+    Example: moe-eval score pope tests/data/llava15_13b/pope.jsonl.gz --protocol all
+    """
+    own_task(task_file)
+    print(score_file(task, answers, data, protocol, allow_missing, as_json, write))
+
 
 EVERY_PROTOCOL = "all"
 

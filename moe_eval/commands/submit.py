@@ -2,7 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from moe_eval.commands.options import TaskFileOption, own_task
 from moe_eval.errors import UserError
 from moe_eval.files.atomic import write_atomically
 from moe_eval.registry import all_tasks, find_task
@@ -11,7 +15,23 @@ from moe_eval.runs.stored_run import recorded_data
 from moe_eval.scoring.answers import check_complete, read_answers
 from moe_eval.task import Dataset, Submission, Task
 
-__all__ = ["submit_run"]
+__all__ = ["submit", "submit_run"]
+
+
+def submit(
+    run: Annotated[Path, typer.Argument(help="The folder of a run on a split whose answers a server has.")],
+    data: Annotated[
+        str | None, typer.Option(help="All that the server wants answered, where that is more than the run's data.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write. Default: in the run's folder.")] = None,
+    task_file: TaskFileOption = None,
+) -> None:
+    """Write the file that a benchmark's server accepts, checked, and say where to upload it.
+
+    Example: moe-eval submit results/runs/llava-1.5-7b/vizwiz
+    """
+    own_task(task_file)
+    print(submit_run(run, data, out))
 
 
 def submit_run(folder: Path, data: str | None, out: Path | None) -> str:

@@ -3,8 +3,11 @@
 import sys
 from collections.abc import Sequence, Set
 from pathlib import Path
-from typing import get_args
+from typing import Annotated, get_args
 
+import typer
+
+from moe_eval.commands.options import RunsArgument, runs_or_default
 from moe_eval.errors import unknown
 from moe_eval.files.atomic import write_atomically
 from moe_eval.runs.records import RunRecord, read_record
@@ -14,7 +17,36 @@ from moe_eval.table.layouts import MAIN
 from moe_eval.table.measured import find_runs
 from moe_eval.table.published import read_published
 
-__all__ = ["show_table"]
+__all__ = ["show_table", "table"]
+
+
+def table(
+    runs: RunsArgument = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            help="main (nine benchmarks), pope, headlines (of every task), params, reproduction, protocols, ablation. "
+            "Default: pope if all runs are of POPE, headlines if none is of the nine, else main."
+        ),
+    ] = None,
+    format_name: Annotated[
+        str | None, typer.Option("--format", help="md, latex, csv or html. Default: what suits the terminal.")
+    ] = None,
+    published: Annotated[
+        str | None,
+        typer.Option(
+            help="Published rows: all, paper (those of MoE-LLaVA's tables), own (the measured models'), none. "
+            "Default: all, or none where no run is on the data that they are about."
+        ),
+    ] = None,
+    intervals: Annotated[bool, typer.Option(help="Show the 95 % intervals of measured numbers.")] = True,
+    out: Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")] = None,
+) -> None:
+    """Tabulate runs beside published numbers.
+
+    Example: moe-eval table results/runs --layout main --format latex --published paper
+    """
+    show_table(runs_or_default(runs), layout, format_name, published, intervals, out)
 
 
 def show_table(

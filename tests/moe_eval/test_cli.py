@@ -1,15 +1,17 @@
 """The command line: one line for every mistake, help with an example for every command."""
 
+import inspect
 import json
 import re
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from moe_eval.cli import main
+from moe_eval.cli import COMMANDS, main
 
 ANSWERS = Path(__file__).parents[1] / "data" / "llava15_13b" / "pope.jsonl.gz"
 
@@ -30,6 +32,13 @@ def test_help_answers_in_half_a_second():
         subprocess.run(command, check=True, capture_output=True)
         seconds.append(time.monotonic() - start)
     assert min(seconds) < 0.5
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_names_each_command_by_its_own_first_sentence(name: str):
+    module, function = COMMANDS[name][0].split(".")
+    text = inspect.getdoc(getattr(import_module(f"moe_eval.commands.{module}"), function))
+    assert " ".join(text.split("\n\n")[0].split()) == COMMANDS[name][1]
 
 
 @pytest.mark.parametrize("command", ["run", "score", "judge", "submit", "table", "list", "import", "record"])
