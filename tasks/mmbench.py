@@ -21,6 +21,7 @@ from moe_eval.metrics.means import percent
 from moe_eval.metrics.multiple_choice import letter_by_lmms_eval, letter_by_static_rules, letter_by_vlmevalkit
 from moe_eval.metrics.totals import Number, Scores, of_totals
 from moe_eval.mini.mmbench import mini_mmbench
+from moe_eval.prompts import OPTION_LETTER, lettered
 from moe_eval.sources.hub import download_dataset, resolved_revision
 from moe_eval.sources.parquet import read_parquet
 from moe_eval.sources.stored import read_stored
@@ -38,8 +39,6 @@ from moe_eval.task import (
     Task,
     TaskProtocol,
 )
-
-from .prompts import OPTION_LETTER, lettered
 
 __all__ = ["ABILITIES", "TASK", "match_as_lmms_eval", "match_as_vlmevalkit"]
 

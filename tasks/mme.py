@@ -15,14 +15,13 @@ from moe_eval.images import ImageFile, ImageRef, NamedImage
 from moe_eval.metrics.totals import Number, Scores, of_totals
 from moe_eval.metrics.yes_no import extract_yes_no
 from moe_eval.mini.mme import mini_mme
+from moe_eval.prompts import SHORT_ANSWER, short_answer
 from moe_eval.sources.hub import download_dataset, resolved_revision
 from moe_eval.sources.llava import check_fields, locate
 from moe_eval.sources.parquet import read_parquet
 from moe_eval.sources.stored import read_stored
 from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import Card, Dataset, Result, Sample, SampleScore, Task, TaskProtocol
-
-from .prompts import SHORT_ANSWER, short_answer
 
 __all__ = ["TASK", "parse_by_lmms_eval", "parse_yes_no"]
 

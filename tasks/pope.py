@@ -22,12 +22,11 @@ from moe_eval.metrics import binary_metrics, count_binary, precision_recall_f1
 from moe_eval.metrics.totals import Number, Scores, of_totals
 from moe_eval.metrics.yes_no import extract_yes_no
 from moe_eval.mini.pope import mini_pope
+from moe_eval.prompts import short_answer
 from moe_eval.sources.hub import download_dataset
 from moe_eval.sources.parquet import read_parquet
 from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import Card, Dataset, Result, Sample, SampleScore, Task, TaskProtocol
-
-from .prompts import short_answer
 
 __all__ = ["TASK", "parse_yes_no"]
 

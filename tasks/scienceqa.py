@@ -15,14 +15,13 @@ from moe_eval.metrics.means import percent, percent_by
 from moe_eval.metrics.multiple_choice import letter_by_vlmevalkit
 from moe_eval.metrics.totals import Scores, of_totals
 from moe_eval.mini.scienceqa import mini_scienceqa
+from moe_eval.prompts import OPTION_LETTER, lettered
 from moe_eval.sources.hub import download_dataset, resolved_revision
 from moe_eval.sources.llava import check_fields, locate, read_json
 from moe_eval.sources.parquet import read_parquet
 from moe_eval.sources.stored import read_stored
 from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import Card, Dataset, Result, Sample, SampleScore, Task, TaskProtocol
-
-from .prompts import OPTION_LETTER, lettered
 
 __all__ = ["TASK", "parse_letter"]
 

@@ -18,14 +18,13 @@ from moe_eval.metrics.means import percent
 from moe_eval.metrics.totals import Scores, of_totals
 from moe_eval.mini.source import mini_dataset
 from moe_eval.mini.textvqa import mini_textvqa
+from moe_eval.prompts import SHORT_ANSWER, short_answer
 from moe_eval.sources.annotators import parse_list, ten_answers
 from moe_eval.sources.hub import download_dataset, resolved_revision
 from moe_eval.sources.llava import PictureFolder, check_texts, locate, read_json, read_questions
 from moe_eval.sources.parquet import read_parquet
 from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import Card, Dataset, Result, Sample, SampleScore, Task, TaskProtocol
-
-from .prompts import SHORT_ANSWER, short_answer
 
 __all__ = ["TASK", "question_of_prompt"]
 

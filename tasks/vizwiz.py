@@ -16,6 +16,7 @@ from moe_eval.metrics.means import percent, percent_by
 from moe_eval.metrics.totals import Scores, of_totals
 from moe_eval.mini.source import mini_dataset
 from moe_eval.mini.vizwiz import mini_vizwiz
+from moe_eval.prompts import UNANSWERABLE, short_answer
 from moe_eval.sources.annotators import parse_list, ten_answers
 from moe_eval.sources.hub import download_dataset, resolved_revision
 from moe_eval.sources.llava import PictureFolder, check_texts, locate, read_json, read_questions
@@ -23,14 +24,10 @@ from moe_eval.sources.parquet import read_parquet
 from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import Card, Dataset, Result, Sample, SampleScore, Submission, Task, TaskProtocol
 
-from .prompts import short_answer
-
 __all__ = ["TASK"]
 
 SPLITS = {"test": 8_000, "val": 4_319}
 """The hub's names of the splits and their sizes; the first is the one that papers report."""
-
-UNANSWERABLE = "When the provided information is insufficient, respond with 'Unanswerable'."
 
 HUB_REPOSITORY = "lmms-lab/VizWiz-VQA"
 HUB_REVISION = "main"

@@ -17,13 +17,12 @@ from moe_eval.metrics.means import percent, percent_by
 from moe_eval.metrics.totals import Scores, of_totals
 from moe_eval.mini.source import mini_dataset
 from moe_eval.mini.vqav2 import mini_vqav2
+from moe_eval.prompts import SHORT_ANSWER, short_answer
 from moe_eval.sources.annotators import ten_answers
 from moe_eval.sources.hub import download_dataset, resolved_revision
 from moe_eval.sources.llava import PictureFolder, locate, read_questions
 from moe_eval.sources.parquet import read_parquet
 from moe_eval.task import Card, Dataset, Result, Sample, SampleScore, Submission, Task, TaskProtocol
-
-from .prompts import SHORT_ANSWER, short_answer
 
 __all__ = ["TASK"]
 

@@ -2,8 +2,9 @@
 
 import random
 
+from moe_eval.mini.content import SceneObject
 from moe_eval.mini.questions import BEHIND, PLACE_PHRASES, absent_labels, column_of, related, row_of, with_article
-from moe_eval.mini.world import COLOURS, SHAPES, WORDS, Scene, SceneObject
+from moe_eval.mini.world import COLOURS, SHAPES, WORDS, Scene
 
 __all__ = ["CAPTION_REQUEST", "caption", "in_reading_order", "region_captions"]
 

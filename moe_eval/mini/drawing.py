@@ -6,7 +6,7 @@ from functools import cache
 
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
-from moe_eval.mini.world import CELL, Scene, SceneObject, Sign
+from moe_eval.mini.content import CELL, SceneContent, SceneObject, Sign
 
 __all__ = ["draw_scene"]
 
@@ -34,7 +34,7 @@ GROUNDS: dict[str, tuple[RGB, RGB]] = {
 SCALE = 2
 
 
-def draw_scene(scene: Scene) -> Image.Image:
+def draw_scene(scene: SceneContent) -> Image.Image:
     """The picture of a scene, in RGB."""
     size = (SCALE * scene.width, SCALE * scene.height)
     above, below = GROUNDS[scene.place]
@@ -54,7 +54,7 @@ def draw_scene(scene: Scene) -> Image.Image:
     return picture
 
 
-def _draw_sky(draw: ImageDraw.ImageDraw, scene: Scene, size: tuple[int, int]) -> None:
+def _draw_sky(draw: ImageDraw.ImageDraw, scene: SceneContent, size: tuple[int, int]) -> None:
     """Faint stars at night and faint clouds by day, too small and pale to be taken for objects."""
     generator = random.Random(scene.name)
     if scene.place == "night":

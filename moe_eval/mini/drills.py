@@ -8,7 +8,7 @@ import random
 
 from moe_eval.mini.questions import COLUMNS, COUNTS, OPPOSITE, ROWS, YES_NO
 from moe_eval.mini.world import COLOURS, PLACES, SHAPES, SIZES, WORDS
-from moe_eval.tasks.prompts import OPTION_LETTER, lettered
+from moe_eval.prompts import OPTION_LETTER, lettered
 
 __all__ = ["option_drill"]
 

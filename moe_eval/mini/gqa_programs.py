@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from moe_eval.mini.content import SceneObject
 from moe_eval.mini.questions import OPPOSITE, YES_NO, Fact, column_of
-from moe_eval.mini.world import COLOURS, SHAPES, SIZES, Scene, SceneObject
+from moe_eval.mini.world import COLOURS, SHAPES, SIZES, Scene
 
 __all__ = [
     "NOTHING",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from moe_eval.mini.captions import CAPTION_REQUEST, caption, in_reading_order
+from moe_eval.mini.content import SceneObject
 from moe_eval.mini.questions import (
     BEHIND,
     NUMBER_WORDS,
@@ -19,7 +20,7 @@ from moe_eval.mini.questions import (
     with_article,
 )
 from moe_eval.mini.source import mini_scenes, mini_split
-from moe_eval.mini.world import SHAPES, Scene, SceneObject
+from moe_eval.mini.world import SHAPES, Scene
 
 __all__ = ["mini_mmvet"]
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from moe_eval.mini.world import CELL, COLOURS, PLACES, SHAPES, SIZES, WORDS, Scene
+from moe_eval.mini.content import CELL
+from moe_eval.mini.world import COLOURS, PLACES, SHAPES, SIZES, WORDS, Scene
 
 __all__ = ["VOCABULARIES", "patch_labels"]
 

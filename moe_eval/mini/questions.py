@@ -8,7 +8,8 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from moe_eval.mini.world import COLOURS, PLACES, SHAPES, SIZES, WORDS, Scene, SceneObject
+from moe_eval.mini.content import SceneObject
+from moe_eval.mini.world import COLOURS, PLACES, SHAPES, SIZES, WORDS, Scene
 
 __all__ = [
     "BEHIND",

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from moe_eval.errors import UserError
-from moe_eval.mini.world import Scene, Split, make_scenes
+from moe_eval.mini.content import Split
+from moe_eval.mini.world import Scene, make_scenes
 from moe_eval.task import Dataset, Sample
 
 __all__ = ["TRAIN_SEED", "mini_dataset", "mini_scenes", "mini_split"]

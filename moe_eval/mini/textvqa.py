@@ -8,9 +8,10 @@ import random
 from typing import Any
 
 from moe_eval.mini.annotators import ten_people
+from moe_eval.mini.content import SceneObject
 from moe_eval.mini.questions import FACTS, YES_NO, Fact, Facts, ask
 from moe_eval.mini.source import mini_scenes, mini_split
-from moe_eval.mini.world import COLOURS, SHAPES, WORDS, Scene, SceneObject
+from moe_eval.mini.world import COLOURS, SHAPES, WORDS, Scene
 
 __all__ = ["PICTURES", "mini_textvqa", "read_by_ocr"]
 

@@ -177,8 +177,7 @@ def _write_tokenizer(folder: Path, items: Iterable[Item]) -> None:
 
 def _sentences() -> Iterator[str]:
     """What stands around every question: of the chat template, and of the benchmarks' prompts."""
-    from moe_eval.tasks.prompts import OPTION_LETTER, SHORT_ANSWER
-    from moe_eval.tasks.vizwiz import UNANSWERABLE
+    from moe_eval.prompts import OPTION_LETTER, SHORT_ANSWER, UNANSWERABLE
     from moellava.chat_template import SYSTEM_PROMPT
 
     yield f"{SYSTEM_PROMPT} USER:"

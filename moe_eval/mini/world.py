@@ -8,19 +8,16 @@ Scenes for training and for testing differ by construction: which of the two a s
 what it holds.
 """
 
-import hashlib
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
+
+from moe_eval.mini.content import CELL, SceneContent, SceneObject, Sign, Split
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["CELL", "COLOURS", "PLACES", "SHAPES", "WORDS", "Scene", "SceneObject", "Sign", "Split", "make_scenes"]
-
-Split = Literal["train", "test"]
+__all__ = ["COLOURS", "PLACES", "SHAPES", "WORDS", "Scene", "make_scenes"]
 
 COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "black")
 SHAPES = ("circle", "square", "triangle", "star", "diamond", "heart", "ring", "cross")
@@ -48,88 +45,12 @@ KITS = (
     ("heart", "diamond", "cross", "ring"),
 )
 
-CELL = 64
-"""Pixels per cell of the grid on which objects stand: apart from each other, and readable when the picture is halved."""
-
 GRIDS = ((3, 3), (3, 3), (3, 2), (2, 3))
 """Columns and rows: square pictures (half of them), wide and tall ones, so that padding is exercised."""
 
-TEST_SHARE = 5
-"""One scene in so many is a test scene."""
 
-
-@dataclass(frozen=True)
-class SceneObject:
-    """One shape in a cell of the grid; `x`, `y` and `radius` are in pixels, `angle` in degrees."""
-
-    colour: str
-    shape: str
-    size: str
-    column: int
-    row: int
-    x: float
-    y: float
-    radius: float
-    angle: float
-
-    @property
-    def label(self) -> str:
-        """Such as `red circle`: unique in its scene."""
-        return f"{self.colour} {self.shape}"
-
-
-@dataclass(frozen=True)
-class Sign:
-    """A board with a word; it fills a row of the grid."""
-
-    word: str
-    row: int
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What a picture holds. It opens like any other picture: `scene.open()` draws it.
-
-    Args:
-        flaw: "blurred" or "dark" for a photo in which nothing can be made out, else "".
-    """
-
-    name: str
-    columns: int
-    rows: int
-    place: str
-    objects: tuple[SceneObject, ...]
-    sign: Sign | None = None
-    flaw: str = ""
-
-    @property
-    def width(self) -> int:
-        return self.columns * CELL
-
-    @property
-    def height(self) -> int:
-        return self.rows * CELL
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        return tuple(item.label for item in self.objects)
-
-    @property
-    def word(self) -> str:
-        """What the sign says; "" without a sign."""
-        return self.sign.word if self.sign else ""
-
-    def having(self, **wanted: str) -> list[SceneObject]:
-        """The objects with these attributes: `scene.having(colour="red", shape="star")`."""
-        return [item for item in self.objects if all(getattr(item, name) == value for name, value in wanted.items())]
-
-    @cached_property
-    def split(self) -> Split:
-        """Whether the scene is for training or for testing: decided by what can be seen in it."""
-        seen = sorted((item.label, item.size, item.column, item.row) for item in self.objects)
-        content = repr((self.columns, self.rows, self.place, seen, self.sign, self.flaw))
-        digest = hashlib.sha256(content.encode()).digest()
-        return "test" if int.from_bytes(digest[:8], "big") % TEST_SHARE == 0 else "train"
+class Scene(SceneContent):
+    """A scene that opens like any other picture: `scene.open()` draws it."""
 
     def open(self) -> "Image":
         """The picture in RGB, `width` x `height` pixels; the same bytes on every machine."""

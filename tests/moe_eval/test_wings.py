@@ -42,7 +42,6 @@ UPWARDS = {
     ("lmms", "engine"): "our models in lmms-eval are an engine for it",
     ("sources", "registry"): "training data are made of a task by its name",
     ("mini", "registry"): "training data are made of a task by its name",
-    ("mini", "tasks"): "training data are worded as the tasks ask",
 }
 """What else there is, and why."""
 

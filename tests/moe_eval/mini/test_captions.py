@@ -5,7 +5,8 @@ import random
 import pytest
 
 from moe_eval.mini.captions import caption, region_captions
-from moe_eval.mini.world import SHAPES, Scene, SceneObject, Sign, make_scenes
+from moe_eval.mini.content import SceneObject, Sign
+from moe_eval.mini.world import SHAPES, Scene, make_scenes
 
 RING = SceneObject("blue", "ring", "large", 1, 2, 96, 160, 26, 0)
 STAR = SceneObject("orange", "star", "small", 0, 0, 32, 32, 16, 0)

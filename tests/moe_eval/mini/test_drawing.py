@@ -5,8 +5,9 @@ import hashlib
 import numpy as np
 import pytest
 
+from moe_eval.mini.content import CELL, SceneObject, Sign
 from moe_eval.mini.drawing import FILLS
-from moe_eval.mini.world import CELL, COLOURS, PLACES, SHAPES, Scene, SceneObject, Sign, make_scenes
+from moe_eval.mini.world import COLOURS, PLACES, SHAPES, Scene, make_scenes
 
 STAR = SceneObject("red", "star", "large", 0, 0, 32, 32, 26, 5)
 

@@ -5,8 +5,9 @@ from collections import Counter
 import pytest
 from moe_eval.tasks.gqa import TASK
 
+from moe_eval.mini.content import CELL, SceneObject
 from moe_eval.mini.gqa import PICTURES, mini_gqa
-from moe_eval.mini.world import CELL, Scene, SceneObject
+from moe_eval.mini.world import Scene
 
 ROWS = mini_gqa("")
 RECORDS = {question_id: record for _, question_id, record, _ in ROWS}

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from moe_eval.mini.content import CELL
 from moe_eval.mini.drawing import FILLS
 from moe_eval.mini.patches import VOCABULARIES, patch_labels
-from moe_eval.mini.world import CELL, make_scenes
+from moe_eval.mini.world import make_scenes
 
 SCENES = make_scenes(40, 5, "train", flaws=0.1)
 

@@ -5,8 +5,9 @@ from collections import Counter
 
 import pytest
 
+from moe_eval.mini.content import CELL, SceneObject
 from moe_eval.mini.questions import FACTS, PLACE_PHRASES, Fact, absent_labels, ask, facts, plural, with_article
-from moe_eval.mini.world import CELL, Scene, SceneObject, make_scenes
+from moe_eval.mini.world import Scene, make_scenes
 
 SCENES = make_scenes(150, seed=7, split="test")
 ALL = [(scene, fact) for scene in SCENES for some in facts(scene, "test").values() for fact in some]

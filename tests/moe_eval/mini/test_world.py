@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moe_eval.mini.world import CELL, COLOURS, SHAPES, make_scenes
+from moe_eval.mini.content import CELL
+from moe_eval.mini.world import COLOURS, SHAPES, make_scenes
 
 SCENES = make_scenes(300, 1, "train", flaws=0.1)
 

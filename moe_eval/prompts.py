@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
-__all__ = ["OPTION_LETTER", "SHORT_ANSWER", "lettered", "short_answer"]
+__all__ = ["OPTION_LETTER", "SHORT_ANSWER", "UNANSWERABLE", "lettered", "short_answer"]
 
 SHORT_ANSWER = "Answer the question using a single word or phrase."
 OPTION_LETTER = "Answer with the option's letter from the given choices directly."
+UNANSWERABLE = "When the provided information is insufficient, respond with 'Unanswerable'."
 
 
 def short_answer(question: str) -> str:
