@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from moe_eval.tasks.pope import HUB_REVISION
+from moe_eval.tasks.pope.data import HUB_REVISION
 
 from moe_eval.runs.records import RunRecord, read_record
 from tests.hub_server import HubServer

@@ -10,13 +10,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from moe_eval.tasks import mmbench, mme
+from moe_eval.tasks.mmbench import data as mmbench_data
+from moe_eval.tasks.mme import data as mme_data
 from PIL import Image
 
 from tests.hub_server import HubServer
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-PINNED = {"lmms-lab/MME": mme.HUB_REVISION, **mmbench.HUB_REVISIONS}
+PINNED = {"lmms-lab/MME": mme_data.HUB_REVISION, **mmbench_data.HUB_REVISIONS}
 TEXT = pa.string()
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", TEXT)])
 
@@ -122,7 +123,7 @@ def load(hub: HubServer, home: Path, task: str, source: str) -> dict | str:
 
 def test_mme(hub, home):
     data = load(hub, home, "mme", "hub")
-    assert data["source"] == f"hub@{mme.HUB_REVISION}"
+    assert data["source"] == f"hub@{mme_data.HUB_REVISION}"
     first, second = data["samples"]
     assert first["prompt"] == "Is it A?\nAnswer the question using a single word or phrase."
     assert (first["id"], first["gold"], second["gold"]) == ("OCR/1.jpg: Is it A?", "yes", "no")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from moe_eval.tasks.gqa import TASK, allowed_answers, describe_question
+from moe_eval.tasks.gqa import TASK
+from moe_eval.tasks.gqa.data import allowed_answers, describe_question
 
 from moe_eval.errors import UserError
 from moe_eval.files.jsonl import read_jsonl

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from moe_eval.tasks.mmbench import ABILITIES, TASK
+from moe_eval.tasks.mmbench import TASK
+from moe_eval.tasks.mmbench.scoring import ABILITIES
 from openpyxl import load_workbook
 from PIL import Image
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from moe_eval.tasks.mme import SIZES, TASK
+from moe_eval.tasks.mme import TASK
+from moe_eval.tasks.mme.scoring import SIZES
 
 from moe_eval.errors import UserError
 from moe_eval.files.jsonl import read_jsonl

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from moe_eval.tasks.mmvet import PROMPTS, TASK, grade, grade_as_lmms_eval, grade_as_vlmevalkit
+from moe_eval.tasks.mmvet import TASK
+from moe_eval.tasks.mmvet.judge import PROMPTS, grade, grade_as_lmms_eval, grade_as_vlmevalkit
 
 from moe_eval.errors import UserError
 from moe_eval.images import NamedImage

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from moe_eval.tasks.pope import TASK, parse_yes_no
+from moe_eval.tasks.pope import TASK
+from moe_eval.tasks.pope.scoring import parse_yes_no
 
 from moe_eval.errors import UnreadableImageError, UserError
 from moe_eval.files.jsonl import read_jsonl

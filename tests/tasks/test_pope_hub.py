@@ -9,7 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from moe_eval.tasks.pope import HUB_REVISION, TASK
+from moe_eval.tasks.pope import TASK
+from moe_eval.tasks.pope.data import HUB_REVISION
 from PIL import Image
 
 from tests.hub_server import HubServer

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from moe_eval.tasks.scienceqa import TASK, parse_letter
+from moe_eval.tasks.scienceqa import TASK
+from moe_eval.tasks.scienceqa.scoring import parse_letter
 
 from moe_eval.errors import UserError
 from moe_eval.images import NamedImage

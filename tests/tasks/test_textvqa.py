@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from moe_eval.tasks.textvqa import TASK, answer_id, question_of_prompt
+from moe_eval.tasks.textvqa import TASK
+from moe_eval.tasks.textvqa.data import answer_id, question_of_prompt
 
 from moe_eval.errors import UserError
 from moe_eval.files.jsonl import read_jsonl

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from moe_eval.tasks.vizwiz import TASK, answer_id
+from moe_eval.tasks.vizwiz import TASK
+from moe_eval.tasks.vizwiz.data import answer_id
 
 from moe_eval.errors import UserError
 from moe_eval.files.jsonl import read_jsonl

@@ -9,13 +9,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from moe_eval.tasks import gqa
+from moe_eval.tasks.gqa import data as gqa_data
 
 from tests.hub_server import HubServer
 from tests.tables import encoded_picture
 
 COMMIT = "c0ffee" + "0" * 34
-PINNED = {"lmms-lab/GQA": gqa.HUB_REVISION}
+PINNED = {"lmms-lab/GQA": gqa_data.HUB_REVISION}
 
 DESCRIBE = """
 import importlib, json, sys
@@ -195,7 +195,7 @@ def test_textvqa_test_is_hidden(hub):
 def test_gqa_questions_are_joined_to_pictures(hub):
     add_gqa(hub, gqa_row())
     data = hub.describe("gqa", "hub")
-    assert (data["source"], data["id"], data["gold"]) == (f"hub@{gqa.HUB_REVISION}", "201307251", "no")
+    assert (data["source"], data["id"], data["gold"]) == (f"hub@{gqa_data.HUB_REVISION}", "201307251", "no")
     assert (data["group"], data["picture"]) == ("n161313.jpg", [16, 12])
     assert data["meta"]["question"] == {
         "question_id": "201307251",

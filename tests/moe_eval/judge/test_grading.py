@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from moe_eval.tasks.mmvet import PROMPTS, TASK
+from moe_eval.tasks.mmvet import TASK
+from moe_eval.tasks.mmvet.judge import PROMPTS
 
 from moe_eval.errors import UserError
 from moe_eval.images import NamedImage

@@ -3,7 +3,8 @@
 from collections import Counter, defaultdict
 
 import pytest
-from moe_eval.tasks.mmbench import ABILITIES, TASK
+from moe_eval.tasks.mmbench import TASK
+from moe_eval.tasks.mmbench.scoring import ABILITIES
 
 from moe_eval.mini.mmbench import QUESTIONS, ROTATION, mini_mmbench
 

@@ -4,7 +4,9 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from moe_eval.tasks.mmvet import CAPABILITIES, GRADER, TASK
+from moe_eval.tasks.mmvet import TASK
+from moe_eval.tasks.mmvet.data import GRADER
+from moe_eval.tasks.mmvet.scoring import CAPABILITIES
 
 from moe_eval.mini.captions import caption
 from moe_eval.mini.grader import grade_by_parts

@@ -1,102 +1,32 @@
-"""TextVQA: questions whose answers must be read in the picture, each answered by ten people.
-
-LLaVA's prompts hold the words that an OCR system found ("Reference OCR token"), the other protocols' do not: compare
-numbers only between runs that were asked the same way.
-"""
+"""Where TextVQA's questions come from."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from moe_eval.errors import UserError, unknown
 from moe_eval.images import EncodedImage, ImageRef
-from moe_eval.metrics.answer_text import normalise_m4c, normalise_vlmevalkit
-from moe_eval.metrics.consensus import consensus, count_matches
-from moe_eval.metrics.means import percent
-from moe_eval.metrics.totals import Scores, of_totals
 from moe_eval.mini.source import mini_dataset
 from moe_eval.mini.textvqa import mini_textvqa
-from moe_eval.prompts import SHORT_ANSWER, short_answer
+from moe_eval.prompts import SHORT_ANSWER
 from moe_eval.sources.annotators import parse_list, ten_answers
 from moe_eval.sources.hub import download_dataset, resolved_revision
 from moe_eval.sources.llava import PictureFolder, check_texts, locate, read_json, read_questions
 from moe_eval.sources.parquet import read_parquet
 from moe_eval.sources.tsv import read_tsv
-from moe_eval.task import Card, Dataset, Result, Sample, SampleScore, Task, TaskProtocol
+from moe_eval.task import Dataset, Sample
 
-__all__ = ["TASK", "question_of_prompt"]
+from .scoring import OCR_LINE
 
 SPLITS = {"validation": 5_000, "test": 5_734, "train": 34_602}
 """The hub's names of the splits and their sizes; the first is the one that papers report."""
 
-OCR_LINE = "Reference OCR token: "
-
 HUB_REPOSITORY = "lmms-lab/textvqa"
+
 HUB_REVISION = "main"
 """The branch; runs record the commit that it stood for. Pin one with `hub@REVISION`."""
-
-
-# --- protocols --------------------------------------------------------------------------------------------------
-
-
-def prompt_llava(sample: Sample) -> str:
-    """The question, the line of OCR tokens (there even if none was found), and the short-answer suffix.
-
-    Raises:
-        UserError: for data that do not say which tokens there are.
-    """
-    if "ocr" not in sample.meta:
-        raise UserError(
-            "textvqa: these data have no OCR tokens, which the protocol llava puts into its prompts; "
-            "use --protocol vlmevalkit, or --data hub or llava:DIR"
-        )
-    return short_answer(f"{sample.question}\n{OCR_LINE}{sample.meta['ocr']}")
-
-
-def prompt_lmms_eval(sample: Sample) -> str:
-    """The question, all but its first letter in lower case, and the short-answer suffix."""
-    return short_answer(sample.question.capitalize())
-
-
-def prompt_vlmevalkit(sample: Sample) -> str:
-    """The question and the short-answer suffix."""
-    return short_answer(sample.question)
-
-
-def score_m4c(sample: Sample, response: str) -> SampleScore:
-    """m4c's normalisation of prediction and answers, as LLaVA's `m4c_evaluator.py` and lmms-eval score."""
-    return _scored(sample, response, normalise_m4c)
-
-
-def score_vlmevalkit(sample: Sample, response: str) -> SampleScore:
-    """VLMEvalKit's normalisation of prediction and answers."""
-    return _scored(sample, response, normalise_vlmevalkit)
-
-
-@of_totals
-def aggregate(scores: Scores[SampleScore]) -> Result:
-    """Mean accuracy in percent."""
-    return Result(percent(scores.where(lambda score: "score" in score), "score"), {})
-
-
-def _scored(sample: Sample, response: str, normalise: Callable[[str], str]) -> SampleScore:
-    prediction = normalise(response)
-    if sample.gold is None:
-        return {"prediction": prediction}
-    matches = count_matches(prediction, sample.gold, normalise)
-    return {"prediction": prediction, "score": consensus(matches, len(sample.gold))}
-
-
-PROTOCOLS = {
-    "llava": TaskProtocol("accuracy (%)", prompt_llava, score_m4c, aggregate),
-    "lmms-eval": TaskProtocol("accuracy (%)", prompt_lmms_eval, score_m4c, aggregate, max_new_tokens=1024),
-    "vlmevalkit": TaskProtocol("accuracy (%)", prompt_vlmevalkit, score_vlmevalkit, aggregate, max_new_tokens=2048),
-}
-
-
-# --- data sources -----------------------------------------------------------------------------------------------
 
 
 def load_llava(argument: str) -> Dataset:
@@ -209,26 +139,3 @@ def _dataset(source: str, samples: Sequence[Sample], has_images: bool = True) ->
     split = next((name for name, size in SPLITS.items() if size == len(samples)), None)
     version = f"{len(samples):,} questions of {split or 'an unknown split'}"
     return Dataset(source, version, samples, official=split == "validation", has_images=has_images)
-
-
-TASK = Task(
-    name="textvqa",
-    title="TextVQA",
-    card=Card(
-        measures="reading text in pictures to answer questions about it",
-        size="validation (v0.5.1) 5,000 questions on 3,166 OpenImages pictures; test 5,734 (hidden answers)",
-        licence="CC BY 4.0",
-        citation="Singh et al., Towards VQA Models That Can Read, CVPR 2019 (arXiv 1904.08920)",
-        pitfalls=(
-            "LLaVA's prompts hold OCR tokens, lmms-eval's and VLMEvalKit's do not: that is worth several points.",
-            "lmms-eval writes all but the first letter of the question in lower case, which hurts names.",
-            "LLaVA's question_id is the picture's and not unique; answers are joined by picture and question.",
-            'VLMEvalKit keeps a period beside a digit ("3." is not "3") and splits off no \'s: 0.6 % of the answers score otherwise.',
-            "VLMEvalKit's TSV has no OCR tokens, so the protocol llava cannot be asked with it.",
-        ),
-    ),
-    max_new_tokens=128,
-    protocols=PROTOCOLS,
-    sources={"llava": load_llava, "hub": load_hub, "tsv": load_tsv, "mini": load_mini},
-    answer_id=answer_id,
-)

@@ -1,9 +1,5 @@
-"""ScienceQA: multiple-choice questions from American schools, half of them about a picture.
+"""Where ScienceQA's questions come from."""
 
-LLaVA and MoE-LLaVA answer all 4,241 test questions and report the accuracy on the 2,017 with a picture (SQA-IMG).
-"""
-
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import ascii_uppercase
@@ -11,144 +7,24 @@ from typing import Any
 
 from moe_eval.errors import UserError, unknown
 from moe_eval.images import ImageFile, ImageRef, NamedImage
-from moe_eval.metrics.means import percent, percent_by
-from moe_eval.metrics.multiple_choice import letter_by_vlmevalkit
-from moe_eval.metrics.totals import Scores, of_totals
 from moe_eval.mini.scienceqa import mini_scienceqa
-from moe_eval.prompts import OPTION_LETTER, lettered
 from moe_eval.sources.hub import download_dataset, resolved_revision
 from moe_eval.sources.llava import check_fields, locate, read_json
 from moe_eval.sources.parquet import read_parquet
 from moe_eval.sources.stored import read_stored
 from moe_eval.sources.tsv import read_tsv
-from moe_eval.task import Card, Dataset, Result, Sample, SampleScore, Task, TaskProtocol
-
-__all__ = ["TASK", "parse_letter"]
-
-LETTERS = "ABCDE"
-"""What LLaVA's scorer looks for, however many options a question has."""
+from moe_eval.task import Dataset, Sample
 
 SIZES = {"all": (4241, 2017), "img": (2017, 2017)}
 """Part of the test set → number of questions, and of those with a picture."""
 
 HUB_REPOSITORY = "lmms-lab/ScienceQA"
+
 HUB_REVISION = "main"
 """The branch; runs record the commit that it stood for. Pin one with `hub@REVISION`."""
 
 HUB_CONFIGS = {"all": "ScienceQA-FULL", "img": "ScienceQA-IMG"}
 
-
-# --- asking -----------------------------------------------------------------------------------------------------
-
-
-def prompt_llava(sample: Sample) -> str:
-    """LLaVA's own text of the question where the data have it, else hint, question and options as it writes them."""
-    text = sample.meta.get("llava_text") or _with_context(sample)
-    return f"{text.strip()}\n{OPTION_LETTER}"
-
-
-def prompt_lmms_eval(sample: Sample) -> str:
-    return f"{_with_context(sample)}\n{OPTION_LETTER}"
-
-
-def prompt_vlmevalkit(sample: Sample) -> str:
-    """As the others without the word "Context: "."""
-    hint = f"{sample.meta['hint']}\n" if sample.meta.get("hint") else ""
-    return f"{hint}{_question_and_options(sample)}\n{OPTION_LETTER}"
-
-
-def _with_context(sample: Sample) -> str:
-    context = f"Context: {sample.meta['hint']}\n" if sample.meta.get("hint") else ""
-    return f"{context}{_question_and_options(sample)}"
-
-
-def _question_and_options(sample: Sample) -> str:
-    return f"{sample.question}\n{lettered(_options(sample))}"
-
-
-def _options(sample: Sample) -> dict[str, str]:
-    return dict(zip(ascii_uppercase, sample.meta["choices"], strict=False))
-
-
-# --- scoring ----------------------------------------------------------------------------------------------------
-
-THE_ANSWER_IS = re.compile(r"The answer is ([A-Z]).")
-"""Any one character must follow the letter: the original's period is not escaped."""
-
-
-def parse_letter(response: str) -> str:
-    """The letter that LLaVA's scorer reads: the whole answer, or before ". ", or in the one "The answer is X."
-
-    "A.", "(A)" and "a" are not understood. "FAILED" if there is none.
-    Source: LLaVA `eval_science_qa.py`; spec 8.
-    """
-    if response in LETTERS and len(response) == 1:
-        return response
-    if response[:1] in LETTERS and response[1:3] == ". ":
-        return response[0]
-    found = THE_ANSWER_IS.findall(response)
-    return found[0] if len(found) == 1 else "FAILED"
-
-
-def score_llava(sample: Sample, response: str) -> SampleScore:
-    """A letter beyond the options of the question is wrong."""
-    return _score(sample, parse_letter(response))
-
-
-def score_lmms_eval(sample: Sample, response: str) -> SampleScore:
-    """The letter in any case, or a capital before a period: unlike LLaVA's, "A." is one and "The answer is A." is not.
-
-    Source: lmms-eval `scienceqa/utils.py`, `sqa_process_results`.
-    """
-    answer = response.strip()
-    if answer[:1].isupper() and answer[1:2] == ".":
-        return _score(sample, answer[0])
-    return _score(sample, answer.upper() if len(answer) == 1 else "FAILED")
-
-
-def score_vlmevalkit(sample: Sample, response: str) -> SampleScore:
-    """A letter or the text of an option; without VLMEvalKit's language model for what is neither."""
-    return _score(sample, letter_by_vlmevalkit(response, _options(sample)) or "FAILED")
-
-
-def _score(sample: Sample, prediction: str) -> SampleScore:
-    letters = ascii_uppercase[: len(sample.meta["choices"])]
-    return {
-        **{name: sample.meta[name] for name in ("subject", "grade") if name in sample.meta},
-        "has_image": int(bool(sample.images)),
-        "has_text": int(bool(sample.meta.get("hint"))),
-        "gold": sample.gold,
-        "prediction": prediction,
-        "choice": letters.find(prediction) if prediction else -1,
-        "correct": int(prediction == sample.gold),
-    }
-
-
-@of_totals
-def aggregate(scores: Scores[SampleScore]) -> Result:
-    """Headline: accuracy in percent on the questions with a picture; on all of them, and by kind, beside it.
-
-    As in ScienceQA's paper, a question with hint and picture counts in both contexts, NO has neither.
-    """
-    context = {
-        "TXT": scores.where(lambda score: score["has_text"]),
-        "IMG": scores.where(lambda score: score["has_image"]),
-        "NO": scores.where(lambda score: not score["has_text"] and not score["has_image"]),
-    }
-    metrics: dict[str, Any] = {"img": percent(context["IMG"], "correct"), "all": percent(scores, "correct")}
-    metrics["samples"] = {"img": len(context["IMG"]), "all": len(scores)}
-    for kind in ("subject", "grade"):
-        if table := percent_by(scores, kind, "correct"):
-            metrics[kind] = table
-            metrics["context"] = {
-                name: {"accuracy": percent(of_context, "correct"), "samples": len(of_context)}
-                for name, of_context in context.items()
-                if of_context
-            }
-    return Result(headline=metrics["img"], metrics=metrics)
-
-
-# --- data sources -----------------------------------------------------------------------------------------------
 
 SUBJECTS = {"natural science": "NAT", "social science": "SOC", "language science": "LAN"}
 
@@ -283,32 +159,3 @@ def _dataset(source: str, samples: Sequence[Sample], has_images: bool = True) ->
 def answer_id(answer: Mapping[str, Any]) -> str:
     """Sample id of an answer: `question_id` as LLaVA calls it, or `id`."""
     return str(answer["question_id"] if "question_id" in answer else answer["id"])
-
-
-TASK = Task(
-    name="scienceqa",
-    title="SQA-IMG",
-    card=Card(
-        measures="multiple-choice questions from school science, with and without a picture and a hint",
-        size="4,241 test questions with 2 to 5 options, 2,017 of them with a picture (SQA-IMG)",
-        licence="CC BY-NC-SA 4.0",
-        citation="Lu et al., Learn to Explain: Multimodal Reasoning via Thought Chains for Science Question Answering, NeurIPS 2022 (arXiv 2209.09513)",
-        pitfalls=(
-            "Papers print the accuracy on the questions with a picture; the others are answered, too.",
-            'LLaVA\'s parser understands "A", "A. text" and "The answer is A.", but neither "A." nor "(A)" nor "a".',
-            "Pictures are fed unpadded by MoE-LLaVA, padded to a square by LLaVA.",
-            "The hub's rows carry no ids: LLaVA's answer files need --data llava:DIR.",
-        ),
-    ),
-    max_new_tokens=1024,
-    protocols={
-        "llava": TaskProtocol("IMG accuracy (%)", prompt_llava, score_llava, aggregate),
-        "lmms-eval": TaskProtocol("IMG accuracy (%)", prompt_lmms_eval, score_lmms_eval, aggregate, max_new_tokens=16),
-        "vlmevalkit": TaskProtocol(
-            "IMG accuracy (%)", prompt_vlmevalkit, score_vlmevalkit, aggregate, max_new_tokens=2048
-        ),
-    },
-    sources={"answers": load_answers, "llava": load_llava, "tsv": load_tsv, "hub": load_hub, "mini": load_mini},
-    unpadded_families=frozenset({"moe-llava"}),
-    answer_id=answer_id,
-)

@@ -1,0 +1,44 @@
+"""How MMBench is asked."""
+
+from moe_eval.prompts import OPTION_LETTER, lettered
+from moe_eval.task import Sample
+
+LETTERS = "ABCD"
+CHINESE_LETTER = {"llava": "请直接回答选项字母。", "lmms-eval": "请直接使用所提供的选项字母作为答案回答。"}
+
+
+def prompt_llava(sample: Sample) -> str:
+    """Hint, question, options up to the first that is missing ("nan" and "none" are, too), letter suffix."""
+    options = {}
+    for letter in LETTERS:
+        text = sample.meta["options"].get(letter)
+        if text is None or text.lower() in ("nan", "none"):
+            break
+        options[letter] = text
+    return "\n".join([*_hint(sample), sample.question, lettered(options), _suffix(sample, "llava")])
+
+
+def prompt_lmms_eval(sample: Sample) -> str:
+    """On one line, with "There are several options:"; a blank line before the suffix."""
+    options = {letter: text for letter, text in sample.meta["options"].items() if text not in ("", "nan")}
+    start = " ".join([*_hint(sample), sample.question, "There are several options:"])
+    return f"{start}\n{lettered(options)}\n\n{_suffix(sample, 'lmms-eval')}"
+
+
+def prompt_vlmevalkit(sample: Sample) -> str:
+    """As its wrapper for LLaVA asks: all options, and a hint where there is one."""
+    return "\n".join([*_hint(sample), sample.question, lettered(options_of(sample)), _suffix(sample, "llava")])
+
+
+def _hint(sample: Sample) -> list[str]:
+    hint = sample.meta.get("hint")
+    return [hint] if hint and hint != "nan" else []
+
+
+def _suffix(sample: Sample, protocol: str) -> str:
+    return CHINESE_LETTER[protocol] if sample.meta.get("language") == "cn" else OPTION_LETTER
+
+
+def options_of(sample: Sample) -> dict[str, str]:
+    """Options as pandas has them: text that says "nan" is none."""
+    return {letter: text for letter, text in sample.meta["options"].items() if text != "nan"}

@@ -1,0 +1,47 @@
+"""ScienceQA: multiple-choice questions from American schools, half of them about a picture.
+
+LLaVA and MoE-LLaVA answer all 4,241 test questions and report the accuracy on the 2,017 with a picture (SQA-IMG).
+"""
+
+from moe_eval.task import Card, Task, TaskProtocol
+
+from .data import answer_id, load_answers, load_hub, load_llava, load_mini, load_tsv
+from .scoring import (
+    aggregate,
+    prompt_llava,
+    prompt_lmms_eval,
+    prompt_vlmevalkit,
+    score_llava,
+    score_lmms_eval,
+    score_vlmevalkit,
+)
+
+__all__ = ["TASK"]
+
+TASK = Task(
+    name="scienceqa",
+    title="SQA-IMG",
+    card=Card(
+        measures="multiple-choice questions from school science, with and without a picture and a hint",
+        size="4,241 test questions with 2 to 5 options, 2,017 of them with a picture (SQA-IMG)",
+        licence="CC BY-NC-SA 4.0",
+        citation="Lu et al., Learn to Explain: Multimodal Reasoning via Thought Chains for Science Question Answering, NeurIPS 2022 (arXiv 2209.09513)",
+        pitfalls=(
+            "Papers print the accuracy on the questions with a picture; the others are answered, too.",
+            'LLaVA\'s parser understands "A", "A. text" and "The answer is A.", but neither "A." nor "(A)" nor "a".',
+            "Pictures are fed unpadded by MoE-LLaVA, padded to a square by LLaVA.",
+            "The hub's rows carry no ids: LLaVA's answer files need --data llava:DIR.",
+        ),
+    ),
+    max_new_tokens=1024,
+    protocols={
+        "llava": TaskProtocol("IMG accuracy (%)", prompt_llava, score_llava, aggregate),
+        "lmms-eval": TaskProtocol("IMG accuracy (%)", prompt_lmms_eval, score_lmms_eval, aggregate, max_new_tokens=16),
+        "vlmevalkit": TaskProtocol(
+            "IMG accuracy (%)", prompt_vlmevalkit, score_vlmevalkit, aggregate, max_new_tokens=2048
+        ),
+    },
+    sources={"answers": load_answers, "llava": load_llava, "tsv": load_tsv, "hub": load_hub, "mini": load_mini},
+    unpadded_families=frozenset({"moe-llava"}),
+    answer_id=answer_id,
+)
