@@ -1,12 +1,14 @@
-"""The ten answers that annotators gave to a question, checked where they enter."""
+"""Data whose questions ten annotators answered: VQAv2, VizWiz, TextVQA."""
 
 import ast
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from moe_eval.errors import UserError
+from moe_eval.task import Dataset, Sample
 
-__all__ = ["parse_list", "ten_answers"]
+__all__ = ["dataset_of_split", "parse_list", "ten_answers"]
 
 
 def ten_answers(answers: Any, where: str) -> tuple[str, ...] | None:
@@ -44,3 +46,19 @@ def parse_list(text: str, where: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
         raise UserError(f"{where} is no list: {text[:60]!r}") from error
+
+
+def dataset_of_split(
+    source: str, samples: Sequence[Sample], sizes: Mapping[str, int], *, server: bool = False, has_images: bool = True
+) -> Dataset:
+    """The data set, called by the split that has as many questions.
+
+    Args:
+        sizes: split → number of questions; the first is the one that papers report.
+        server: whether there is one that scores hidden answers.
+    """
+    split = next((name for name, size in sizes.items() if size == len(samples)), None)
+    version = f"{len(samples):,} questions of {split or 'an unknown split'}"
+    if server and samples and samples[0].gold is None:
+        version += ", whose answers are hidden: `moe-eval submit` writes what the server scores"
+    return Dataset(source, version, samples, official=split == next(iter(sizes)), has_images=has_images)

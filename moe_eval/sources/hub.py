@@ -1,13 +1,24 @@
 """Files of a data set on the Hugging Face hub, at a pinned revision, through the ordinary download cache."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 
-from moe_eval.errors import UserError
+from moe_eval.errors import UserError, unknown
+from moe_eval.sources.parquet import read_parquet
+from moe_eval.sources.rows import Rows
 
-__all__ = ["NotInCacheError", "download_dataset", "only_cached", "resolved_revision"]
+__all__ = [
+    "HubFiles",
+    "NotInCacheError",
+    "download_dataset",
+    "hub_rows",
+    "is_only_cached",
+    "only_cached",
+    "resolved_revision",
+]
 
 
 _only_cached: ContextVar[bool] = ContextVar("only_cached", default=False)
@@ -37,6 +48,55 @@ def only_cached() -> Iterator[None]:
         _only_cached.reset(token)
 
 
+def is_only_cached() -> bool:
+    """Whether nothing is to be downloaded now."""
+    return _only_cached.get()
+
+
+@dataclass(frozen=True)
+class HubFiles:
+    """Where a split lies on the hub.
+
+    Args:
+        pattern: of its Parquet files.
+        revision: a commit, or a branch; runs record the commit that it stood for.
+    """
+
+    repository: str
+    pattern: str
+    revision: str = "main"
+
+
+def hub_rows(
+    task: str,
+    argument: str,
+    splits: Mapping[str, HubFiles],
+    columns: Sequence[str],
+    pictures: Sequence[str] = ("image",),
+) -> Rows:
+    """The rows of a split, downloaded if the cache lacks them.
+
+    Args:
+        argument: what follows `hub:` on the command line, `SPLIT@REVISION`; without a split it is the first one,
+            without a revision the one that is pinned here.
+        splits: our names of them.
+        columns: what is read of each row.
+        pictures: columns that are read when a picture is opened.
+
+    Raises:
+        UserError: for a split that there is not, and as `download_dataset` and `read_parquet` do.
+    """
+    split, _, revision = argument.partition("@")
+    split = split or next(iter(splits))
+    if split not in splits:
+        raise unknown(f"split of {task}", split, splits)
+    where = splits[split]
+    files = download_dataset(where.repository, revision or where.revision, where.pattern)
+    revision = resolved_revision(files, revision or where.revision)
+    named = f":{split}" if len(splits) > 1 else ""
+    return Rows(f"hub{named}@{revision}", split, revision, read_parquet(task, files, columns, pictures))
+
+
 def download_dataset(repository: str, revision: str, pattern: str) -> list[Path]:
     """Local paths of the files that match `pattern`, downloaded if the cache lacks them.
 
@@ -48,7 +108,7 @@ def download_dataset(repository: str, revision: str, pattern: str) -> list[Path]
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
-    local = _only_cached.get()
+    local = is_only_cached()
     where = f"{repository} at {revision[:12]}"
     try:
         folder = snapshot_download(

@@ -20,11 +20,17 @@ __all__ = ["ParquetRow", "read_parquet"]
 class ParquetRow:
     """One row: its light columns, and where its heavy ones are; `number` counts in its file, from 1."""
 
+    task: str
     values: dict[str, Any]
     path: Path
     row_group: int
     row: int
     number: int
+
+    @property
+    def where(self) -> str:
+        """Task, file and row, for messages."""
+        return f"{self.task}: {self.path} row {self.number}"
 
     def picture(self, column: str, name: str) -> EncodedImage:
         """The picture in `column` (the `datasets` layout: a struct with `bytes`), read when opened."""
@@ -36,7 +42,9 @@ class ParquetRow:
         return _presence(self.path, self.row_group, column)[self.row]
 
 
-def read_parquet(paths: Sequence[Path], columns: Sequence[str], heavy: Sequence[str] = ()) -> Iterator[ParquetRow]:
+def read_parquet(
+    task: str, paths: Sequence[Path], columns: Sequence[str], heavy: Sequence[str] = ()
+) -> Iterator[ParquetRow]:
     """All rows of the files in order, with the light `columns`; `heavy` columns must exist but are not read.
 
     Raises:
@@ -61,7 +69,7 @@ def read_parquet(paths: Sequence[Path], columns: Sequence[str], heavy: Sequence[
             rows = file.read_row_group(group, columns=list(columns)).to_pylist()
             for index, values in enumerate(rows):
                 number += 1
-                yield ParquetRow(values, path, group, index, number)
+                yield ParquetRow(task, values, path, group, index, number)
 
 
 def _read_bytes(path: Path, group: int, row: int, column: str, name: str) -> bytes:

@@ -6,7 +6,7 @@ between questions that imply each other, and at how answers are distributed.
 
 from moe_eval.task import Card, Task
 
-from .data import load_hub, load_llava, load_mini, load_tsv
+from .data import load_hf, load_hub, load_llava, load_mini, load_tsv
 from .scoring import PROTOCOLS
 
 __all__ = ["TASK"]
@@ -29,5 +29,5 @@ TASK = Task(
     ),
     max_new_tokens=128,
     protocols=PROTOCOLS,
-    sources={"llava": load_llava, "hub": load_hub, "tsv": load_tsv, "mini": load_mini},
+    sources={"llava": load_llava, "hub": load_hub, "hf": load_hf, "tsv": load_tsv, "mini": load_mini},
 )

@@ -11,18 +11,24 @@ from moe_eval.images import EncodedImage, ImageRef
 from moe_eval.mini.gqa import mini_gqa
 from moe_eval.mini.source import mini_dataset
 from moe_eval.prompts import SHORT_ANSWER
-from moe_eval.sources.hub import download_dataset, resolved_revision
+from moe_eval.sources.hf import hf_rows
+from moe_eval.sources.hub import HubFiles, download_dataset, hub_rows
 from moe_eval.sources.llava import PictureFolder, check_texts, locate, read_json, read_questions
 from moe_eval.sources.parquet import read_parquet
+from moe_eval.sources.rows import Row
 from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import Dataset, Sample
 
 OFFICIAL_SIZE = 12_578
 
-HUB_REPOSITORY = "lmms-lab/GQA"
-
-HUB_REVISION = "0aadba1dbd6717761b1819b7457ee02413e722fc"
-"""The upload of the last split, read off a stored copy of the hub's page. Override with `hub@REVISION`."""
+HUB = {
+    "testdev-balanced": HubFiles(
+        "lmms-lab/GQA",
+        "testdev_balanced_instructions/testdev-*.parquet",
+        "0aadba1dbd6717761b1819b7457ee02413e722fc",  # the upload of the last split, read off a copy of the hub's page
+    )
+}
+COLUMNS = ["id", "imageId", "question", "answer", "isBalanced", "groups", "entailed", "types", "semantic"]
 
 
 def load_llava(argument: str) -> Dataset:
@@ -56,27 +62,29 @@ def load_llava(argument: str) -> Dataset:
 
 def load_hub(argument: str) -> Dataset:
     """`hub`: testdev-balanced from the Hugging Face hub, questions joined to pictures. `@REVISION` pins."""
-    name, _, revision = argument.partition("@")
-    if name:
-        raise UserError(f"gqa: hub takes no split (got {name!r}): it is testdev-balanced, which papers report")
-    files = download_dataset(
-        HUB_REPOSITORY, revision or HUB_REVISION, "testdev_balanced_instructions/testdev-*.parquet"
-    )
-    revision = resolved_revision(files, revision or HUB_REVISION)
-    picture_files = download_dataset(HUB_REPOSITORY, revision, "testdev_balanced_images/testdev-*.parquet")
+    rows = hub_rows("gqa", argument, HUB, COLUMNS, pictures=())
+    files = download_dataset("lmms-lab/GQA", rows.revision, "testdev_balanced_images/testdev-*.parquet")
     pictures: dict[str, EncodedImage] = {
         row.values["id"]: row.picture("image", f"{row.values['id']}.jpg")
-        for row in read_parquet(picture_files, ["id"], heavy=["image"])
+        for row in read_parquet("gqa", files, ["id"], heavy=["image"])
     }
     samples = []
-    columns = ["id", "imageId", "question", "answer", "isBalanced", "groups", "entailed", "types", "semantic"]
-    for row in read_parquet(files, columns):
-        where = f"gqa: {row.path} row {row.number}"
+    for row in rows.rows:
         if row.values["imageId"] not in pictures:
-            raise UserError(f"{where}: picture {row.values['imageId']} is not in testdev_balanced_images")
-        picture = pictures[row.values["imageId"]]
-        samples.append(_sample(row.values["id"], row.values["question"], picture, row.values, where))
-    return _dataset(f"hub@{revision}", samples)
+            raise UserError(f"{row.where}: picture {row.values['imageId']} is not in testdev_balanced_images")
+        samples.append(_of_row(row, pictures[row.values["imageId"]]))
+    return _dataset(rows.source, samples)
+
+
+def load_hf(argument: str) -> Dataset:
+    """`hf:ORG/NAME[@REVISION][:SPLIT]`: the columns of lmms-lab/GQA's questions and an `image`, from any data set."""
+    rows = hf_rows("gqa", argument, COLUMNS)
+    samples = [_of_row(row, row.picture("image", f"{row.values['imageId']}.jpg")) for row in rows.rows]
+    return _dataset(rows.source, samples)
+
+
+def _of_row(row: Row, picture: ImageRef) -> Sample:
+    return _sample(row.values["id"], row.values["question"], picture, row.values, row.where)
 
 
 def load_tsv(argument: str) -> Dataset:

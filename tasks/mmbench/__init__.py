@@ -16,7 +16,7 @@ from moe_eval.task import (
     TaskProtocol,
 )
 
-from .data import answer_id, load_answers, load_hub, load_llava, load_mini, load_tsv
+from .data import answer_id, load_answers, load_hf, load_hub, load_llava, load_mini, load_tsv
 from .judge import match_as_lmms_eval, match_as_vlmevalkit, undecided
 from .prompts import prompt_llava, prompt_lmms_eval, prompt_vlmevalkit
 from .scoring import aggregate, read_as_lmms_eval, read_as_vlmevalkit, score_llava, score_lmms_eval, score_vlmevalkit
@@ -67,7 +67,14 @@ TASK = Task(
             judge=Judge("gpt-3.5-turbo-0125", match_as_vlmevalkit, undecided=partial(undecided, read_as_vlmevalkit)),
         ),
     },
-    sources={"answers": load_answers, "llava": load_llava, "tsv": load_tsv, "hub": load_hub, "mini": load_mini},
+    sources={
+        "answers": load_answers,
+        "llava": load_llava,
+        "tsv": load_tsv,
+        "hub": load_hub,
+        "hf": load_hf,
+        "mini": load_mini,
+    },
     answer_id=answer_id,
     submission=Submission(
         filename="mmbench.xlsx",

@@ -5,11 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from moe_eval.errors import UserError, unknown
+from moe_eval.errors import UserError
 from moe_eval.images import ImageRef, NamedImage
 from moe_eval.mini.mmbench import mini_mmbench
-from moe_eval.sources.hub import download_dataset, resolved_revision
-from moe_eval.sources.parquet import read_parquet
+from moe_eval.sources.hf import hf_rows
+from moe_eval.sources.hub import HubFiles, hub_rows
+from moe_eval.sources.rows import Rows
 from moe_eval.sources.stored import read_stored
 from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import (
@@ -27,20 +28,19 @@ VERSIONS = {
 }
 """(rows, questions) → what that is."""
 
-HUB_REVISION = "main"
-"""The branch; runs record the commit that it stood for. Pin one with `hub@REVISION`."""
 
-HUB_REVISIONS = {"lmms-lab/MMBench_EN": "ecd23e001f5c649c959eda84b846a01cc6fafbde"}
-"""Repositories whose commit is known, from a stored copy of the hub's page."""
-
-HUB_FILES = {
-    "dev": ("lmms-lab/MMBench_EN", "data/dev-*.parquet", "en"),
-    "dev-new": ("lmms-lab/MMBench", "en/dev-*.parquet", "en"),
-    "test": ("lmms-lab/MMBench", "en/test-*.parquet", "en"),
-    "cn-dev": ("lmms-lab/MMBench", "cn/dev-*.parquet", "cn"),
-    "cn-test": ("lmms-lab/MMBench", "cn/test-*.parquet", "cn"),
+HUB = {
+    "dev": HubFiles(
+        "lmms-lab/MMBench_EN",
+        "data/dev-*.parquet",
+        "ecd23e001f5c649c959eda84b846a01cc6fafbde",  # read off a stored copy of the hub's page
+    ),
+    "dev-new": HubFiles("lmms-lab/MMBench", "en/dev-*.parquet"),
+    "test": HubFiles("lmms-lab/MMBench", "en/test-*.parquet"),
+    "cn-dev": HubFiles("lmms-lab/MMBench", "cn/dev-*.parquet"),
+    "cn-test": HubFiles("lmms-lab/MMBench", "cn/test-*.parquet"),
 }
-"""Our name of a split → repository, files, language."""
+HUB_COLUMNS = ["index", "question", "hint", *LETTERS, "answer", "category", "L2-category", "split"]
 
 
 def load_answers(argument: str) -> Dataset:
@@ -83,20 +83,21 @@ def _tsv_rows(path: Path) -> list[Sample]:
 
 def load_hub(argument: str) -> Dataset:
     """`hub`: the papers' 4,377 dev rows; `hub:dev-new`, `hub:test`, `hub:cn-dev`, `hub:cn-test`. `@REVISION` pins."""
-    name, _, revision = argument.partition("@")
-    name = name or "dev"
-    if name not in HUB_FILES:
-        raise unknown("split of MMBench", name, HUB_FILES)
-    repository, pattern, language = HUB_FILES[name]
-    revision = revision or HUB_REVISIONS.get(repository, HUB_REVISION)
-    files = download_dataset(repository, revision, pattern)
-    columns = ["index", "question", "hint", *LETTERS, "answer", "category", "L2-category", "split"]
-    rows = []
-    for row in read_parquet(files, columns, heavy=["image"]):
+    return _of_rows(hub_rows("mmbench", argument, HUB, HUB_COLUMNS))
+
+
+def load_hf(argument: str) -> Dataset:
+    """`hf:ORG/NAME[@REVISION][:SPLIT]`: the columns of lmms-lab/MMBench_EN, from any data set."""
+    return _of_rows(hf_rows("mmbench", argument, HUB_COLUMNS))
+
+
+def _of_rows(rows: Rows) -> Dataset:
+    language = "cn" if rows.split.startswith("cn-") else "en"
+    samples = []
+    for row in rows.rows:
         values = {**row.values, "l2-category": row.values["L2-category"], "language": language}
-        picture = row.picture("image", str(values["index"]))
-        rows.append(_row(values, picture, f"mmbench: {row.path.name} row {row.number}"))
-    return _dataset(f"hub:{name}@{resolved_revision(files, revision)}", rows)
+        samples.append(_row(values, row.picture("image", str(values["index"])), row.where))
+    return _dataset(rows.source, samples)
 
 
 def load_mini(argument: str) -> Dataset:

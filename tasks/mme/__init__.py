@@ -6,7 +6,7 @@ right answers (acc) plus the percentage of pictures with both answers right (acc
 
 from moe_eval.task import Card, Task, TaskProtocol
 
-from .data import answer_id, load_answers, load_hub, load_llava, load_mini, load_tsv
+from .data import answer_id, load_answers, load_hf, load_hub, load_llava, load_mini, load_tsv
 from .scoring import (
     aggregate,
     prompt_llava,
@@ -45,6 +45,13 @@ TASK = Task(
             "perception (max 2000)", prompt_vlmevalkit, score_vlmevalkit, aggregate, max_new_tokens=2048, maximum=2000
         ),
     },
-    sources={"answers": load_answers, "llava": load_llava, "tsv": load_tsv, "hub": load_hub, "mini": load_mini},
+    sources={
+        "answers": load_answers,
+        "llava": load_llava,
+        "tsv": load_tsv,
+        "hub": load_hub,
+        "hf": load_hf,
+        "mini": load_mini,
+    },
     answer_id=answer_id,
 )

@@ -10,19 +10,24 @@ from moe_eval.files.jsonl import read_jsonl
 from moe_eval.images import ImageFile, ImageRef, NamedImage
 from moe_eval.mini.mme import mini_mme
 from moe_eval.prompts import SHORT_ANSWER
-from moe_eval.sources.hub import download_dataset, resolved_revision
+from moe_eval.sources.hf import hf_rows
+from moe_eval.sources.hub import HubFiles, hub_rows
 from moe_eval.sources.llava import check_fields, locate
-from moe_eval.sources.parquet import read_parquet
+from moe_eval.sources.rows import Rows
 from moe_eval.sources.stored import read_stored
 from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import Dataset, Sample
 
 from .scoring import SIZES, bare_question
 
-HUB_REPOSITORY = "lmms-lab/MME"
-
-HUB_REVISION = "d6c9023f017b564f7b3ccccf5348166bce8fdbcd"
-"""Read off a stored copy of the hub's page. Override with `hub@REVISION`."""
+HUB = {
+    "test": HubFiles(
+        "lmms-lab/MME",
+        "data/test-*.parquet",
+        "d6c9023f017b564f7b3ccccf5348166bce8fdbcd",  # read off a stored copy of the hub's page
+    )
+}
+COLUMNS = ["question_id", "question", "answer", "category"]
 
 
 def load_answers(argument: str) -> Dataset:
@@ -81,16 +86,22 @@ def load_tsv(argument: str) -> Dataset:
 
 def load_hub(argument: str) -> Dataset:
     """`hub`: lmms-lab/MME. `hub@REVISION` takes another revision than the pinned one."""
-    revision = argument.removeprefix("@") or HUB_REVISION
-    files = download_dataset(HUB_REPOSITORY, revision, "data/test-*.parquet")
+    return _of_rows(hub_rows("mme", argument, HUB, COLUMNS))
+
+
+def load_hf(argument: str) -> Dataset:
+    """`hf:ORG/NAME[@REVISION][:SPLIT]`: the columns of lmms-lab/MME, from any data set."""
+    return _of_rows(hf_rows("mme", argument, COLUMNS))
+
+
+def _of_rows(rows: Rows) -> Dataset:
     samples = []
-    for row in read_parquet(files, ["question_id", "question", "answer", "category"], heavy=["image"]):
+    for row in rows.rows:
         values = row.values
-        name = Path(values["question_id"]).name
-        where = f"mme: {row.path.name} row {row.number}"
         picture = row.picture("image", values["question_id"])
-        samples.append(_sample(values["category"], name, values["question"], values["answer"], picture, where))
-    return _dataset(f"hub@{resolved_revision(files, revision)}", samples)
+        name = Path(values["question_id"]).name
+        samples.append(_sample(values["category"], name, values["question"], values["answer"], picture, row.where))
+    return _dataset(rows.source, samples)
 
 
 def load_mini(argument: str) -> Dataset:

@@ -13,7 +13,7 @@ from moe_eval.task import (
     TaskProtocol,
 )
 
-from .data import answer_id, load_answers, load_hub, load_llava, load_mini, load_tsv
+from .data import answer_id, load_answers, load_hf, load_hub, load_llava, load_mini, load_tsv
 from .judge import grade, grade_as_lmms_eval, grade_as_vlmevalkit
 from .scoring import aggregate, prompt, prompt_lmms_eval, score
 from .submission import write_submission
@@ -48,7 +48,14 @@ TASK = Task(
         "lmms-eval": _protocol(prompt_lmms_eval, Judge("gpt-4o-2024-11-20", grade_as_lmms_eval)),
         "vlmevalkit": _protocol(prompt, Judge("gpt-4-turbo", grade_as_vlmevalkit), max_new_tokens=2048),
     },
-    sources={"answers": load_answers, "llava": load_llava, "tsv": load_tsv, "hub": load_hub, "mini": load_mini},
+    sources={
+        "answers": load_answers,
+        "llava": load_llava,
+        "tsv": load_tsv,
+        "hub": load_hub,
+        "hf": load_hf,
+        "mini": load_mini,
+    },
     unpadded_families=frozenset({"moe-llava"}),
     answer_id=answer_id,
     submission=Submission(

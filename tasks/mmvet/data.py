@@ -9,9 +9,10 @@ from moe_eval.errors import UserError
 from moe_eval.files.jsonl import read_jsonl
 from moe_eval.images import ImageFile, ImageRef, NamedImage
 from moe_eval.mini.mmvet import mini_mmvet
-from moe_eval.sources.hub import download_dataset, resolved_revision
+from moe_eval.sources.hf import hf_rows
+from moe_eval.sources.hub import HubFiles, hub_rows
 from moe_eval.sources.llava import check_fields, locate, read_json
-from moe_eval.sources.parquet import read_parquet
+from moe_eval.sources.rows import Rows
 from moe_eval.sources.stored import read_stored
 from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import (
@@ -19,10 +20,8 @@ from moe_eval.task import (
     Sample,
 )
 
-HUB_REPOSITORY = "lmms-lab/MMVet"
-
-HUB_REVISION = "main"
-"""The branch; runs record the commit that it stood for. Pin one with `hub@REVISION`."""
+HUB = {"test": HubFiles("lmms-lab/MMVet", "data/test-*.parquet")}
+COLUMNS = ["question_id", "question", "answer", "capability"]
 
 GRADER = "share of the reference's parts, no judge"
 """Who grades generated samples as long as no judge has."""
@@ -71,15 +70,21 @@ def load_tsv(argument: str) -> Dataset:
 
 def load_hub(argument: str) -> Dataset:
     """`hub`: lmms-lab/MMVet. `hub@REVISION` takes another revision than the pinned one."""
-    revision = argument.removeprefix("@") or HUB_REVISION
-    files = download_dataset(HUB_REPOSITORY, revision, "data/test-*.parquet")
+    return _of_rows(hub_rows("mmvet", argument, HUB, COLUMNS))
+
+
+def load_hf(argument: str) -> Dataset:
+    """`hf:ORG/NAME[@REVISION][:SPLIT]`: the columns of lmms-lab/MMVet, from any data set."""
+    return _of_rows(hf_rows("mmvet", argument, COLUMNS))
+
+
+def _of_rows(rows: Rows) -> Dataset:
     samples = []
-    for row in read_parquet(files, ["question_id", "question", "answer", "capability"], heavy=["image"]):
-        values = row.values
-        name = _name(values["question_id"])
+    for row in rows.rows:
+        values, name = row.values, _name(row.values["question_id"])
         picture = row.picture("image", name)
         samples.append(_sample(name, values["question"], values["answer"], values["capability"], picture))
-    return _dataset(f"hub@{resolved_revision(files, revision)}", samples)
+    return _dataset(rows.source, samples)
 
 
 def load_mini(argument: str) -> Dataset:

@@ -10,7 +10,7 @@ MoE-LLaVA and comparable papers score (POPE commit e3e39262), and today's 9,000 
 
 from moe_eval.task import Card, Task
 
-from .data import answer_id, load_hub, load_llava, load_mini, load_official, load_tsv
+from .data import answer_id, load_hf, load_hub, load_llava, load_mini, load_official, load_tsv
 from .scoring import PROTOCOLS
 
 __all__ = ["TASK"]
@@ -33,6 +33,13 @@ TASK = Task(
     ),
     max_new_tokens=128,
     protocols=PROTOCOLS,
-    sources={"official": load_official, "llava": load_llava, "hub": load_hub, "tsv": load_tsv, "mini": load_mini},
+    sources={
+        "official": load_official,
+        "llava": load_llava,
+        "hub": load_hub,
+        "hf": load_hf,
+        "tsv": load_tsv,
+        "mini": load_mini,
+    },
     answer_id=answer_id,
 )

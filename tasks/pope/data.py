@@ -10,8 +10,9 @@ from moe_eval.errors import UserError, unknown
 from moe_eval.files.jsonl import read_jsonl
 from moe_eval.images import ImageFile, ImageRef, NamedImage
 from moe_eval.mini.pope import mini_pope
-from moe_eval.sources.hub import download_dataset
-from moe_eval.sources.parquet import read_parquet
+from moe_eval.sources.hf import hf_rows
+from moe_eval.sources.hub import HubFiles, hub_rows
+from moe_eval.sources.rows import Row
 from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import Dataset, Sample
 
@@ -20,10 +21,13 @@ from .scoring import CATEGORIES, prompt
 VERSIONS = {"old": "e3e39262", "new": "3df3ba1"}
 """Our names of the question files → the commit of RUCAIBox/POPE that they are from."""
 
-HUB_REPOSITORY = "lmms-lab/POPE"
-
-HUB_REVISION = "4db1276663dfa5eb8ad16a52d24c31a09e470896"
-"""The upload that added the `Full` config. Pinned from the hub's public listing; override with `hub@REVISION`."""
+_HUB = HubFiles(
+    "lmms-lab/POPE",
+    "data/test-*.parquet",
+    "4db1276663dfa5eb8ad16a52d24c31a09e470896",  # the upload of its `Full` config, from the hub's public listing
+)
+HUB = {"old": _HUB, "new": _HUB}
+COLUMNS = ["question_id", "question", "answer", "image_source", "category"]
 
 
 @cache
@@ -61,25 +65,29 @@ def load_llava(argument: str) -> Dataset:
 
 def load_hub(argument: str) -> Dataset:
     """`hub`: the 8,910 questions joined to the hub's pictures; `hub:new`: the hub's own 9,000. `@REVISION` pins."""
-    name, _, revision = argument.partition("@")
-    name, revision = name or "old", revision or HUB_REVISION
-    if name not in VERSIONS:
-        raise unknown("version of POPE", name, VERSIONS)
-    files = download_dataset(HUB_REPOSITORY, revision, "data/test-*.parquet")
-    columns = ["question_id", "question", "answer", "image_source", "category"]
+    rows = hub_rows("pope", argument, HUB, COLUMNS)
     pictures: dict[str, ImageRef] = {}
-    samples = []
-    for row in read_parquet(files, columns, heavy=["image"]):
-        image = f"{Path(row.values['image_source']).stem}.jpg"
-        picture = pictures.setdefault(image, row.picture("image", image))
-        values = {**row.values, "text": row.values["question"], "label": row.values["answer"]}
-        samples.append(_sample(values, row.values["category"], picture))
-    if name == "old":
+    samples = [_of_row(row, pictures) for row in rows.rows]
+    if rows.split == "old":
         samples = [
-            replace(sample, images=(_joined(pictures, sample.group, revision),))
+            replace(sample, images=(_joined(pictures, sample.group, rows.revision),))
             for sample in load_official("old").samples
         ]
-    return _recognised(f"hub:{name}@{revision}", samples)
+    return _recognised(rows.source, samples)
+
+
+def load_hf(argument: str) -> Dataset:
+    """`hf:ORG/NAME[@REVISION][:SPLIT]`: the columns of lmms-lab/POPE, from any data set."""
+    rows = hf_rows("pope", argument, COLUMNS)
+    pictures: dict[str, ImageRef] = {}
+    return _recognised(rows.source, [_of_row(row, pictures) for row in rows.rows])
+
+
+def _of_row(row: Row, pictures: dict[str, ImageRef]) -> Sample:
+    image = f"{Path(row.values['image_source']).stem}.jpg"
+    picture = pictures.setdefault(image, row.picture("image", image))
+    values = {**row.values, "text": row.values["question"], "label": row.values["answer"]}
+    return _sample(values, row.values["category"], picture)
 
 
 def load_tsv(argument: str) -> Dataset:
@@ -151,7 +159,7 @@ def _check_questions(path: Path, samples: Sequence[Sample]) -> None:
 
 def _joined(pictures: Mapping[str, ImageRef], image: str, revision: str) -> ImageRef:
     if image not in pictures:
-        raise UserError(f"pope: {HUB_REPOSITORY} at {revision[:12]} lacks picture {image}; try another hub@REVISION")
+        raise UserError(f"pope: {_HUB.repository} at {revision[:12]} lacks picture {image}; try another hub@REVISION")
     return pictures[image]
 
 

@@ -5,7 +5,7 @@ LLaVA and MoE-LLaVA answer all 4,241 test questions and report the accuracy on t
 
 from moe_eval.task import Card, Task, TaskProtocol
 
-from .data import answer_id, load_answers, load_hub, load_llava, load_mini, load_tsv
+from .data import answer_id, load_answers, load_hf, load_hub, load_llava, load_mini, load_tsv
 from .scoring import (
     aggregate,
     prompt_llava,
@@ -41,7 +41,14 @@ TASK = Task(
             "IMG accuracy (%)", prompt_vlmevalkit, score_vlmevalkit, aggregate, max_new_tokens=2048
         ),
     },
-    sources={"answers": load_answers, "llava": load_llava, "tsv": load_tsv, "hub": load_hub, "mini": load_mini},
+    sources={
+        "answers": load_answers,
+        "llava": load_llava,
+        "tsv": load_tsv,
+        "hub": load_hub,
+        "hf": load_hf,
+        "mini": load_mini,
+    },
     unpadded_families=frozenset({"moe-llava"}),
     answer_id=answer_id,
 )

@@ -5,12 +5,13 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from moe_eval.errors import UserError, unknown
+from moe_eval.errors import UserError
 from moe_eval.images import ImageFile, ImageRef, NamedImage
 from moe_eval.mini.scienceqa import mini_scienceqa
-from moe_eval.sources.hub import download_dataset, resolved_revision
+from moe_eval.sources.hf import hf_rows
+from moe_eval.sources.hub import HubFiles, hub_rows
 from moe_eval.sources.llava import check_fields, locate, read_json
-from moe_eval.sources.parquet import read_parquet
+from moe_eval.sources.rows import Rows
 from moe_eval.sources.stored import read_stored
 from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import Dataset, Sample
@@ -18,12 +19,12 @@ from moe_eval.task import Dataset, Sample
 SIZES = {"all": (4241, 2017), "img": (2017, 2017)}
 """Part of the test set → number of questions, and of those with a picture."""
 
-HUB_REPOSITORY = "lmms-lab/ScienceQA"
 
-HUB_REVISION = "main"
-"""The branch; runs record the commit that it stood for. Pin one with `hub@REVISION`."""
-
-HUB_CONFIGS = {"all": "ScienceQA-FULL", "img": "ScienceQA-IMG"}
+HUB = {
+    "all": HubFiles("lmms-lab/ScienceQA", "ScienceQA-FULL/test-*.parquet"),
+    "img": HubFiles("lmms-lab/ScienceQA", "ScienceQA-IMG/test-*.parquet"),
+}
+COLUMNS = ["question", "choices", "answer", "hint", "subject", "grade"]
 
 
 SUBJECTS = {"natural science": "NAT", "social science": "SOC", "language science": "LAN"}
@@ -80,22 +81,22 @@ def load_tsv(argument: str) -> Dataset:
 
 def load_hub(argument: str) -> Dataset:
     """`hub`: all of lmms-lab/ScienceQA's test split; `hub:img`: the questions with a picture. `@REVISION` pins."""
-    name, _, revision = argument.partition("@")
-    name, revision = name or "all", revision or HUB_REVISION
-    if name not in HUB_CONFIGS:
-        raise unknown("part of ScienceQA", name, HUB_CONFIGS)
-    files = download_dataset(HUB_REPOSITORY, revision, f"{HUB_CONFIGS[name]}/test-*.parquet")
+    return _of_rows(hub_rows("scienceqa", argument, HUB, COLUMNS))
+
+
+def load_hf(argument: str) -> Dataset:
+    """`hf:ORG/NAME[@REVISION][:SPLIT]`: the columns of lmms-lab/ScienceQA, from any data set."""
+    return _of_rows(hf_rows("scienceqa", argument, COLUMNS))
+
+
+def _of_rows(rows: Rows) -> Dataset:
     samples = []
-    columns = ["question", "choices", "answer", "hint", "subject", "grade"]
-    for number, row in enumerate(read_parquet(files, columns, heavy=["image"])):
-        where = f"scienceqa: {row.path.name} row {row.number}"
-        images = (row.picture("image", f"{name}-{number}"),) if row.has_picture("image") else ()
-        gold = _letter(row.values["answer"], where)
-        meta = _kinds(row.values)
-        samples.append(
-            _sample(f"{name}-{number}", row.values["question"], row.values["choices"], gold, images, meta, where)
-        )
-    return _dataset(f"hub:{name}@{resolved_revision(files, revision)}", samples)
+    for number, row in enumerate(rows.rows):  # the rows carry no ids
+        values, name = row.values, f"{rows.split}-{number}"
+        images = (row.picture("image", name),) if row.has_picture("image") else ()
+        gold = _letter(values["answer"], row.where)
+        samples.append(_sample(name, values["question"], values["choices"], gold, images, _kinds(values), row.where))
+    return _dataset(rows.source, samples)
 
 
 def load_mini(argument: str) -> Dataset:

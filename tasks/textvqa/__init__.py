@@ -6,7 +6,7 @@ numbers only between runs that were asked the same way.
 
 from moe_eval.task import Card, Task
 
-from .data import answer_id, load_hub, load_llava, load_mini, load_tsv
+from .data import answer_id, load_hf, load_hub, load_llava, load_mini, load_tsv
 from .scoring import PROTOCOLS
 
 __all__ = ["TASK"]
@@ -29,6 +29,6 @@ TASK = Task(
     ),
     max_new_tokens=128,
     protocols=PROTOCOLS,
-    sources={"llava": load_llava, "hub": load_hub, "tsv": load_tsv, "mini": load_mini},
+    sources={"llava": load_llava, "hub": load_hub, "hf": load_hf, "tsv": load_tsv, "mini": load_mini},
     answer_id=answer_id,
 )

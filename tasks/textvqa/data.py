@@ -1,20 +1,21 @@
 """Where TextVQA's questions come from."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from moe_eval.errors import UserError, unknown
+from moe_eval.errors import UserError
 from moe_eval.images import EncodedImage, ImageRef
 from moe_eval.mini.source import mini_dataset
 from moe_eval.mini.textvqa import mini_textvqa
 from moe_eval.prompts import SHORT_ANSWER
-from moe_eval.sources.annotators import parse_list, ten_answers
-from moe_eval.sources.hub import download_dataset, resolved_revision
+from moe_eval.sources.annotators import dataset_of_split, parse_list, ten_answers
+from moe_eval.sources.hf import hf_rows
+from moe_eval.sources.hub import HubFiles, hub_rows
 from moe_eval.sources.llava import PictureFolder, check_texts, locate, read_json, read_questions
-from moe_eval.sources.parquet import read_parquet
+from moe_eval.sources.rows import Rows
 from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import Dataset, Sample
 
@@ -23,10 +24,8 @@ from .scoring import OCR_LINE
 SPLITS = {"validation": 5_000, "test": 5_734, "train": 34_602}
 """The hub's names of the splits and their sizes; the first is the one that papers report."""
 
-HUB_REPOSITORY = "lmms-lab/textvqa"
-
-HUB_REVISION = "main"
-"""The branch; runs record the commit that it stood for. Pin one with `hub@REVISION`."""
+HUB = {split: HubFiles("lmms-lab/textvqa", f"data/{split}-*.parquet") for split in SPLITS}
+COLUMNS = ["image_id", "question", "answers", "ocr_tokens"]
 
 
 def load_llava(argument: str) -> Dataset:
@@ -44,24 +43,28 @@ def load_llava(argument: str) -> Dataset:
         if sample_id not in gold:
             raise UserError(f"{where}: {annotations} has no question {question!r} about picture {row['question_id']}")
         samples.append(_sample(sample_id, question, pictures[row["image"]], gold[sample_id], {"ocr": ocr}))
-    return _dataset(f"llava:{argument}", samples, pictures.exists)
+    return dataset_of_split(f"llava:{argument}", samples, SPLITS, has_images=pictures.exists)
 
 
 def load_hub(argument: str) -> Dataset:
     """`hub`: the validation split from the Hugging Face hub, with OCR tokens; or `hub:test`. `@REVISION` pins."""
-    split, _, revision = argument.partition("@")
-    split = split or "validation"
-    if split not in SPLITS:
-        raise unknown("split of TextVQA", split, SPLITS)
-    files = download_dataset(HUB_REPOSITORY, revision or HUB_REVISION, f"data/{split}-*.parquet")
+    return _of_rows(hub_rows("textvqa", argument, HUB, COLUMNS))
+
+
+def load_hf(argument: str) -> Dataset:
+    """`hf:ORG/NAME[@REVISION][:SPLIT]`: the columns of lmms-lab/textvqa, from any data set."""
+    return _of_rows(hf_rows("textvqa", argument, COLUMNS))
+
+
+def _of_rows(rows: Rows) -> Dataset:
     pictures: dict[str, EncodedImage] = {}
     samples = []
-    for row in read_parquet(files, ["image_id", "question", "answers", "ocr_tokens"], heavy=["image"]):
-        values, image = row.values, f"{row.values['image_id']}.jpg"
+    for row in rows.rows:
+        image = f"{row.values['image_id']}.jpg"
         if image not in pictures:
             pictures[image] = row.picture("image", image)
-        samples.append(_of_hub(values, pictures[image], f"textvqa: {row.path} row {row.number}"))
-    return _dataset(f"hub:{split}@{resolved_revision(files, revision or HUB_REVISION)}", samples)
+        samples.append(_of_hub(row.values, pictures[image], row.where))
+    return dataset_of_split(rows.source, samples, SPLITS)
 
 
 def load_tsv(argument: str) -> Dataset:
@@ -71,7 +74,7 @@ def load_tsv(argument: str) -> Dataset:
         where = f"textvqa: {argument} line {row.line}: answer"
         answers = ten_answers(parse_list(row.text("answer"), where), where)
         samples.append(_sample(row.text("index"), row.text("question"), row.image, answers, {}))
-    return _dataset(f"tsv:{argument}", samples)
+    return dataset_of_split(f"tsv:{argument}", samples, SPLITS)
 
 
 def load_mini(argument: str) -> Dataset:
@@ -133,9 +136,3 @@ def _sample(
     sample_id: str, question: str, picture: ImageRef, answers: tuple[str, ...] | None, meta: Mapping[str, str]
 ) -> Sample:
     return Sample(sample_id, question, (picture,), answers, group=picture.name, meta=meta)
-
-
-def _dataset(source: str, samples: Sequence[Sample], has_images: bool = True) -> Dataset:
-    split = next((name for name, size in SPLITS.items() if size == len(samples)), None)
-    version = f"{len(samples):,} questions of {split or 'an unknown split'}"
-    return Dataset(source, version, samples, official=split == "validation", has_images=has_images)

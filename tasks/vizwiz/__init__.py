@@ -5,7 +5,7 @@ Papers report the test split, whose answers are hidden. The validation split can
 
 from moe_eval.task import Card, Submission, Task
 
-from .data import answer_id, load_hub, load_llava, load_mini, load_tsv
+from .data import answer_id, load_hf, load_hub, load_llava, load_mini, load_tsv
 from .scoring import PROTOCOLS
 from .submission import write_submission
 
@@ -29,7 +29,7 @@ TASK = Task(
     ),
     max_new_tokens=128,
     protocols=PROTOCOLS,
-    sources={"llava": load_llava, "hub": load_hub, "tsv": load_tsv, "mini": load_mini},
+    sources={"llava": load_llava, "hub": load_hub, "hf": load_hf, "tsv": load_tsv, "mini": load_mini},
     answer_id=answer_id,
     submission=Submission(
         filename="vizwiz_test.json",

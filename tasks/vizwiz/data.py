@@ -1,28 +1,26 @@
 """Where VizWiz's questions come from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from moe_eval.errors import unknown
 from moe_eval.mini.source import mini_dataset
 from moe_eval.mini.vizwiz import mini_vizwiz
 from moe_eval.prompts import UNANSWERABLE, short_answer
-from moe_eval.sources.annotators import parse_list, ten_answers
-from moe_eval.sources.hub import download_dataset, resolved_revision
+from moe_eval.sources.annotators import dataset_of_split, parse_list, ten_answers
+from moe_eval.sources.hf import hf_rows
+from moe_eval.sources.hub import HubFiles, hub_rows
 from moe_eval.sources.llava import PictureFolder, check_texts, locate, read_json, read_questions
-from moe_eval.sources.parquet import read_parquet
+from moe_eval.sources.rows import Rows
 from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import Dataset, Sample
 
 SPLITS = {"test": 8_000, "val": 4_319}
 """The hub's names of the splits and their sizes; the first is the one that papers report."""
 
-HUB_REPOSITORY = "lmms-lab/VizWiz-VQA"
-
-HUB_REVISION = "main"
-"""The branch; runs record the commit that it stood for. Pin one with `hub@REVISION`."""
+HUB = {split: HubFiles("lmms-lab/VizWiz-VQA", f"data/{split}-*.parquet") for split in SPLITS}
+COLUMNS = ["question_id", "question", "answers", "category"]
 
 
 def load_llava(argument: str) -> Dataset:
@@ -34,7 +32,7 @@ def load_llava(argument: str) -> Dataset:
         _sample(row["image"], question, pictures[row["image"]], answers, row.get("answer_type"))
         for question, answers, row in rows
     ]
-    return _dataset(f"llava:{argument}", samples, pictures.exists)
+    return dataset_of_split(f"llava:{argument}", samples, SPLITS, server=True, has_images=pictures.exists)
 
 
 def _asked(path: Path) -> Any:
@@ -51,19 +49,22 @@ def _annotated(path: Path) -> Any:
 
 def load_hub(argument: str) -> Dataset:
     """`hub`: the test split from the Hugging Face hub, or `hub:val`. `@REVISION` pins."""
-    split, _, revision = argument.partition("@")
-    split = split or "test"
-    if split not in SPLITS:
-        raise unknown("split of VizWiz", split, SPLITS)
-    files = download_dataset(HUB_REPOSITORY, revision or HUB_REVISION, f"data/{split}-*.parquet")
+    return _of_rows(hub_rows("vizwiz", argument, HUB, COLUMNS))
+
+
+def load_hf(argument: str) -> Dataset:
+    """`hf:ORG/NAME[@REVISION][:SPLIT]`: the columns of lmms-lab/VizWiz-VQA, from any data set."""
+    return _of_rows(hf_rows("vizwiz", argument, COLUMNS))
+
+
+def _of_rows(rows: Rows) -> Dataset:
     samples = []
-    for row in read_parquet(files, ["question_id", "question", "answers", "category"], heavy=["image"]):
+    for row in rows.rows:
         image = f"{Path(str(row.values['question_id'])).stem}.jpg"
-        answers = ten_answers(row.values["answers"], f"vizwiz: {row.path} row {row.number}: answers")
-        samples.append(
-            _sample(image, row.values["question"], row.picture("image", image), answers, row.values["category"])
-        )
-    return _dataset(f"hub:{split}@{resolved_revision(files, revision or HUB_REVISION)}", samples)
+        answers = ten_answers(row.values["answers"], f"{row.where}: answers")
+        picture, category = row.picture("image", image), row.values["category"]
+        samples.append(_sample(image, row.values["question"], picture, answers, category))
+    return dataset_of_split(rows.source, samples, SPLITS, server=True)
 
 
 def load_tsv(argument: str) -> Dataset:
@@ -74,7 +75,7 @@ def load_tsv(argument: str) -> Dataset:
         answers = ten_answers(parse_list(row.text("answers"), where), where)
         index = row.text("index")
         samples.append(Sample(index, row.text("question"), (row.image,), answers, row.image.name))
-    return _dataset(f"tsv:{argument}", samples)
+    return dataset_of_split(f"tsv:{argument}", samples, SPLITS, server=True)
 
 
 def load_mini(argument: str) -> Dataset:
@@ -91,14 +92,6 @@ def load_mini(argument: str) -> Dataset:
 def _sample(image: str, question: str, picture: Any, answers: Any, answer_type: str | None) -> Sample:
     meta = {"answer_type": answer_type} if answer_type and answers else {}
     return Sample(Path(image).stem, question, (picture,), answers, group=image, meta=meta)
-
-
-def _dataset(source: str, samples: Sequence[Sample], has_images: bool = True) -> Dataset:
-    split = next((name for name, size in SPLITS.items() if size == len(samples)), None)
-    version = f"{len(samples):,} questions of {split or 'an unknown split'}"
-    if samples and samples[0].gold is None:
-        version += ", whose answers are hidden: `moe-eval submit` writes what the server scores"
-    return Dataset(source, version, samples, official=split == "test", has_images=has_images)
 
 
 def answer_id(answer: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ writes. The validation split can be scored here.
 
 from moe_eval.task import Card, Submission, Task
 
-from .data import SPLITS, load_hub, load_llava, load_mini
+from .data import SPLITS, load_hf, load_hub, load_llava, load_mini
 from .scoring import PROTOCOLS
 from .submission import write_submission
 
@@ -30,7 +30,7 @@ TASK = Task(
     ),
     max_new_tokens=128,
     protocols=PROTOCOLS,
-    sources={"llava": load_llava, "hub": load_hub, "mini": load_mini},
+    sources={"llava": load_llava, "hub": load_hub, "hf": load_hf, "mini": load_mini},
     submission=Submission(
         filename="vqav2_test2015.json",
         upload="https://eval.ai/web/challenges/challenge-page/830 (phase Test-Dev)",

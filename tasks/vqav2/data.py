@@ -1,30 +1,28 @@
 """Where VQAv2's questions come from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from moe_eval.errors import unknown
 from moe_eval.images import EncodedImage, ImageRef
 from moe_eval.mini.source import mini_dataset
 from moe_eval.mini.vqav2 import mini_vqav2
 from moe_eval.prompts import SHORT_ANSWER
-from moe_eval.sources.annotators import ten_answers
-from moe_eval.sources.hub import download_dataset, resolved_revision
+from moe_eval.sources.annotators import dataset_of_split, ten_answers
+from moe_eval.sources.hf import hf_rows
+from moe_eval.sources.hub import HubFiles, hub_rows
 from moe_eval.sources.llava import PictureFolder, locate, read_questions
-from moe_eval.sources.parquet import read_parquet
+from moe_eval.sources.rows import Rows
 from moe_eval.task import Dataset, Sample
 
 SPLITS = {"testdev": 107_394, "validation": 214_354, "test": 447_793}
 """The hub's names of the splits and their sizes; the first is the one that papers report."""
 
+HUB = {split: HubFiles("lmms-lab/VQAv2", f"data/{split}-*.parquet") for split in SPLITS}
+COLUMNS = ["question_id", "image_id", "question", "answers", "question_type", "answer_type"]
+
 PICTURES = {"testdev": "test2015", "validation": "val2014", "test": "test2015"}
 """Split → COCO's name of its pictures."""
-
-HUB_REPOSITORY = "lmms-lab/VQAv2"
-
-HUB_REVISION = "main"
-"""The branch; runs record the commit that it stood for. Pin one with `hub@REVISION`."""
 
 
 def load_llava(argument: str) -> Dataset:
@@ -41,27 +39,29 @@ def load_llava(argument: str) -> Dataset:
         )
         for _, question, row in read_questions("vqav2", path, SHORT_ANSWER)
     ]
-    return _dataset(f"llava:{argument}", samples, pictures.exists)
+    return dataset_of_split(f"llava:{argument}", samples, SPLITS, server=True, has_images=pictures.exists)
 
 
 def load_hub(argument: str) -> Dataset:
     """`hub`: test-dev from the Hugging Face hub, `hub:validation` or `hub:test`. `@REVISION` pins."""
-    split, _, revision = argument.partition("@")
-    split = split or "testdev"
-    if split not in SPLITS:
-        raise unknown("split of VQAv2", split, SPLITS)
-    files = download_dataset(HUB_REPOSITORY, revision or HUB_REVISION, f"data/{split}-*.parquet")
-    columns = ["question_id", "image_id", "question", "answers", "question_type", "answer_type"]
+    return _of_rows(hub_rows("vqav2", argument, HUB, COLUMNS))
+
+
+def load_hf(argument: str) -> Dataset:
+    """`hf:ORG/NAME[@REVISION][:SPLIT]`: the columns of lmms-lab/VQAv2, from any data set."""
+    return _of_rows(hf_rows("vqav2", argument, COLUMNS))
+
+
+def _of_rows(rows: Rows) -> Dataset:
     pictures: dict[str, EncodedImage] = {}
     kinds: Kinds = {}
     samples = []
-    for row in read_parquet(files, columns, heavy=["image"]):
-        values = row.values
-        name = f"COCO_{PICTURES[split]}_{values['image_id']:012d}.jpg"
+    for row in rows.rows:
+        name = f"COCO_{PICTURES.get(rows.split, rows.split)}_{row.values['image_id']:012d}.jpg"
         if name not in pictures:
             pictures[name] = row.picture("image", name)
-        samples.append(_sample(values, pictures[name], f"vqav2: {row.path} row {row.number}", kinds))
-    return _dataset(f"hub:{split}@{resolved_revision(files, revision or HUB_REVISION)}", samples)
+        samples.append(_sample(row.values, pictures[name], row.where, kinds))
+    return dataset_of_split(rows.source, samples, SPLITS, server=True)
 
 
 def load_mini(argument: str) -> Dataset:
@@ -89,11 +89,3 @@ def _sample(values: Mapping[str, Any], picture: ImageRef, where: str, kinds: Kin
         group=picture.name,
         meta=kinds.setdefault((question_type, answer_type), kind),
     )
-
-
-def _dataset(source: str, samples: Sequence[Sample], has_images: bool = True) -> Dataset:
-    split = next((name for name, size in SPLITS.items() if size == len(samples)), None)
-    version = f"{len(samples):,} questions of {split or 'an unknown split'}"
-    if samples and samples[0].gold is None:
-        version += ", whose answers are hidden: `moe-eval submit` writes what the server scores"
-    return Dataset(source, version, samples, official=split == "testdev", has_images=has_images)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from moe_eval.tasks.pope.data import HUB_REVISION
+from moe_eval.tasks.pope.data import HUB
 
 from moe_eval.runs.records import RunRecord, read_record
 from tests.hub_server import HubServer
@@ -55,7 +55,7 @@ def test_a_published_model_and_the_papers_questions_come_from_a_hub(cache, tmp_p
         tower = ORACLE / "moe-llava-phi" / "openai" / "clip-vit-tiny-patch14-56"
         hub.add("model", "LanguageBind/MoE-LLaVA-Phi2-2.7B-4e", ORACLE / "moe-llava-phi" / "checkpoint", "a" * 40)
         hub.add("model", "openai/clip-vit-tiny-patch14-56", tower, "b" * 40)
-        hub.add("dataset", "lmms-lab/POPE", write_repository(tmp_path / "POPE"), HUB_REVISION)
+        hub.add("dataset", "lmms-lab/POPE", write_repository(tmp_path / "POPE"), HUB["old"].revision)
         command = (
             "run",
             "moe-llava-2.7bx4",

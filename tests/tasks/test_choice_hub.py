@@ -17,7 +17,7 @@ from PIL import Image
 from tests.hub_server import HubServer
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-PINNED = {"lmms-lab/MME": mme_data.HUB_REVISION, **mmbench_data.HUB_REVISIONS}
+PINNED = {where.repository: where.revision for where in (mme_data.HUB["test"], mmbench_data.HUB["dev"])}
 TEXT = pa.string()
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", TEXT)])
 
@@ -123,7 +123,7 @@ def load(hub: HubServer, home: Path, task: str, source: str) -> dict | str:
 
 def test_mme(hub, home):
     data = load(hub, home, "mme", "hub")
-    assert data["source"] == f"hub@{mme_data.HUB_REVISION}"
+    assert data["source"] == f"hub@{mme_data.HUB['test'].revision}"
     first, second = data["samples"]
     assert first["prompt"] == "Is it A?\nAnswer the question using a single word or phrase."
     assert (first["id"], first["gold"], second["gold"]) == ("OCR/1.jpg: Is it A?", "yes", "no")

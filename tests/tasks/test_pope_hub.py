@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from moe_eval.tasks.pope import TASK
-from moe_eval.tasks.pope.data import HUB_REVISION
+from moe_eval.tasks.pope.data import HUB
 from PIL import Image
 
 from tests.hub_server import HubServer
@@ -53,7 +53,7 @@ def write_repository(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory):
     with HubServer() as server:
-        server.add("dataset", "lmms-lab/POPE", write_repository(tmp_path_factory.mktemp("POPE")), HUB_REVISION)
+        server.add("dataset", "lmms-lab/POPE", write_repository(tmp_path_factory.mktemp("POPE")), HUB["old"].revision)
         yield server
 
 
@@ -76,7 +76,9 @@ def describe(source: str, hub: HubServer, home: Path, **environment: str) -> str
 
 def test_hub_gives_the_papers_questions_on_its_pictures(hub, home):
     expected = TASK.load("official")
-    assert describe("hub", hub, home) == (f"hub:old@{HUB_REVISION} 8910 True {expected.fingerprint} RGB (16, 12)")
+    assert describe("hub", hub, home) == (
+        f"hub:old@{HUB['old'].revision} 8910 True {expected.fingerprint} RGB (16, 12)"
+    )
     assert not any("README" in path for _, path in hub.requests)
 
 
@@ -84,7 +86,7 @@ def test_hub_new_gives_its_own_questions_from_the_cache_when_offline(hub, home):
     describe("hub:new", hub, home)
     expected = TASK.load("official:new")
     assert describe("hub:new", hub, home, HF_HUB_OFFLINE="1") == (
-        f"hub:new@{HUB_REVISION} 9000 False {expected.fingerprint} RGB (16, 12)"
+        f"hub:new@{HUB['old'].revision} 9000 False {expected.fingerprint} RGB (16, 12)"
     )
 
 
@@ -104,4 +106,4 @@ def test_renamed_column_is_named(tmp_path):
     from moe_eval.sources.parquet import read_parquet
 
     with pytest.raises(UserError, match=r"a\.parquet: no column answer, image \(it has question_id, question\)"):
-        list(read_parquet([tmp_path / "a.parquet"], ["question", "answer"], heavy=["image"]))
+        list(read_parquet("pope", [tmp_path / "a.parquet"], ["question", "answer"], heavy=["image"]))

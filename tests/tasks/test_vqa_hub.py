@@ -15,7 +15,7 @@ from tests.hub_server import HubServer
 from tests.tables import encoded_picture
 
 COMMIT = "c0ffee" + "0" * 34
-PINNED = {"lmms-lab/GQA": gqa_data.HUB_REVISION}
+PINNED = {"lmms-lab/GQA": gqa_data.HUB["testdev-balanced"].revision}
 
 DESCRIBE = """
 import importlib, json, sys
@@ -195,7 +195,11 @@ def test_textvqa_test_is_hidden(hub):
 def test_gqa_questions_are_joined_to_pictures(hub):
     add_gqa(hub, gqa_row())
     data = hub.describe("gqa", "hub")
-    assert (data["source"], data["id"], data["gold"]) == (f"hub@{gqa_data.HUB_REVISION}", "201307251", "no")
+    assert (data["source"], data["id"], data["gold"]) == (
+        f"hub@{gqa_data.HUB['testdev-balanced'].revision}",
+        "201307251",
+        "no",
+    )
     assert (data["group"], data["picture"]) == ("n161313.jpg", [16, 12])
     assert data["meta"]["question"] == {
         "question_id": "201307251",
@@ -238,9 +242,9 @@ def test_row_without_ten_answers_is_named(hub):
 @pytest.mark.parametrize(
     ("task", "source", "message"),
     [
-        ("vqav2", "hub:val", "unknown split of VQAv2 'val': there are test, testdev, validation"),
-        ("vizwiz", "hub:validation", "unknown split of VizWiz"),
-        ("gqa", "hub:val", "hub takes no split"),
+        ("vqav2", "hub:val", "unknown split of vqav2 'val': there are test, testdev, validation"),
+        ("vizwiz", "hub:validation", "unknown split of vizwiz"),
+        ("gqa", "hub:val", "unknown split of gqa 'val'"),
     ],
 )
 def test_unknown_split_is_one_line(hub, task, source, message):
