@@ -89,8 +89,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.requests.append((self.command, path))
         if match := re.fullmatch(r"/api/((?:models|datasets)/[^/]+/[^/]+)(?:/revision/(.+))?", path):
             self._with_repository(match[1], match[2] or "main", self._info)
-        elif match := re.fullmatch(r"/api/((?:models|datasets)/[^/]+/[^/]+)/tree/([^/]+)/?", path):
-            self._with_repository(match[1], match[2], self._tree)
+        elif match := re.fullmatch(r"/api/((?:models|datasets)/[^/]+/[^/]+)/tree/([^/]+)/?(.*)", path):
+            recursive = "recursive=true" in urlsplit(self.path).query.lower()
+            self._with_repository(match[1], match[2], lambda repository: self._tree(repository, match[3], recursive))
         elif match := re.fullmatch(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             name = f"{'datasets' if match[1] else 'models'}/{match[2]}"
             self._with_repository(name, match[3], lambda repository: self._file(repository, match[4]))
@@ -110,18 +111,21 @@ class _Handler(BaseHTTPRequestHandler):
         siblings = [{"rfilename": _relative(repository, path)} for path in repository.files()]
         self._json({"id": "served", "sha": repository.commit, "siblings": siblings})
 
-    def _tree(self, repository: Repository) -> None:
-        self._json(
-            [
-                {
-                    "type": "file",
-                    "path": _relative(repository, path),
-                    "size": path.stat().st_size,
-                    "oid": _etag(path)[:40],
-                }
-                for path in repository.files()
-            ]
-        )
+    def _tree(self, repository: Repository, below: str, recursive: bool) -> None:
+        files = {_relative(repository, path): path for path in repository.files()}
+        start = f"{below}/" if below else ""
+        found = {name: path for name, path in files.items() if name.startswith(start)}
+        if not found:
+            self._error(404, "EntryNotFound")
+            return
+        entries = []
+        folders = {start + name.removeprefix(start).split("/")[0] for name in found} - set(found)
+        entries += [{"type": "directory", "path": name, "size": 0, "oid": "0" * 40} for name in sorted(folders)]
+        for name, path in found.items():
+            if recursive or "/" not in name.removeprefix(start):
+                size = path.stat().st_size
+                entries.append({"type": "file", "path": name, "size": size, "oid": _etag(path)[:40]})
+        self._json(entries)
 
     def _file(self, repository: Repository, name: str) -> None:
         path = repository.folder / name

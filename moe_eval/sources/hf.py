@@ -1,7 +1,7 @@
 """Any data set that the package `datasets` opens, from the hub or a folder, with the columns that a task's own has.
 
 The benchmarks' own repositories are not read this way but as Parquet (`sources/hub.py`): `datasets` writes everything a
-second time, as Arrow, pictures included (docs/data.md has the measurement).
+second time, as Arrow, pictures included (docs/evaluating.md has the measurement).
 """
 
 import re
@@ -65,12 +65,14 @@ def hf_rows(
         raise UserError(f"{task}: hf:ORG/NAME[@REVISION][:SPLIT[:CONFIG]] is wanted, not hf:{argument}")
     name, revision = matched["name"], matched["revision"]
     try:
-        found = datasets.load_dataset(
+        builder = datasets.load_dataset_builder(
             name,
             matched["config"],
             revision=revision,
             download_config=datasets.DownloadConfig(local_files_only=is_only_cached()),
         )
+        builder.download_and_prepare()
+        found = builder.as_dataset()
     except Exception as error:  # of the hub, of the files, of a server: whatever `datasets` met
         if is_only_cached():
             raise NotInCacheError(name, str(datasets.config.HF_DATASETS_CACHE)) from error
@@ -87,7 +89,7 @@ def hf_rows(
         )
     for column in pictures:
         data = data.cast_column(column, datasets.Image(decode=False))
-    commit = _commit(data) or revision
+    commit = _commit(builder) or revision
     at = f"@{commit}" if commit else ""
     config = f":{matched['config']}" if matched["config"] else ""
     return Rows(f"hf:{name}{at}:{wanted}{config}", wanted, commit or "", _rows(task, name, data, columns))
@@ -108,11 +110,9 @@ def _read_bytes(data: "datasets.Dataset", number: int, column: str, name: str) -
     return path.read_bytes()
 
 
-def _commit(data: "datasets.Dataset") -> str | None:
-    """The commit that files were downloaded from: `datasets` keeps their addresses, `hf://datasets/NAME@COMMIT/…`."""
-    checksums = data.info.download_checksums or {}
-    commits = {found[1] for address in checksums if (found := re.search(r"@([0-9a-f]{40})/", address))}
-    return commits.pop() if len(commits) == 1 else None
+def _commit(builder: "datasets.DatasetBuilder") -> str | None:
+    """The commit that the files are of: `datasets` names its cache by it. A folder has none."""
+    return builder.hash if builder.repo_id and re.fullmatch("[0-9a-f]{40}", builder.hash or "") else None
 
 
 def _first_line(error: Exception) -> str:

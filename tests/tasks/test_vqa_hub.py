@@ -270,3 +270,34 @@ data = TASK.load("hub:val")
 print(len(data.samples), pyarrow.default_memory_pool().max_memory() < 2e6)
 """
     assert hub.run(code) == "200 True"
+
+
+@pytest.fixture
+def mine(hub):
+    """A data set of somebody's own on the hub, with the columns of VQAv2's."""
+    hub.add("me/mine", "data/validation-00000-of-00001.parquet", VQAV2, vqav2_rows(answered=True))
+    return hub
+
+
+def test_any_data_set_with_the_columns_is_read_through_datasets(mine):
+    described = mine.describe("vqav2", "hf:me/mine")
+    assert described["source"] == f"hf:me/mine@{COMMIT}:validation"
+    assert described["gold"] == ANSWERS
+    assert described["picture"] == [16, 12]
+    assert not described["official"]
+    assert mine.describe("vqav2", described["source"]) == described
+    offline = json.loads(mine.run("import os; os.environ['HF_HUB_OFFLINE'] = '1'" + DESCRIBE, "vqav2", "hf:me/mine"))
+    assert offline == described
+
+
+@pytest.mark.parametrize(
+    ("task", "source", "message"),
+    [
+        ("vqav2", "hf:me/mine:train", "unknown split of me/mine 'train': there are validation"),
+        ("vqav2", "hf:me/none", "vqav2: data set me/none: DatasetNotFoundError"),
+        ("textvqa", "hf:me/mine", "textvqa: data set me/mine has no column ocr_tokens"),
+        ("textvqa", "hf:", "hf:ORG/NAME"),
+    ],
+)
+def test_what_is_wrong_with_a_data_set_is_one_line(mine, task, source, message):
+    assert message in mine.run(DESCRIBE, task, source)
