@@ -19,6 +19,9 @@ from moe_eval.sources.rows import Row
 from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import Dataset, Sample
 
+__all__ = ["allowed_answers", "describe_question", "load_hf", "load_hub", "load_llava", "load_mini", "load_tsv"]
+
+
 OFFICIAL_SIZE = 12_578
 
 HUB = {

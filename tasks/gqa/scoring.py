@@ -12,6 +12,8 @@ from moe_eval.metrics.totals import Scores, of_totals
 from moe_eval.prompts import short_answer
 from moe_eval.task import Result, Sample, SampleScore, TaskProtocol
 
+__all__ = ["PROTOCOLS"]
+
 
 def prompt(sample: Sample) -> str:
     """The question and LLaVA's short-answer suffix; all protocols ask the same."""

@@ -21,6 +21,9 @@ from moe_eval.task import (
 from .prompts import LETTERS
 from .scoring import ROTATION
 
+__all__ = ["answer_id", "load_answers", "load_hf", "load_hub", "load_llava", "load_mini", "load_tsv"]
+
+
 VERSIONS = {
     (4377, 1176): "dev of 2023-07-12, as LLaVA and MoE-LLaVA score",
     (4329, 1164): "dev of 2023-10-03, not the papers' 4,377 rows",

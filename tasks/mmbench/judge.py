@@ -15,6 +15,9 @@ from moe_eval.task import (
 
 from .prompts import LETTERS, options_of
 
+__all__ = ["match_as_lmms_eval", "match_as_vlmevalkit", "undecided"]
+
+
 LETTER_PROMPTS = json.loads((Path(__file__).parent / "letter_prompts.json").read_text(encoding="utf-8"))
 
 CHINESE = re.compile("[\u4e00-\u9fff]")

@@ -3,6 +3,9 @@
 from moe_eval.prompts import OPTION_LETTER, lettered
 from moe_eval.task import Sample
 
+__all__ = ["LETTERS", "options_of", "prompt_llava", "prompt_lmms_eval", "prompt_vlmevalkit"]
+
+
 LETTERS = "ABCD"
 CHINESE_LETTER = {"llava": "请直接回答选项字母。", "lmms-eval": "请直接使用所提供的选项字母作为答案回答。"}
 

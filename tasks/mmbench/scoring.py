@@ -17,6 +17,18 @@ from moe_eval.task import (
 
 from .prompts import options_of
 
+__all__ = [
+    "ABILITIES",
+    "ROTATION",
+    "aggregate",
+    "read_as_lmms_eval",
+    "read_as_vlmevalkit",
+    "score_llava",
+    "score_lmms_eval",
+    "score_vlmevalkit",
+]
+
+
 ABILITIES = {
     "logic_reasoning": ("structuralized_imagetext_understanding", "future_prediction"),
     "attribute_reasoning": ("function_reasoning", "identity_reasoning", "physical_property_reasoning"),

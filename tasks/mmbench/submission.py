@@ -8,6 +8,8 @@ from moe_eval.task import (
 
 from .prompts import LETTERS, options_of
 
+__all__ = ["write_submission"]
+
 
 def write_submission(dataset: Dataset, answers: Mapping[str, str]) -> bytes:
     """The xlsx of LLaVA's `scripts/convert_mmbench_for_submission.py`: a row per row of the data, in its order."""

@@ -20,6 +20,9 @@ from moe_eval.task import Dataset, Sample
 
 from .scoring import SIZES, bare_question
 
+__all__ = ["answer_id", "load_answers", "load_hf", "load_hub", "load_llava", "load_mini", "load_tsv"]
+
+
 HUB = {
     "test": HubFiles(
         "lmms-lab/MME",

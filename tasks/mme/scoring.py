@@ -6,6 +6,19 @@ from moe_eval.metrics.yes_no import extract_yes_no
 from moe_eval.prompts import short_answer
 from moe_eval.task import Result, Sample, SampleScore
 
+__all__ = [
+    "SIZES",
+    "aggregate",
+    "bare_question",
+    "prompt_llava",
+    "prompt_lmms_eval",
+    "prompt_vlmevalkit",
+    "score_llava",
+    "score_lmms_eval",
+    "score_vlmevalkit",
+]
+
+
 SUBTASKS = {
     "perception": {
         "existence": 60,

@@ -20,6 +20,9 @@ from moe_eval.task import (
     Sample,
 )
 
+__all__ = ["GRADER", "answer_id", "load_answers", "load_hf", "load_hub", "load_llava", "load_mini", "load_tsv"]
+
+
 HUB = {"test": HubFiles("lmms-lab/MMVet", "data/test-*.parquet")}
 COLUMNS = ["question_id", "question", "answer", "capability"]
 

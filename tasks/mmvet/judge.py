@@ -10,6 +10,9 @@ from moe_eval.task import (
     Sample,
 )
 
+__all__ = ["PROMPTS", "grade", "grade_as_lmms_eval", "grade_as_vlmevalkit"]
+
+
 PROMPTS = json.loads((Path(__file__).parent / "grader_prompts.json").read_text(encoding="utf-8"))
 
 

@@ -14,6 +14,9 @@ from moe_eval.task import (
     SampleScore,
 )
 
+__all__ = ["CAPABILITIES", "aggregate", "prompt", "prompt_lmms_eval", "score"]
+
+
 CAPABILITIES = ("rec", "ocr", "know", "gen", "spat", "math")
 
 STEP_BY_STEP = (

@@ -7,6 +7,8 @@ from moe_eval.task import (
     Dataset,
 )
 
+__all__ = ["write_submission"]
+
 
 def write_submission(dataset: Dataset, answers: Mapping[str, str]) -> bytes:
     """The JSON object of id and answer that MM-Vet's evaluators read.

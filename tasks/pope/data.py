@@ -18,6 +18,9 @@ from moe_eval.task import Dataset, Sample
 
 from .scoring import CATEGORIES, prompt
 
+__all__ = ["HUB", "answer_id", "load_hf", "load_hub", "load_llava", "load_mini", "load_official", "load_tsv"]
+
+
 VERSIONS = {"old": "e3e39262", "new": "3df3ba1"}
 """Our names of the question files → the commit of RUCAIBox/POPE that they are from."""
 

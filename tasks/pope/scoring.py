@@ -11,6 +11,9 @@ from moe_eval.metrics.yes_no import extract_yes_no
 from moe_eval.prompts import short_answer
 from moe_eval.task import Result, Sample, SampleScore, TaskProtocol
 
+__all__ = ["CATEGORIES", "PROTOCOLS", "parse_yes_no", "prompt"]
+
+
 CATEGORIES = {"adversarial": 0, "random": 10_000_000, "popular": 20_000_000}
 """Category → what LLaVA adds to the file's `question_id` to make ids unique over the three files."""
 

@@ -16,6 +16,9 @@ from moe_eval.sources.stored import read_stored
 from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import Dataset, Sample
 
+__all__ = ["answer_id", "load_answers", "load_hf", "load_hub", "load_llava", "load_mini", "load_tsv"]
+
+
 SIZES = {"all": (4241, 2017), "img": (2017, 2017)}
 """Part of the test set → number of questions, and of those with a picture."""
 

@@ -10,6 +10,18 @@ from moe_eval.metrics.totals import Scores, of_totals
 from moe_eval.prompts import OPTION_LETTER, lettered
 from moe_eval.task import Result, Sample, SampleScore
 
+__all__ = [
+    "aggregate",
+    "parse_letter",
+    "prompt_llava",
+    "prompt_lmms_eval",
+    "prompt_vlmevalkit",
+    "score_llava",
+    "score_lmms_eval",
+    "score_vlmevalkit",
+]
+
+
 LETTERS = "ABCDE"
 """What LLaVA's scorer looks for, however many options a question has."""
 

@@ -21,6 +21,9 @@ from moe_eval.task import Dataset, Sample
 
 from .scoring import OCR_LINE
 
+__all__ = ["answer_id", "load_hf", "load_hub", "load_llava", "load_mini", "load_tsv", "question_of_prompt"]
+
+
 SPLITS = {"validation": 5_000, "test": 5_734, "train": 34_602}
 """The hub's names of the splits and their sizes; the first is the one that papers report."""
 

@@ -10,6 +10,9 @@ from moe_eval.metrics.totals import Scores, of_totals
 from moe_eval.prompts import short_answer
 from moe_eval.task import Result, Sample, SampleScore, TaskProtocol
 
+__all__ = ["OCR_LINE", "PROTOCOLS"]
+
+
 OCR_LINE = "Reference OCR token: "
 
 

@@ -16,6 +16,9 @@ from moe_eval.sources.rows import Rows
 from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import Dataset, Sample
 
+__all__ = ["answer_id", "load_hf", "load_hub", "load_llava", "load_mini", "load_tsv"]
+
+
 SPLITS = {"test": 8_000, "val": 4_319}
 """The hub's names of the splits and their sizes; the first is the one that papers report."""
 

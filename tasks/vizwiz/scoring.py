@@ -9,6 +9,8 @@ from moe_eval.metrics.totals import Scores, of_totals
 from moe_eval.prompts import UNANSWERABLE, short_answer
 from moe_eval.task import Result, Sample, SampleScore, TaskProtocol
 
+__all__ = ["PROTOCOLS"]
+
 
 def prompt_llava(sample: Sample) -> str:
     """The question, leave to say "Unanswerable", and the short-answer suffix."""

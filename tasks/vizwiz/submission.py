@@ -7,6 +7,8 @@ from moe_eval.errors import UserError
 from moe_eval.metrics.answer_text import normalise_m4c
 from moe_eval.task import Dataset
 
+__all__ = ["write_submission"]
+
 
 def write_submission(dataset: Dataset, answers: Mapping[str, str]) -> bytes:
     """JSON of `image` and `answer` in the order of the data; every question must be answered.

@@ -15,6 +15,9 @@ from moe_eval.sources.llava import PictureFolder, locate, read_questions
 from moe_eval.sources.rows import Rows
 from moe_eval.task import Dataset, Sample
 
+__all__ = ["SPLITS", "load_hf", "load_hub", "load_llava", "load_mini"]
+
+
 SPLITS = {"testdev": 107_394, "validation": 214_354, "test": 447_793}
 """The hub's names of the splits and their sizes; the first is the one that papers report."""
 

@@ -9,6 +9,8 @@ from moe_eval.task import Dataset
 
 from .data import SPLITS
 
+__all__ = ["write_submission"]
+
 
 def write_submission(dataset: Dataset, answers: Mapping[str, str]) -> bytes:
     """JSON of `question_id` and `answer` for all of test2015 in the order of the data; unanswered ones are "".
