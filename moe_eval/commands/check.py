@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from moe_eval.commands.options import TaskFileOption, own_task
+from moe_eval.commands.options import JsonOption, TaskFileOption, own_task
 from moe_eval.comparison.baselines import find_baseline
 from moe_eval.comparison.gate import check_runs, overall
-from moe_eval.comparison.gate_text import as_junit, as_log, as_summary
+from moe_eval.comparison.gate_text import as_json, as_junit, as_log, as_summary
 from moe_eval.files.atomic import write_atomically
 from moe_eval.runs.stored_run import find_stored_runs
 
@@ -28,6 +28,7 @@ def check(
     ] = 0.5,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write JUnit XML.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a Markdown summary.")] = None,
+    json_wanted: JsonOption = False,
     task_file: TaskFileOption = None,
 ) -> None:
     """Say whether a run is worse than a baseline: exit code 0 is fine, 1 worse, 2 cannot tell.
@@ -38,10 +39,12 @@ def check(
     Example: moe-eval check results/runs/moe-llava-nano --against results/baselines/moe-llava-nano
     """
     own_task(task_file)
-    raise typer.Exit(check_run(run, against, tolerance, junit, markdown))
+    raise typer.Exit(check_run(run, against, tolerance, junit, markdown, json_wanted))
 
 
-def check_run(run: Path, against: Path, tolerance: float, junit: Path | None, markdown: Path | None) -> int:
+def check_run(
+    run: Path, against: Path, tolerance: float, junit: Path | None, markdown: Path | None, json_wanted: bool = False
+) -> int:
     """Print the verdicts, write what is asked for, and give the exit code.
 
     Args:
@@ -51,7 +54,7 @@ def check_run(run: Path, against: Path, tolerance: float, junit: Path | None, ma
         UserError: for an unknown baseline, folders without runs and files that are broken.
     """
     verdicts = check_runs(find_stored_runs(run), find_stored_runs(find_baseline(against)), tolerance)
-    print(as_log(verdicts), end="")
+    print(as_json(verdicts) if json_wanted else as_log(verdicts), end="")
     if junit:
         write_atomically(junit, as_junit(verdicts))
     if markdown:

@@ -1,12 +1,13 @@
 """`moe-eval list`: the tasks, models and data sources there are."""
 
+import json
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from tabulate import tabulate
 
-from moe_eval.commands.options import TaskFileOption, own_task
+from moe_eval.commands.options import JsonOption, TaskFileOption, own_task, show_life
 from moe_eval.errors import unknown
 from moe_eval.registry import all_tasks
 from moe_eval.task import Task
@@ -18,73 +19,110 @@ def list_(
     what: Annotated[str, typer.Argument(metavar="tasks|models|data", help="What to list.")],
     long: Annotated[bool, typer.Option("--long", help="With everything there is to know.")] = False,
     task_file: TaskFileOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """List the tasks, models or data sources there are.
 
     Example: moe-eval list tasks --long
     """
     own_task(task_file)
-    print(listing(what, long))
+    print(listing(what, long, as_json))
 
 
-def listing(what: str, long: bool) -> str:
-    """A list as text.
+def listing(what: str, long: bool = False, as_json: bool = False) -> str:
+    """A list as text, or as a JSON list of objects with everything there is to know.
 
     Raises:
         UserError: naming what can be listed.
     """
     if what not in _LISTS:
         raise unknown("list", what, _LISTS)
-    return _LISTS[what](long)
+    facts, as_text = _LISTS[what]
+    found = facts()
+    return json.dumps(found, indent=1, ensure_ascii=False) if as_json else as_text(found, long)
 
 
-def _tasks(long: bool) -> str:
-    tasks = all_tasks()
+def _tasks() -> list[dict[str, Any]]:
+    return [_task(task) for task in all_tasks()]
+
+
+def _task(task: Task) -> dict[str, Any]:
+    card = task.card
+    return {
+        "task": task.name,
+        "title": task.title,
+        "measures": card.measures,
+        "headline": next(iter(task.protocols.values())).headline,
+        "size": card.size,
+        "protocols": list(task.protocols),
+        "data": list(task.sources),
+        "max_new_tokens": task.max_new_tokens,
+        "licence": card.licence,
+        "citation": card.citation,
+        "pitfalls": list(card.pitfalls),
+    }
+
+
+def _tasks_text(tasks: list[dict[str, Any]], long: bool) -> str:
     if long:
         return "\n\n".join(map(_card, tasks))
-    rows = [(task.name, _default_headline(task), ", ".join(task.protocols), ", ".join(task.sources)) for task in tasks]
+    rows = [(task["task"], task["headline"], ", ".join(task["protocols"]), ", ".join(task["data"])) for task in tasks]
     return tabulate(rows, headers=["task", "headline", "protocols", "data"])
 
 
-def _card(task: Task) -> str:
-    card = task.card
-    facts = (
-        ("measures", card.measures),
-        ("headline", _default_headline(task)),
-        ("size", card.size),
-        ("protocols", ", ".join(task.protocols)),
-        ("data", ", ".join(task.sources)),
-        ("answers", f"at most {task.max_new_tokens} tokens"),
-        ("licence", card.licence),
-        ("citation", card.citation),
-    )
-    lines = [f"{task.title} ({task.name})", *(f"  {name + ':':11}{fact}" for name, fact in facts)]
-    return "\n".join([*lines, *(f"  - {pitfall}" for pitfall in card.pitfalls)])
+def _card(task: dict[str, Any]) -> str:
+    facts = {
+        **{name: task[name] for name in ("measures", "headline", "size")},
+        **{name: ", ".join(task[name]) for name in ("protocols", "data")},
+        "answers": f"at most {task['max_new_tokens']} tokens",
+        **{name: task[name] for name in ("licence", "citation")},
+    }
+    lines = [f"{task['title']} ({task['task']})", *(f"  {name + ':':11}{fact}" for name, fact in facts.items())]
+    return "\n".join([*lines, *(f"  - {pitfall}" for pitfall in task["pitfalls"])])
 
 
-def _default_headline(task: Task) -> str:
-    return next(iter(task.protocols.values())).headline
+def _data() -> list[dict[str, Any]]:
+    return [
+        {"task": task.name, "data": name, "what": (loader.__doc__ or "").strip()}
+        for task in all_tasks()
+        for name, loader in task.sources.items()
+    ]
 
 
-def _data(long: bool) -> str:
-    rows = []
-    for task in all_tasks():
-        for name, loader in task.sources.items():
-            text = (loader.__doc__ or "").strip()
-            rows.append((task.name, name, " ".join(text.split()) if long else text.splitlines()[0]))
+def _data_text(sources: list[dict[str, Any]], long: bool) -> str:
+    rows = [
+        (one["task"], one["data"], " ".join(one["what"].split()) if long else one["what"].split("\n")[0])
+        for one in sources
+    ]
     return tabulate(rows, headers=["task", "data", ""], maxcolwidths=[None, None, 100])
 
 
-def _models(long: bool) -> str:
+def _models() -> list[dict[str, Any]]:
+    show_life("reading the list of models")
     from moellava import zoo
 
-    rows = []
-    for entry in map(zoo.find, zoo.names()):
-        weights = "random, for trying things out" if entry.random_weights else entry.source or "never published"
-        kind = "sparse" if entry.name.startswith("moe") else "dense"
-        rows.append([entry.name, entry.llm, kind, weights, *([entry.published_as, entry.revision] if long else [])])
-    more = ["row in published tables", "revision"] if long else []
-    return tabulate(rows, headers=["model", "LLM", "kind", "weights", *more])
+    return [
+        {
+            "model": entry.name,
+            "llm": entry.llm,
+            "kind": "sparse" if entry.name.startswith("moe") else "dense",
+            "weights": "random, for trying things out" if entry.random_weights else entry.source or "never published",
+            "published_as": entry.published_as,
+            "revision": entry.revision,
+        }
+        for entry in map(zoo.find, zoo.names())
+    ]
 
 
-_LISTS: dict[str, Callable[[bool], str]] = {"tasks": _tasks, "models": _models, "data": _data}
+def _models_text(models: list[dict[str, Any]], long: bool) -> str:
+    headers = {"model": "model", "llm": "LLM", "kind": "kind", "weights": "weights"}
+    more = {"published_as": "row in published tables", "revision": "revision"} if long else {}
+    rows = [[one[name] for name in (*headers, *more)] for one in models]
+    return tabulate(rows, headers=[*headers.values(), *more.values()])
+
+
+_LISTS: dict[str, tuple[Callable[[], list[dict[str, Any]]], Callable[[list[dict[str, Any]], bool], str]]] = {
+    "tasks": (_tasks, _tasks_text),
+    "models": (_models, _models_text),
+    "data": (_data, _data_text),
+}

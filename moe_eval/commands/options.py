@@ -1,5 +1,6 @@
 """Options and arguments that several commands have."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ __all__ = [
     "TaskFileOption",
     "own_task",
     "runs_or_default",
+    "show_life",
 ]
 
 RUNS = Path("results/runs")
@@ -43,3 +45,9 @@ def own_task(path: Path | None) -> str | None:
 def runs_or_default(runs: list[Path] | None) -> list[Path]:
     """The runs that were named, or the folder where runs are written if there is one."""
     return runs or ([RUNS] if RUNS.is_dir() else [])
+
+
+def show_life(doing: str) -> None:
+    """Say on stderr what goes on, before the seconds that the import of torch takes."""
+    if "torch" not in sys.modules:
+        print(f"{doing} …", file=sys.stderr, flush=True)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 from tabulate import tabulate
 
-from moe_eval.commands.options import JsonOption
+from moe_eval.commands.options import JsonOption, show_life
 from moe_eval.table.parameters import parameter_facts
 
 __all__ = ["parameter_report", "params"]
@@ -20,6 +20,7 @@ def params(
 
     Example: moe-eval params moe-llava-2.7bx4 llava-1.5-13b
     """
+    show_life(f"counting the parameters of {', '.join(models)}")
     print(parameter_report(models, text_tokens, as_json))
 
 

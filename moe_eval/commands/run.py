@@ -1,26 +1,26 @@
 """`moe-eval run`: every model on every task, one run folder each."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from tqdm import tqdm
 
-from moe_eval.commands.options import RUNS, ProtocolOption, TaskFileOption, own_task
+from moe_eval.commands.options import RUNS, JsonOption, ProtocolOption, TaskFileOption, own_task, show_life
+from moe_eval.commands.shown import Shown
 from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
 from moe_eval.errors import UserError
 from moe_eval.evaluation import carry_out
 from moe_eval.runs.plan import Plan, make_plans
 from moe_eval.runs.preview import preview
-from moe_eval.runs.routing import summarise_routing
-from moe_eval.scoring.summary import summarise
 from moe_eval.task import Dataset
 
 __all__ = ["run", "run_models"]
+
+ROUTED_BY_DEFAULT = 5_000
+"""Questions up to which routing is recorded without being asked for: 2 kB each for the nano model, more for larger ones."""
 
 
 def run(
@@ -39,13 +39,31 @@ def run(
     data: Annotated[
         str | None,
         typer.Option(
-            help="Where samples come from; see `list data`. Default: the papers' questions (from MOE_EVAL_DATA, or the hub); mini for models trained on it."
+            help="Where samples come from; see `list data`. Default: the papers' questions (from MOE_EVAL_DATA, or the "
+            "hub); mini for models trained on it."
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of all runs.")] = RUNS,
+    name: Annotated[
+        str | None, typer.Option(help="What the model is called in folders and tables. Default: as it was given.")
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit of the model's repository on the hub.")
+    ] = None,
+    adapter: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A folder of PEFT's to merge into the model's weights.")
+    ] = None,
+    chat_template: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A chat template to use instead of the model's own.")
+    ] = None,
     protocol: ProtocolOption = None,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Length limit of an answer. Default: the benchmark's.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts per batch.")] = 16,
-    limit: Annotated[int | None, typer.Option(min=1, help="Ask only the first so many questions.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Ask only the first so many questions, in whole groups.")
+    ] = None,
     allow_missing: Annotated[bool, typer.Option(help="Score without samples whose pictures are unreadable.")] = False,
     fresh: Annotated[bool, typer.Option(help="Throw away earlier answers instead of going on from them.")] = False,
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
@@ -55,8 +73,12 @@ def run(
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the router noise.")] = 0,
     routing: Annotated[
-        bool, typer.Option("--routing", help="Record which experts tokens get, for `figures`: routing.json.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            help="Record which experts tokens get, for `figures`: routing.json. Default: of sparse models, for runs of "
+            f"up to {ROUTED_BY_DEFAULT:,} questions."
+        ),
+    ] = None,
     ablate: Annotated[
         str | None,
         typer.Option(help="Take something away: image=grey (pictures become grey), image=none. A run of its own."),
@@ -64,6 +86,11 @@ def run(
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what would be asked, of what, from where; ask and fetch nothing.")
     ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="One line per run, and no progress.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="All numbers of every run. Default: of a single one.")
+    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Answer a task's questions with a model, score the answers, write the run.
 
@@ -71,22 +98,43 @@ def run(
 
     Example: moe-eval run moe-llava-nano --tasks pope
     """
+    names = [word for words in models for word in words.split(",") if word]
+    if name and len(names) > 1:
+        raise UserError(f"--name {name}: there are {len(names)} models, and one name")
+    if quiet and verbose:
+        raise UserError("--quiet and --verbose: say one of them")
+    if not (quiet or as_json):
+        show_life(f"looking for {', '.join(names)}")
     defined = own_task(task_file)
     noise = seed if router_noise else None
-    names = [name for word in models for name in word.split(",") if name]
+    sources = [
+        ModelSource(
+            given,
+            dtype=dtype,
+            device=device,
+            router_noise_seed=noise,
+            label=name,
+            revision=revision,
+            adapter=adapter,
+            chat_template=chat_template,
+        )
+        for given in names
+    ]
     code = run_models(
-        [ModelSource(name, dtype=dtype, device=device, router_noise_seed=noise) for name in names],
-        tasks=[name.strip() for name in (tasks or defined or "all").split(",")],
+        sources,
+        [word.strip() for word in (tasks or defined or "all").split(",")],
+        Shown(quiet=quiet or as_json, verbose=verbose, as_json=as_json),
+        batch_size=batch_size,
+        routing=routing,
+        plan_only=plan,
         data=data,
         protocol=protocol,
         out=out,
-        batch_size=batch_size,
         limit=limit,
         allow_missing=allow_missing,
         fresh=fresh,
         ablation=ablate,
-        routing=routing,
-        plan_only=plan,
+        max_new_tokens=max_new_tokens,
     )
     if code:
         raise typer.Exit(code)
@@ -95,20 +143,22 @@ def run(
 def run_models(
     models: Sequence[ModelSource],
     tasks: Sequence[str],
-    data: str | None,
-    protocol: str | None,
-    out: Path,
-    batch_size: int,
-    limit: int | None,
-    allow_missing: bool,
-    fresh: bool,
-    ablation: str | None = None,
-    routing: bool = False,
+    shown: Shown,
+    *,
+    batch_size: int = 16,
+    routing: bool | None = None,
     plan_only: bool = False,
+    data: str | None = None,
+    protocol: str | None = None,
+    **settings: Any,
 ) -> int:
     """Run, score, print; everything that can be wrong with names is found before the first model is loaded.
 
     A task that fails does not stop the others. With `plan_only` nothing is asked and nothing fetched.
+
+    Args:
+        routing: record it; None: where it is cheap.
+        settings: the others of a `Plan`.
 
     Returns:
         The exit code: 0, or 2 if a task failed.
@@ -116,9 +166,8 @@ def run_models(
     Raises:
         UserError: for names that do not exist, and where a single run was asked for and fails.
     """
-    settings = {"out": out, "limit": limit, "ablation": ablation, "allow_missing": allow_missing, "fresh": fresh}
     jobs = [
-        (model, make_plans(model.name, tasks, model.trained_on_mini, data=data, protocol=protocol, **settings))
+        (model, make_plans(model.title, tasks, model.trained_on_mini, data=data, protocol=protocol, **settings))
         for model in models
     ]
     for model in models:
@@ -127,63 +176,49 @@ def run_models(
         print("\n\n".join(preview(model, plans, batch_size) for model, plans in jobs))
         return 0
     loaded: dict[tuple[str, str], Dataset] = {}  # models share what they are asked
-    several = sum(len(plans) for _, plans in jobs) > 1
-    failures: list[tuple[Plan, UserError]] = []
+    shown.several = sum(len(plans) for _, plans in jobs) > 1
     for model, plans in jobs:
+        shown.say(f"{model.title}: {', '.join(plan.task.name for plan in plans)}")
         if not model.is_local:
-            print(preview(model, plans, batch_size) + "\n", flush=True)
+            shown.say(preview(model, plans, batch_size) + "\n")
         ready = []
         for plan in plans:
-            with _kept_going(plan, failures, several):
+            with shown.kept_going(plan):
                 key = (plan.task.name, plan.source)
                 if key not in loaded:
                     loaded[key] = plan.task.load(plan.source)
-                ready.append(replace(plan, data=loaded[key]))
-        records = routing and (len(models) == 1 or model.is_sparse)
-        if routing and not records:
-            print(f"{model.name}: no sparse layer, so there is no routing to record", flush=True)
-        backend = GenerateBackend(model, batch_size, records)
+                plan = replace(plan, data=loaded[key])
+                ready.append(replace(plan, routing=_is_recorded(plan, model, routing, len(models) > 1)))
+        if routing and len(models) > 1 and not model.is_sparse:
+            shown.say(f"{model.title}: no sparse layer, so there is no routing to record")
+        backend = GenerateBackend(model, batch_size, any(plan.routing for plan in ready))
         if ready:
             backend.describe()  # downloads and converts now, with its own progress, not below the bar of a task
         for plan in ready:
-            with _kept_going(plan, failures, several):
-                _run(replace(plan, routing=records), backend)
-    for plan, failure in failures:
-        print(f"failed: {plan.title}, {plan.task.name}: {' '.join(str(failure).split())}")
-    return 2 if failures else 0
+            with shown.kept_going(plan):
+                _tell_what_is_asked(plan, shown)
+                with shown.progress(plan) as on_answer:
+                    scores = carry_out(plan, backend, on_answer)
+                shown.scored(plan, scores)
+    return shown.end()
 
 
-@contextmanager
-def _kept_going(plan: Plan, failures: list[tuple[Plan, UserError]], several: bool) -> Iterator[None]:
-    """Inside, what goes wrong with one of several runs is printed and noted; with a single one it is raised."""
-    try:
-        yield
-    except UserError as error:
-        if not several:
-            raise
-        failures.append((plan, error))
-        print(f"\n{plan.title}, {plan.task.name}: failed: {error}\n", flush=True)
+def _is_recorded(plan: Plan, model: ModelSource, wanted: bool | None, among_others: bool) -> bool:
+    """Whether a run records its routing: as wanted, and otherwise where it is cheap, and asks nothing again."""
+    if wanted is not None:
+        return wanted and (model.is_sparse or not among_others)
+    answered_without = (plan.folder / "responses.jsonl").exists() and not (plan.folder / "routing.jsonl").exists()
+    return model.is_sparse and len(plan.dataset.samples) <= ROUTED_BY_DEFAULT and (plan.fresh or not answered_without)
 
 
-def _run(plan: Plan, backend: GenerateBackend) -> None:
+def _tell_what_is_asked(plan: Plan, shown: Shown) -> None:
     asked, whole = len(plan.dataset.samples), len(plan.data.samples) if plan.data else 0
     if plan.limit and asked < whole:
-        print(
-            f"{plan.task.name}: asks {asked:,} of {whole:,} questions (--limit {plan.limit}, whole groups)", flush=True
-        )
+        shown.say(f"{plan.task.name}: asks {asked:,} of {whole:,} questions (--limit {plan.limit}, whole groups)")
     submission = plan.task.submission
     if submission and all(sample.gold is None for sample in plan.dataset.samples) and not plan.protocol.judge:
         other = f"; answers to --data {submission.scored_here} are scored here" if submission.scored_here else ""
-        print(
-            f"{plan.task.name}: the right answers of {plan.source} are hidden: the number comes from {submission.upload}, "
-            f"for the file that `moe-eval submit` writes{other}",
-            flush=True,
+        shown.say(
+            f"{plan.task.name}: the right answers of {plan.source} are hidden: the number comes from "
+            f"{submission.upload}, for the file that `moe-eval submit` writes{other}"
         )
-    with tqdm(total=asked, desc=f"{plan.title} {plan.task.name}", unit="q") as bar:
-
-        def advance(answered: int, total: int) -> None:
-            bar.update(answered - bar.n)
-
-        scores = carry_out(plan, backend, advance)
-    recorded = f"\n\n{summarise_routing(plan.folder)}" if plan.routing else ""
-    print(f"\n{plan.title}\n{summarise(scores)}{recorded}\n\nwritten to {plan.folder}\n", flush=True)

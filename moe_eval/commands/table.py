@@ -7,8 +7,8 @@ from typing import Annotated, get_args
 
 import typer
 
-from moe_eval.commands.options import RunsArgument, runs_or_default
-from moe_eval.errors import unknown
+from moe_eval.commands.options import JsonOption, RunsArgument, runs_or_default
+from moe_eval.errors import UserError, unknown
 from moe_eval.files.atomic import write_atomically
 from moe_eval.runs.records import RunRecord, read_record
 from moe_eval.table.build import Published, Wanted, build_table
@@ -30,7 +30,7 @@ def table(
         ),
     ] = None,
     format_name: Annotated[
-        str | None, typer.Option("--format", help="md, latex, csv or html. Default: what suits the terminal.")
+        str | None, typer.Option("--format", help="md, latex, csv, html or json. Default: what suits the terminal.")
     ] = None,
     published: Annotated[
         str | None,
@@ -41,11 +41,15 @@ def table(
     ] = None,
     intervals: Annotated[bool, typer.Option(help="Show the 95 % intervals of measured numbers.")] = True,
     out: Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Tabulate runs beside published numbers.
 
     Example: moe-eval table results/runs --layout main --format latex --published paper
     """
+    if as_json and format_name not in (None, "json"):
+        raise UserError(f"--json and --format {format_name}: say one of them")
+    format_name = "json" if as_json else format_name
     show_table(runs_or_default(runs), layout, format_name, published, intervals, out)
 
 

@@ -1,6 +1,8 @@
-"""What the regression gate says: for a CI log, as a Markdown summary, and as JUnit XML."""
+"""What the regression gate says: for a CI log, as JSON, as a Markdown summary, and as JUnit XML."""
 
+import json
 from collections.abc import Sequence
+from typing import Any
 from xml.etree import ElementTree
 
 from tabulate import tabulate
@@ -9,7 +11,7 @@ from moe_eval.comparison.gate import TaskVerdict, Verdict, overall
 from moe_eval.comparison.pairing import flips_of
 from moe_eval.comparison.text import cell, flip_table, number, p_text, signed
 
-__all__ = ["as_junit", "as_log", "as_summary"]
+__all__ = ["as_json", "as_junit", "as_log", "as_summary"]
 
 SHOWN = 3
 """Answers that flipped, per task that is worse, in the log; the summary has ten."""
@@ -28,6 +30,25 @@ def as_log(verdicts: Sequence[TaskVerdict]) -> str:
                 for flip in lost
             ]
     return "\n".join([*lines, f"{overall(verdicts).words}"]) + "\n"
+
+
+def as_json(verdicts: Sequence[TaskVerdict]) -> str:
+    """The verdict over all, and each task's with the numbers that it rests on; `p` is corrected after Holm."""
+    tasks = []
+    for one in verdicts:
+        found: dict[str, Any] = {"task": one.task, "verdict": one.verdict.words, "reason": one.reason}
+        if one.comparison:
+            difference = one.comparison.difference
+            found |= {
+                "headline": one.comparison.headline,
+                "baseline": difference.first,
+                "run": difference.second,
+                "difference": difference.value,
+                "interval": None if difference.low is None else [difference.low, difference.high],
+                "p": one.comparison.adjusted,
+            }
+        tasks.append(found)
+    return json.dumps({"verdict": overall(verdicts).words, "tasks": tasks}, indent=1, ensure_ascii=False) + "\n"
 
 
 def _numbers(one: TaskVerdict) -> str:

@@ -41,7 +41,7 @@ class ModelInfo:
     """What answers, as run records and tables name it.
 
     Args:
-        name: as given on the command line.
+        name: in folders and tables; as given on the command line, if no other name was.
         family: the codebase of a converted checkpoint (`moe-llava`, `llava`), else the model type; tasks may treat
             pictures differently for some families.
         llm: the language model inside, for tables.
@@ -53,6 +53,8 @@ class ModelInfo:
         backend: how it is run, such as `generate`.
         dtype: of weights and activations while answering.
         router_noise_seed: seed of the noise that picks second experts; None when routing is deterministic.
+        processing_fingerprint: SHA-256 over tokenizer, processor, chat template and generation configuration.
+        source: what was given on the command line, where `name` is another.
     """
 
     name: str
@@ -66,6 +68,8 @@ class ModelInfo:
     random_weights: bool = False
     published_as: str | None = None
     router_noise_seed: int | None = None
+    processing_fingerprint: str | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True)

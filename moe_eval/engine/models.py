@@ -7,13 +7,16 @@ image-text-to-text model of the hub.
 import hashlib
 import json
 import re
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from moe_eval.engine.adapters import check_adapter, with_adapter
 from moe_eval.engine.backend import ModelInfo
 from moe_eval.engine.parameters import count_parameters
+from moe_eval.engine.processing import check_template, processing_fingerprint, read_template
 from moe_eval.errors import UserError, unknown
 
 __all__ = ["ModelSource"]
@@ -34,6 +37,10 @@ class ModelSource:
             and the stored type for others.
         device: such as `cuda:1` or `cpu`; `auto` is the first GPU if there is one.
         router_noise_seed: draw the noise that picks second experts as the original does, from this seed.
+        label: what it is called in folders and tables; None: its name.
+        revision: branch, tag or commit of the hub's repository; None: what the name or the zoo says.
+        adapter: a folder of PEFT's whose weights are merged into the model's.
+        chat_template: a file with a chat template that is used instead of the model's own.
 
     Raises:
         UserError: for a name, dtype or device that does not exist, a download that fails, a folder without a model.
@@ -43,10 +50,24 @@ class ModelSource:
     dtype: str = "auto"
     device: str = "auto"
     router_noise_seed: int | None = None
+    label: str | None = None
+    revision: str | None = None
+    adapter: Path | None = None
+    chat_template: Path | None = None
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise unknown("dtype", self.dtype, DTYPES)
+        if self.adapter is not None:
+            check_adapter(self.adapter)
+        if self.revision and Path(self.name).is_dir():
+            raise UserError(f"--revision {self.revision}: {self.name} is a folder, which has no revisions")
+
+    @property
+    def title(self) -> str:
+        """What folders and tables call it."""
+        adapter = f"+{self.adapter.resolve().name}" if self.adapter else ""
+        return self.label or (f"{self.name}@{self.revision}" if self.revision else self.name) + adapter
 
     def check_name(self) -> None:
         """Complain about a name that cannot be anything, before time is spent on other models.
@@ -73,11 +94,12 @@ class ModelSource:
 
         try:
             if self.name.startswith("hf:"):
-                folder = _download(self.name.removeprefix("hf:"))
+                repository, _, revision = self.name.removeprefix("hf:").partition("@")
+                folder = _download(repository, self.revision or revision or None)
             elif Path(self.name).is_dir():
                 folder = Path(self.name)
             else:
-                return zoo.resolve(self.name)
+                return zoo.resolve(self.name, self.revision)
             return zoo.convert_once(folder, folder.resolve().name) if _is_upstream(folder) else folder
         except ConversionError as error:
             raise UserError(f"model {self.name}: {_one_line(error)}") from error
@@ -95,10 +117,11 @@ class ModelSource:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over names and contents of the configuration and the weight files."""
+        """SHA-256 over names and contents of the configuration and the weight files, those of an adapter included."""
         digest = hashlib.sha256()
         weights = [path for suffix in ("safetensors", "bin") for path in self.folder.glob(f"*.{suffix}")]
-        for path in sorted([*weights, self.folder / "config.json"]):
+        adapter = sorted(self.adapter.glob("adapter_*")) if self.adapter else []
+        for path in [*sorted([*weights, self.folder / "config.json"]), *adapter]:
             with path.open("rb") as stream:
                 digest.update(path.name.encode() + hashlib.file_digest(stream, "sha256").digest())
         return f"sha256:{digest.hexdigest()}"
@@ -134,7 +157,7 @@ class ModelSource:
             self.check_sparse("--router-noise to act on")
         size = getattr(getattr(config, "vision_config", None), "image_size", None)
         return ModelInfo(
-            name=self.name,
+            name=self.title,
             family=getattr(config, "codebase", None) or config.model_type,
             weights_fingerprint=self.fingerprint,
             backend=backend,
@@ -145,7 +168,13 @@ class ModelSource:
             random_weights=bool(getattr(config, "random_weights", False) or getattr(entry, "random_weights", False)),
             published_as=getattr(entry, "published_as", None),
             router_noise_seed=self.router_noise_seed,
+            processing_fingerprint=processing_fingerprint(self.folder, self._template),
+            source=self.name if self.title != self.name else None,
         )
+
+    @cached_property
+    def _template(self) -> str | None:
+        return read_template(self.chat_template) if self.chat_template else None
 
     @property
     def is_sparse(self) -> bool:
@@ -187,7 +216,7 @@ class ModelSource:
         if reference is None:
             return "its weights were never published"
         repository, _, revision = reference.partition("@")
-        revision = revision or getattr(entry, "revision", None)
+        revision = self.revision or revision or getattr(entry, "revision", None)
         try:
             return f"{snapshot_download(repository, revision=revision or None, local_files_only=True)}, here already"
         except Exception:  # not in the cache, or no name of a repository: the run itself says which
@@ -224,7 +253,10 @@ class ModelSource:
         """
         from safetensors import SafetensorError
         from transformers import AutoModelForImageTextToText, AutoProcessor
+        from transformers.utils import logging
 
+        if not sys.stderr.isatty():
+            logging.disable_progress_bar()
         config = self.config
         try:
             processor = AutoProcessor.from_pretrained(self.folder)
@@ -244,6 +276,13 @@ class ModelSource:
             from moellava import enable_router_noise
 
             enable_router_noise(model, self.router_noise_seed)
+        if self.adapter is not None:
+            model = with_adapter(model, self.adapter)
+        if self._template is not None:
+            processor.chat_template = self._template
+        check_template(
+            processor, f"--chat-template {self.chat_template}" if self.chat_template else f"model {self.name}"
+        )
         return model.to(self.torch_device).eval(), processor
 
 
@@ -258,13 +297,13 @@ def _is_upstream(folder: Path) -> bool:
     return not {"vision_config", "text_config"} & config.keys() and bool(set(UPSTREAM_TOWER_KEYS) & config.keys())
 
 
-def _download(reference: str) -> Path:
+def _download(repository: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    repository, _, revision = reference.partition("@")
+    reference = f"{repository}@{revision}" if revision else repository
     try:
-        return Path(snapshot_download(repository, revision=revision or None, ignore_patterns=NOT_NEEDED))
+        return Path(snapshot_download(repository, revision=revision, ignore_patterns=NOT_NEEDED))
     except HFValidationError as error:
         raise UserError(f"model hf:{reference}: {_one_line(error)}") from error
     except HfHubHTTPError as error:

@@ -95,7 +95,7 @@ def _describe(plan: Plan, model: ModelInfo) -> RunRecord:
         data=DataRecord.of(plan.dataset),
         prompt=PromptRecord.of(prompts),
         generation=GenerationRecord(
-            max_new_tokens=plan.protocol.max_new_tokens or plan.task.max_new_tokens,
+            max_new_tokens=plan.max_new_tokens or plan.protocol.max_new_tokens or plan.task.max_new_tokens,
             pad_images=model.family not in plan.task.unpadded_families,
             ablation=plan.ablation,
         ),

@@ -42,6 +42,7 @@ class Plan:
         routing: write down how tokens are routed; the backend must say it.
         allow_missing: score without the samples whose pictures cannot be opened, instead of failing at the end.
         fresh: throw away what the folder holds of an earlier run.
+        max_new_tokens: length limit of an answer; None: the protocol's or the task's.
         data: the samples, where they are at hand already; otherwise `source` is loaded.
         at: the run's folder, where it is not the usual one.
 
@@ -59,6 +60,7 @@ class Plan:
     routing: bool = False
     allow_missing: bool = False
     fresh: bool = False
+    max_new_tokens: int | None = None
     data: Dataset | None = None
     at: Path | None = None
 

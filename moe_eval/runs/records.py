@@ -132,8 +132,13 @@ class RunRecord(Record):
     sessions: list[SessionRecord] = Field(default=[])
 
     def differences(self, other: "RunRecord") -> list[str]:
-        """What decides the answers and is not the same in both records, as `name: ours → theirs`."""
+        """What decides the answers and is not the same in both records, as `name: ours → theirs`.
+
+        What one of them does not say, because it was written before this was recorded, is no difference.
+        """
         mine, theirs = _settings(self), _settings(other)
+        if None in (mine.get(PROCESSING), theirs.get(PROCESSING)):
+            mine[PROCESSING] = theirs[PROCESSING] = None
         names = dict.fromkeys([*mine, *theirs])
         return [
             f"{name}: {mine.get(name)} → {theirs.get(name)}" for name in names if mine.get(name) != theirs.get(name)
@@ -226,7 +231,11 @@ def _settings(record: RunRecord) -> dict[str, Any]:
     }
 
 
-_DECISIVE_OF_MODEL = ("name", "weights_fingerprint", "backend", "dtype", "router_noise_seed")
+PROCESSING = "model.processing_fingerprint"
+_DECISIVE_OF_MODEL = (
+    *("name", "weights_fingerprint", "backend", "dtype", "router_noise_seed"),
+    "processing_fingerprint",
+)
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
 

@@ -7,7 +7,7 @@ from tabulate import tabulate
 
 from moe_eval.runs.records import IntervalRecord, ScoresRecord
 
-__all__ = ["headline_text", "interval_text", "summarise"]
+__all__ = ["headline_line", "headline_text", "interval_text", "summarise"]
 
 
 def summarise(scores: ScoresRecord) -> str:
@@ -27,6 +27,15 @@ def summarise(scores: ScoresRecord) -> str:
         lines.append(f"{len(scores.missing):,} questions without an answer are left out, such as {scores.missing[0]}")
     blocks = [_breakdown(name, value) for name, value in scores.metrics.items()]
     return "\n\n".join(["\n".join(lines), *blocks])
+
+
+def headline_line(scores: ScoresRecord) -> str:
+    """`pope: mean F1 (%) 86.02 [84.6, 87.2], 8,910 questions`, and what else decides whether it can be compared."""
+    asked = scores.data.samples
+    count = f"{asked:,}" if not scores.missing else f"{asked - len(scores.missing):,} of {asked:,}"
+    interval = interval_text(scores.intervals.get("headline"))
+    remark = "" if scores.data.official else f" of {scores.data.source}"
+    return f"{scores.task}: {scores.headline.name} {headline_text(scores)}{interval}, {count} questions{remark}"
 
 
 def headline_text(scores: ScoresRecord) -> str:

@@ -1,8 +1,9 @@
-"""Markdown, CSV, HTML, and the terminal: one function each, from the same grid. LaTeX has a module of its own."""
+"""Markdown, CSV, HTML, JSON, and the terminal: one function each, from the same grid. LaTeX has a module of its own."""
 
 import csv
 import html
 import io
+import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,22 @@ def to_csv(grid: Grid) -> str:
     return stream.getvalue()
 
 
+def to_json(grid: Grid) -> str:
+    """A list of rows by column name, with full precision; ends of intervals and the notes under names of their own."""
+    rows = []
+    for title, block in grid.titled_blocks:
+        for row in block.rows:
+            values: dict[str, object] = {"block": title} if title else {}
+            for heading, cell in zip(grid.headings, row, strict=True):
+                name = heading.name or heading.full
+                values[name] = (cell.text or None) if cell.value is None else cell.value
+                if cell.interval:
+                    values |= {f"{name} low": cell.interval[0], f"{name} high": cell.interval[1]}
+            notes = dict.fromkeys(note for cell in row for note in cell.notes if note)
+            rows.append({**values, **({"notes": list(notes)} if notes else {})})
+    return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
+
+
 STYLE = (
     "<style>table.moe-eval td, table.moe-eval th { padding: 0.15em 0.6em; text-align: left; vertical-align: baseline } "
     "table.moe-eval tbody th { font-weight: normal } table.moe-eval th[scope=rowgroup] { font-style: italic } "
@@ -109,6 +126,7 @@ FORMATS: dict[str, Callable[[Grid], str]] = {
     "latex": to_latex,
     "csv": to_csv,
     "html": to_html,
+    "json": to_json,
 }
 
 

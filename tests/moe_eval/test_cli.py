@@ -99,3 +99,45 @@ def test_lists_name_what_there_is(capsys):
     assert "pope" in call(capsys, "list", "tasks")[1]
     assert "8,910 questions" in call(capsys, "list", "tasks", "--long")[1]
     assert "llava:DIR" in call(capsys, "list", "data")[1]
+
+
+@pytest.mark.slow
+def test_run_says_as_much_as_is_wanted(capsys, tmp_path):
+    command = ("run", "llava-tiny", "--tasks", "pope", "--data", "mini", "--limit", 18, "--out", tmp_path)
+    code, printed, _ = call(capsys, *command, "--name", "mine", "--max-new-tokens", 2)
+    assert code == 0
+    assert "18 of 18 questions" in printed
+    assert "categories" in printed  # a single run: every number
+    record = json.loads((tmp_path / "mine" / "pope" / "run.json").read_text())
+    assert record["model"]["source"] == "llava-tiny"
+    assert record["generation"]["max_new_tokens"] == 2
+    code, printed, progress = call(capsys, *command, "--name", "mine", "--max-new-tokens", 2, "--quiet")
+    assert (code, printed.count("\n"), progress) == (0, 1, "")
+    assert printed.startswith("mine pope: mean F1 (%) ")
+    code, printed, _ = call(capsys, *command, "--name", "mine", "--max-new-tokens", 2, "--json")
+    (found,) = json.loads(printed)
+    assert {"model": "mine", "task": "pope", "questions": 18, "official": False}.items() <= found.items()
+    code, _, error = call(capsys, *command, "--name", "mine")
+    assert code == 2
+    assert "generation.max_new_tokens: 2 → 128" in error
+
+
+@pytest.mark.parametrize("what", ["tasks", "data", "models"])
+def test_lists_are_json_too(capsys, what):
+    code, printed, _ = call(capsys, "list", what, "--json")
+    assert code == 0
+    assert {one[what.removesuffix("s")] for one in json.loads(printed)}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("a,b", "--name", "x"), "--name x: there are 2 models, and one name"),
+        (("a", "--quiet", "--verbose"), "say one of them"),
+        (("llava-tiny", "--adapter", "none"), "no adapter_config.json in it"),
+    ],
+)
+def test_options_of_run_that_cannot_be(capsys, options, message):
+    code, _, error = call(capsys, "run", *options)
+    assert code == 2
+    assert message in error

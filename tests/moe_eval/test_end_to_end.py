@@ -39,7 +39,7 @@ def moe_eval(cache: Path, *arguments: object, **environment: str) -> str:
 def test_embedded_models_make_a_table(cache, tmp_path):
     runs = tmp_path / "runs"
     printed = moe_eval(cache, "run", "moe-llava-tiny", "llava-tiny", "--tasks", "pope", "--limit", 18, "--out", runs)
-    assert printed.count("18 of 18 questions, protocol llava") == 2
+    assert printed.count(", 18 questions of mini → ") == 2
     table = moe_eval(cache, "table", runs, "--format", "md", "--published", "all")
     assert re.search(r"\| moe-llava-tiny .*measured, random weights", table)
     assert re.search(r"\| MoE-LLaVA-2\.7Bx4-Top2 .* 86\.3 .*published", table)

@@ -8,6 +8,7 @@ import pytest
 from moe_eval.tasks.pope import TASK
 
 from moe_eval.commands.run import run_models
+from moe_eval.commands.shown import Shown
 from moe_eval.engine.backend import Request, Response, Routing, TokenPath
 from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
@@ -155,6 +156,6 @@ def test_routing_of_a_dense_model_is_one_line():
 @pytest.mark.usefixtures("_zoo_cache")
 def test_of_several_models_the_dense_ones_are_run_without(tmp_path, capsys):
     models = [ModelSource(name, device="cpu") for name in ("llava-tiny", "moe-llava-tiny")]
-    run_models(models, ["pope"], "mini", None, tmp_path, 16, 4, False, False, routing=True)
+    run_models(models, ["pope"], Shown(), data="mini", out=tmp_path, limit=4, routing=True)
     assert "llava-tiny: no sparse layer, so there is no routing to record" in capsys.readouterr().out
     assert [path.parts[-3] for path in tmp_path.glob("*/*/routing.json")] == ["moe-llava-tiny"]
