@@ -57,6 +57,10 @@ COMMANDS = {  # where each is, and its first sentence, so that --help need not i
         "Say why a number is not the published one: cause by cause, with sizes where they can be computed.",
     ),
     "export": ("export.export", "Write what runs hold as a table for other programs: pandas, datasets, a spreadsheet."),
+    "publish": (
+        "publish.publish",
+        "Write runs as the hub's evaluation files, with interval and protocol: .eval_results/*.yaml and model-index.",
+    ),
     "params": ("params.params", "Count parameters, total and activated, and FLOPs, from configurations alone."),
     "list": ("list.list_", "List the tasks, models or data sources there are."),
     "doctor": ("doctor.doctor", "Say what there is on this machine, what is missing, and what to do about it."),

@@ -243,6 +243,7 @@ class Task:
             them to squares first.
         answer_id: the sample id that a line of a foreign answers file belongs to.
         submission: what its server accepts, where there is one.
+        repository: the hub's data set with its questions.
     """
 
     name: str
@@ -254,6 +255,7 @@ class Task:
     unpadded_families: frozenset[str] = frozenset()
     answer_id: Callable[[Mapping[str, Any]], str] = question_id
     submission: Submission | None = None
+    repository: str | None = None
 
     def protocol(self, name: str) -> TaskProtocol:
         """The protocol of that name.

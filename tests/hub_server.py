@@ -7,6 +7,7 @@ Point `HF_ENDPOINT` at `HubServer.endpoint` *before* huggingface_hub is imported
         subprocess.run([...], env={**os.environ, **hub.environment(cache)})
 """
 
+import base64
 import hashlib
 import json
 import re
@@ -34,10 +35,12 @@ class HubServer:
 
     Attributes:
         requests: (method, path) of everything that was asked.
+        commits: (repository, files) of everything that was uploaded; nothing of it is served.
     """
 
     repositories: dict[str, Repository] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
+    commits: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
     def add(self, kind: str, name: str, folder: Path, commit: str) -> None:
         """Serve a folder as `ORGANISATION/NAME` at `commit` (40 hex digits) and at `main`."""
@@ -77,6 +80,43 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_HEAD(self) -> None:
         self._answer()
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        path = unquote(urlsplit(self.path).path)
+        self.hub.requests.append((self.command, path))
+        if path == "/api/validate-yaml":
+            self._json({"errors": [], "warnings": []})
+        elif match := re.fullmatch(r"/api/(models/[^/]+/[^/]+)/(preupload|commit)/([^/]+)", path):
+            answer = self._preupload if match[2] == "preupload" else self._commit
+            self._with_repository(match[1], match[3], lambda repository: answer(match[1], body))
+        else:
+            self._error(404, "EntryNotFound")
+
+    def _preupload(self, name: str, body: bytes) -> None:
+        files = [
+            {"path": file["path"], "uploadMode": "regular", "shouldIgnore": False} for file in json.loads(body)["files"]
+        ]
+        self._json({"files": files})
+
+    def _commit(self, name: str, body: bytes) -> None:
+        lines = [json.loads(line) for line in body.splitlines()]
+        files = {
+            line["value"]["path"]: base64.b64decode(line["value"]["content"]).decode()
+            for line in lines
+            if line["key"] == "file"
+        }
+        self.hub.commits.append((name, files))
+        number = len(self.hub.commits)
+        address = f"{self.hub.endpoint}/{name.removeprefix('models/')}"
+        self._json(
+            {
+                "success": True,
+                "commitOid": "c" * 40,
+                "commitUrl": f"{address}/commit/{'c' * 40}",
+                "pullRequestUrl": f"{address}/discussions/{number}",
+            }
+        )
 
     def do_GET(self) -> None:
         self._answer()

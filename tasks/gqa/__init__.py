@@ -30,4 +30,5 @@ TASK = Task(
     max_new_tokens=128,
     protocols=PROTOCOLS,
     sources={"llava": load_llava, "hub": load_hub, "hf": load_hf, "tsv": load_tsv, "mini": load_mini},
+    repository="lmms-lab/GQA",
 )

@@ -81,4 +81,5 @@ TASK = Task(
         upload="https://mmbench.opencompass.org.cn/mmbench-submission",
         write=write_submission,
     ),
+    repository="lmms-lab/MMBench_EN",
 )

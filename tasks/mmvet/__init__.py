@@ -64,4 +64,5 @@ TASK = Task(
         write=write_submission,
         rows=218,
     ),
+    repository="lmms-lab/MMVet",
 )

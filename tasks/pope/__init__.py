@@ -42,4 +42,5 @@ TASK = Task(
         "mini": load_mini,
     },
     answer_id=answer_id,
+    repository="lmms-lab/POPE",
 )

@@ -51,4 +51,5 @@ TASK = Task(
     },
     unpadded_families=frozenset({"moe-llava"}),
     answer_id=answer_id,
+    repository="lmms-lab/ScienceQA",
 )

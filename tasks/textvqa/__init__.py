@@ -31,4 +31,5 @@ TASK = Task(
     protocols=PROTOCOLS,
     sources={"llava": load_llava, "hub": load_hub, "hf": load_hf, "tsv": load_tsv, "mini": load_mini},
     answer_id=answer_id,
+    repository="lmms-lab/textvqa",
 )

@@ -38,4 +38,5 @@ TASK = Task(
         write=write_submission,
         rows=8000,
     ),
+    repository="lmms-lab/VizWiz-VQA",
 )

@@ -39,4 +39,5 @@ TASK = Task(
         rows=SPLITS["test"],
         may_leave_out=True,
     ),
+    repository="lmms-lab/VQAv2",
 )

@@ -29,6 +29,7 @@ WINGS = [
     "explain",
     "figures",
     "report",
+    "publication",
     "evaluation",
     "python",
     "callback",
