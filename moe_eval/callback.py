@@ -1,5 +1,7 @@
 """Evaluation inside training: a callback for transformers' Trainer that asks the model in memory every so many steps."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ class EvaluationCallback(TrainerCallback):
         processor: the model's.
         tasks, data, limit: as for `moe_eval.evaluate`.
         every_steps: steps between evaluations; one more is made when training ends.
+        inside: what the model is evaluated in, where training has changed how it computes.
     """
 
     def __init__(
@@ -32,14 +35,17 @@ class EvaluationCallback(TrainerCallback):
         data: str = "mini",
         limit: int | None = None,
         out: str | Path = RUNS,
+        inside: Callable[[Any], AbstractContextManager[None]] = lambda model: nullcontext(),
     ):
         self._trainer, self._processor, self._every = trainer, processor, every_steps
         self._asked: dict[str, Any] = {"tasks": tasks, "data": data, "limit": limit}
-        self._out, self._last = Path(out), -1
+        self._out, self._last, self._inside = Path(out), -1, inside
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if state.global_step % self._every == 0:
+            should_log = control.should_log
             self._evaluate(state.global_step, kwargs["model"])
+            control.should_log = should_log  # logging a number would otherwise swallow the loss of this step
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -52,7 +58,8 @@ class EvaluationCallback(TrainerCallback):
         self._last = step
         out = self._out / f"step-{step}"
         # The last epoch's answers may be there from a training run that was stopped and took other steps since.
-        runs = evaluate((model, self._processor), **self._asked, out=out, name="model", fresh=True)
+        with self._inside(model):
+            runs = evaluate((model, self._processor), **self._asked, out=out, name="model", fresh=True)
         logs: dict[str, Any] = {}
         for row in runs.summary().itertuples():
             logs |= {f"eval_{row.task}": row.score, f"eval_{row.task}_low": row.low, f"eval_{row.task}_high": row.high}

@@ -7,7 +7,8 @@ its name (`AttentionInterface`), and hands it the batch's `segments`.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from transformers.models.stablelm.modeling_stablelm import StableLmDecoderLayer
 
 from moellava.training.packing import Segment
 
-__all__ = ["attention_blocks", "block_attention", "use_block_attention"]
+__all__ = ["attention_blocks", "block_attention", "ordinary_attention", "use_block_attention"]
 
 NAME = "moellava_blocks"
 SHORTEST = 8  # tokens: all shorter segments share a block
@@ -134,6 +135,19 @@ def use_block_attention(model: PreTrainedModel) -> None:
     for layer in decoder.layers:
         if isinstance(layer, StableLmDecoderLayer):
             layer.register_forward_pre_hook(_leave_segments, with_kwargs=True)
+
+
+@contextmanager
+def ordinary_attention(model: PreTrainedModel) -> Iterator[None]:
+    """Inside, the language model attends as others do, so that it can generate while it is being trained."""
+    config = model.get_decoder().config
+    before = config._attn_implementation
+    if before == NAME:
+        config._attn_implementation = "sdpa"
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
 
 
 def _leave_segments(layer: Any, args: tuple, kwargs: Mapping[str, Any]) -> None:

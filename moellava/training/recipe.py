@@ -108,6 +108,18 @@ class MoERecipe(_Section):
         return MoEConfig(**{**self.model_dump(), "layers": layers})
 
 
+class EvaluateRecipe(_Section):
+    """Benchmarks that are asked while a stage is trained, by `moe_eval.callback.EvaluationCallback`.
+
+    Its numbers stand in the training log, its answers in `evaluations` in the output folder.
+    """
+
+    tasks: list[str]
+    every_steps: int = Field(gt=0)
+    data: str = "mini"
+    limit: int | None = Field(default=None, gt=0)
+
+
 class TrainRecipe(_Section):
     """Schedule, batch and optimizer. Steps are optimizer steps; batches are counted in rows (a packed row is one)."""
 
@@ -161,6 +173,7 @@ class Recipe(_Section):
             in training text and shows ScienceQA's and MM-Vet's pictures unpadded at evaluation, as its authors do;
             "llava" moves it to the front, and pads everywhere.
         save_dtype: of the finished weights; "auto" is the precision of training.
+        evaluate: benchmarks to ask every so many steps; it changes nothing that is trained.
         template: conversation format of the training text: "plain" (stage 1), one of `stages.TEMPLATES`, or null for
             the chat template that `start_from` was saved with.
     """
@@ -186,6 +199,7 @@ class Recipe(_Section):
     codebase: Literal["moe-llava", "llava"] | None = None
     moe: MoERecipe | None = None
     save_dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    evaluate: EvaluateRecipe | None = None
     train: TrainRecipe
 
     @model_validator(mode="after")

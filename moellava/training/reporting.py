@@ -44,6 +44,9 @@ class ConsoleReport(TrainerCallback):
         if self.bar is not None and "loss" in logs:
             values = [text.format(logs[key]) for key, text in SHOWN.items() if logs.get(key) is not None]
             tqdm.write(f"step {state.global_step}/{state.max_steps}  {'  '.join(values)}")
+        elif self.bar is not None and _is_evaluation(logs):
+            values = [f"{name.removeprefix('eval_')} {value:.2f}" for name, value in logs.items() if name != "epoch"]
+            tqdm.write(f"step {state.global_step}/{state.max_steps}  {'  '.join(values)}")
 
     def on_train_end(self, args, state, control, **kwargs):
         if self.bar is not None:
@@ -64,10 +67,14 @@ class JsonLog(TrainerCallback):
         write_text(self.path, "".join(f"{line}\n" for line in kept))
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        if not state.is_world_process_zero or "loss" not in logs:
+        if not state.is_world_process_zero or not ("loss" in logs or _is_evaluation(logs)):
             return
         with self.path.open("a") as stream:
             stream.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+
+
+def _is_evaluation(logs: dict[str, float]) -> bool:
+    return any(name.startswith("eval_") for name in logs)
 
 
 def _step(line: str) -> int | None:

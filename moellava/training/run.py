@@ -11,7 +11,7 @@ import torch
 import transformers
 
 from moellava.accounting import parameter_shapes
-from moellava.training.block_attention import use_block_attention
+from moellava.training.block_attention import ordinary_attention, use_block_attention
 from moellava.training.checkpoints import disk_errors, newest_checkpoint, staging, write_text, write_weights
 from moellava.training.collate import Collator
 from moellava.training.dataset import ConversationDataset
@@ -114,6 +114,12 @@ def make_trainer(recipe: Recipe, plan: Plan, model, dataset: ConversationDataset
         callbacks=callbacks + ([board] if board else []),
     )
     trainer.remove_callback(transformers.PrinterCallback)
+    if recipe.evaluate:
+        from moe_eval.callback import EvaluationCallback
+
+        out = recipe.output / "evaluations"
+        asked = recipe.evaluate.model_dump()
+        trainer.add_callback(EvaluationCallback(trainer, plan.processor, **asked, out=out, inside=ordinary_attention))
     return trainer
 
 
@@ -182,7 +188,11 @@ def _claim_output(recipe: Recipe, fresh: bool) -> None:
     path = output / RECIPE
     if path.exists():
         before = json.loads(path.read_text())
-        changed = [key for key in _differences(before, now) if key.removeprefix("train.") not in CHANGEABLE]
+        changed = [
+            key
+            for key in _differences(before, now)
+            if key.removeprefix("train.") not in CHANGEABLE and key.split(".")[0] != "evaluate"
+        ]
         if changed:
             raise TrainingError(
                 f"{output}: was started with another {', '.join(changed)}; --fresh starts over, output=FOLDER elsewhere"
