@@ -1,23 +1,27 @@
 """What Python code calls: `evaluate`, `load_runs`, `compare`, and the pandas frames of `Runs`. `docs/python.md` shows it."""
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from moe_eval.errors import UserError
+from moe_eval.errors import UserError, unknown
 from moe_eval.files.jsonl import read_jsonl
 from moe_eval.runs.plan import make_plans
 from moe_eval.runs.stored_run import StoredRun, plain_or_gzipped
 
 if TYPE_CHECKING:
+    import datasets
     import pandas as pd
 
     from moe_eval.engine.backend import Backend
 
-__all__ = ["Runs", "compare", "evaluate", "load_runs"]
+__all__ = ["Runs", "compare", "evaluate", "exportable", "load_runs"]
 
 RUNS = Path("results/runs")
+LOADING = ("dtype", "device", "revision", "adapter", "chat_template")
+"""What `evaluate` passes on to `ModelSource`."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,12 @@ class Runs:
                 )
         return _frame(rows, SAMPLES)
 
+    def dataset(self) -> "datasets.Dataset":
+        """`samples()` for `datasets`: gold and prediction as text (several answers as JSON), so that tasks share columns."""
+        import datasets
+
+        return datasets.Dataset.from_pandas(exportable(self.samples()), preserve_index=False)
+
     def table(
         self,
         layout: str = "main",
@@ -130,7 +140,9 @@ def evaluate(
     batch_size: int = 16,
     fresh: bool = False,
     allow_missing: bool = False,
+    max_new_tokens: int | None = None,
     on_answer: Callable[[int, int], None] = lambda answered, total: None,
+    **loading: Any,
 ) -> Runs:
     """Ask a model the questions of tasks, score its answers, keep everything as runs in `out`; a stopped one goes on.
 
@@ -140,19 +152,22 @@ def evaluate(
         tasks: names of `moe-eval list tasks`, a list or comma-separated; `all` stands for our nine.
         data: where samples come from. Default: the papers' questions; for models trained on `mini`, and nothing else, `mini`.
         limit: ask at most so many questions per task, in whole groups.
-        name: of the model in folders and tables, where it is no name.
+        name: of the model in folders and tables; None: as it was given.
         fresh: throw away earlier answers instead of going on from them.
         allow_missing: score without the questions that could not be answered.
+        max_new_tokens: length limit of an answer; None: the benchmark's.
         on_answer: called with (answered so far, all questions) after each answer.
+        loading: of a model that is named: dtype, device, revision, adapter, chat_template, as for `moe-eval run`.
 
     Raises:
         UserError: for names that do not exist, and for questions without an answer; all other answers are kept.
     """
     from moe_eval.evaluation import carry_out
 
-    backend, title, trained_on_mini = _backend(model, name, batch_size)
+    backend, title, trained_on_mini = _backend(model, name, batch_size, loading)
     names = [name.strip() for name in (tasks.split(",") if isinstance(tasks, str) else tasks)]
     settings = {"out": Path(out), "limit": limit, "allow_missing": allow_missing, "fresh": fresh}
+    settings["max_new_tokens"] = max_new_tokens
     plans = make_plans(title, names, trained_on_mini, data=data, protocol=protocol, **settings)
     for plan in plans:
         carry_out(plan, backend, on_answer)
@@ -236,15 +251,30 @@ def _by_task(runs: "Runs | str | Path") -> dict[str, StoredRun]:
     return found
 
 
-def _backend(model: Any, name: str | None, batch_size: int) -> "tuple[Backend, str, bool]":
+def exportable(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """The frame with one type in every column, whatever a task's gold is: text, and several answers as JSON."""
+    return frame.assign(**{name: frame[name].map(_text) for name in ("gold", "prediction") if name in frame})
+
+
+def _text(value: object) -> str | None:
+    return None if value is None or value != value else value if isinstance(value, str) else json.dumps(value)
+
+
+def _backend(model: Any, name: str | None, batch_size: int, loading: Mapping[str, Any]) -> "tuple[Backend, str, bool]":
     """What answers, its name, and whether `mini` is what it was trained on."""
+    if loading and not isinstance(model, (str, Path)):
+        raise UserError(f"{', '.join(loading)}: of a model that is given by name or folder, not of one that is there")
     if isinstance(model, (str, Path)):
         from moe_eval.engine.generate import GenerateBackend
         from moe_eval.engine.models import ModelSource
 
-        source = ModelSource(str(model))
+        unknown_ones = sorted(loading.keys() - set(LOADING))
+        if unknown_ones:
+            raise unknown("option of evaluate", unknown_ones[0], LOADING)
+        paths = {key: Path(loading[key]) for key in ("adapter", "chat_template") if loading.get(key) is not None}
+        source = ModelSource(str(model), label=name, **{**loading, **paths})
         source.check_name()
-        return GenerateBackend(source, batch_size), str(model), source.trained_on_mini
+        return GenerateBackend(source, batch_size), source.title, source.trained_on_mini
     if isinstance(model, tuple) and len(model) == 2:
         from moe_eval.engine.in_memory import InMemoryBackend
 

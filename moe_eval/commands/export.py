@@ -1,6 +1,5 @@
 """`moe-eval export`: what runs hold as a table for other programs, a row per question or per run."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +8,7 @@ import typer
 
 from moe_eval.commands.options import RUNS, RunsArgument, TaskFileOption, own_task
 from moe_eval.errors import UserError, unknown
-from moe_eval.python import load_runs
+from moe_eval.python import exportable, load_runs
 
 __all__ = ["export", "export_runs"]
 
@@ -47,7 +46,7 @@ def export_runs(runs: Sequence[Path], out: Path, what: str) -> str:
         raise UserError(f"{out}: name a file that ends with .parquet, .csv or .jsonl")
     found = load_runs(*runs)
     frame = found.samples() if what == "samples" else found.summary()
-    frame = frame.assign(**{name: frame[name].map(_text) for name in ("gold", "prediction") if name in frame})
+    frame = exportable(frame)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix == ".parquet":
@@ -59,8 +58,3 @@ def export_runs(runs: Sequence[Path], out: Path, what: str) -> str:
     except OSError as error:
         raise UserError(f"{out}: cannot write ({error.strerror})") from error
     return f"{out}: {len(frame):,} rows of {len(found)} runs"
-
-
-def _text(value: object) -> str | None:
-    """One type in a column, whatever the task's gold is: text, and several answers as JSON."""
-    return None if value is None or value != value else value if isinstance(value, str) else json.dumps(value)

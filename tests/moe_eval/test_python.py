@@ -130,6 +130,8 @@ def test_default_data_are_what_a_models_numbers_are_about(tmp_path, monkeypatch)
 
 
 def test_a_trainer_evaluates_the_model_that_it_trains(tmp_path):
+    from transformers import TrainerControl
+
     from moe_eval.callback import EvaluationCallback
     from moe_eval.engine.models import ModelSource
 
@@ -148,7 +150,7 @@ def test_a_trainer_evaluates_the_model_that_it_trains(tmp_path):
     model, processor = ModelSource("moe-llava-nano").load()
     model.train()
     callback = EvaluationCallback(Trainer(), processor, "pope", every_steps=2, limit=LIMIT, out=tmp_path)
-    callback.on_step_end(None, State(), None, model=model)
+    callback.on_step_end(None, State(), TrainerControl(), model=model)
     callback.on_train_end(None, State(), None, model=model)  # the same step: not asked again
     assert [set(values) for values in Trainer.logged] == [{"eval_pope", "eval_pope_low", "eval_pope_high"}]
     assert (tmp_path / "step-2" / "model" / "pope" / "scores.json").is_file()
@@ -156,3 +158,21 @@ def test_a_trainer_evaluates_the_model_that_it_trains(tmp_path):
     model(
         input_ids=processor(text="Hello", return_tensors="pt")["input_ids"]
     ).logits.sum().backward()  # still trainable
+
+
+def test_options_of_loading_are_for_named_models(tmp_path):
+    with pytest.raises(UserError, match="device: of a model that is given by name"):
+        moe_eval.evaluate(lambda pictures, text: "Yes", "pope", data="mini", out=tmp_path, device="cpu")
+    with pytest.raises(UserError, match="unknown option of evaluate 'devise'"):
+        moe_eval.evaluate("llava-nano", "pope", out=tmp_path, devise="cpu")
+
+
+def test_samples_are_a_dataset(tmp_path):
+    runs = moe_eval.evaluate(
+        lambda pictures, text: "Yes", "pope,vqav2", data="mini", limit=18, out=tmp_path, name="yes"
+    )
+    data = runs.dataset()
+    assert data.num_rows == len(runs.samples())
+    assert {str(kind.dtype) for name, kind in data.features.items() if name in ("gold", "prediction", "answer")} == {
+        "string"
+    }
