@@ -173,6 +173,5 @@ def test_samples_are_a_dataset(tmp_path):
     )
     data = runs.dataset()
     assert data.num_rows == len(runs.samples())
-    assert {str(kind.dtype) for name, kind in data.features.items() if name in ("gold", "prediction", "answer")} == {
-        "string"
-    }
+    for name in ("gold", "prediction", "answer"):
+        assert all(isinstance(value, str) for value in data[name])
