@@ -18,6 +18,7 @@ from moe_eval.engine.backend import ModelInfo
 from moe_eval.engine.parameters import count_parameters
 from moe_eval.engine.processing import check_template, processing_fingerprint, read_template
 from moe_eval.errors import UserError, unknown
+from moe_eval.sources.hub import bytes_on_hub
 
 __all__ = ["ModelSource"]
 
@@ -220,7 +221,11 @@ class ModelSource:
         try:
             return f"{snapshot_download(repository, revision=revision or None, local_files_only=True)}, here already"
         except Exception:  # not in the cache, or no name of a repository: the run itself says which
-            size = f"about {2 * count_parameters(zoo.architecture(self.name)).total / 1e9:.1f} GB " if entry else ""
+            if entry is not None:
+                size = f"about {2 * count_parameters(zoo.architecture(self.name)).total / 1e9:.1f} GB "
+            else:
+                told = bytes_on_hub("model", repository, revision)
+                size = f"{told / 1e9:.2f} GB " if told is not None else ""
             return f"{size}to be downloaded from {repository} into {constants.HF_HUB_CACHE}"
 
     @property

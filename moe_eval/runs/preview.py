@@ -1,4 +1,4 @@
-"""A plan in words, before anything is fetched: `moe-eval run --plan`. It asks no network and loads no weights."""
+"""A plan in words, before anything is fetched: `moe-eval run --plan`. It fetches nothing but sizes, and loads no weights."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -36,13 +36,18 @@ def preview(model: Any, plans: Sequence[Plan], batch_size: int) -> str:
 
 
 def _questions(plan: Plan) -> str:
-    from moe_eval.sources.hub import NotInCacheError, only_cached
+    from moe_eval.sources.hub import NotInCacheError, bytes_on_hub, only_cached
 
     try:
         with only_cached():
             dataset = plan.dataset
     except NotInCacheError as missing:
-        return f"--data {plan.source} is to be downloaded from {missing.repository} into {missing.cache} ({plan.task.card.size})"
+        size = bytes_on_hub("dataset", missing.repository, missing.revision, missing.pattern)
+        amount = f"{size / 1e9:.2f} GB" if size is not None else "how much, the hub cannot be asked,"
+        return (
+            f"--data {plan.source}: {amount} to be downloaded from {missing.repository} into {missing.cache} "
+            f"({plan.task.card.size})"
+        )
     except UserError as error:
         return f"--data {plan.source}: {_one_line(error)}"
     return f"{len(dataset.samples):,} questions of {dataset.source}, here already"

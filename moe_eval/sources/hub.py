@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Literal
 
 from moe_eval.errors import UserError, unknown
 from moe_eval.sources.parquet import read_parquet
@@ -13,6 +15,7 @@ from moe_eval.sources.rows import Rows
 __all__ = [
     "HubFiles",
     "NotInCacheError",
+    "bytes_on_hub",
     "download_dataset",
     "hub_rows",
     "is_only_cached",
@@ -20,6 +23,9 @@ __all__ = [
     "resolved_revision",
 ]
 
+
+PATIENCE = 5.0
+"""Seconds to wait for the hub to say how large something is."""
 
 _only_cached: ContextVar[bool] = ContextVar("only_cached", default=False)
 
@@ -30,12 +36,16 @@ class NotInCacheError(UserError):
     Args:
         repository: of the hub.
         cache: the folder that they would come into.
+        revision: that would be fetched; None: the branch main.
+        pattern: of the files; None: all of them.
     """
 
-    def __init__(self, repository: str, cache: str):
+    def __init__(self, repository: str, cache: str, revision: str | None = None, pattern: str | None = None):
         super().__init__(f"data set {repository} is not in the cache ({cache})")
         self.repository = repository
         self.cache = cache
+        self.revision = revision
+        self.pattern = pattern
 
 
 @contextmanager
@@ -121,17 +131,35 @@ def download_dataset(repository: str, revision: str, pattern: str) -> list[Path]
         ) from error
     except OSError as error:  # no network, offline mode, incomplete cache
         if local:
-            raise NotInCacheError(repository, str(constants.HF_HUB_CACHE)) from error
+            raise NotInCacheError(repository, str(constants.HF_HUB_CACHE), revision, pattern) from error
         raise UserError(
             f"data set {where}: not in the cache and the hub cannot be reached; connect once, set HF_ENDPOINT "
             f"to a mirror, or use another --data ({_first_line(error)})"
         ) from error
     files = sorted(Path(folder).glob(pattern))
     if local and not files:
-        raise NotInCacheError(repository, str(constants.HF_HUB_CACHE))
+        raise NotInCacheError(repository, str(constants.HF_HUB_CACHE), revision, pattern)
     if not files:
         raise UserError(f"data set {where} has no files {pattern}; was another revision meant?")
     return files
+
+
+def bytes_on_hub(
+    kind: Literal["model", "dataset"], repository: str, revision: str | None = None, pattern: str | None = None
+) -> int | None:
+    """Size of the files that match `pattern` (None: all), as the hub tells it; None where it cannot be asked."""
+    from huggingface_hub import HfApi
+
+    try:
+        found = HfApi().repo_info(repository, repo_type=kind, revision=revision, files_metadata=True, timeout=PATIENCE)
+    except Exception:  # offline, no such repository, no access: the run itself says which
+        return None
+    sizes = [
+        file.size
+        for file in getattr(found, "siblings", None) or ()
+        if pattern is None or fnmatch(file.rfilename, pattern)
+    ]
+    return sum(size or 0 for size in sizes) if sizes else None
 
 
 def resolved_revision(files: list[Path], revision: str) -> str:
