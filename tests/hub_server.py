@@ -148,7 +148,9 @@ class _Handler(BaseHTTPRequestHandler):
             respond(repository)
 
     def _info(self, repository: Repository) -> None:
-        siblings = [{"rfilename": _relative(repository, path)} for path in repository.files()]
+        siblings = [
+            {"rfilename": _relative(repository, path), "size": path.stat().st_size} for path in repository.files()
+        ]
         self._json({"id": "served", "sha": repository.commit, "siblings": siblings})
 
     def _tree(self, repository: Repository, below: str, recursive: bool) -> None:

@@ -224,7 +224,7 @@ class ModelSource:
             if entry is not None:
                 size = f"about {2 * count_parameters(zoo.architecture(self.name)).total / 1e9:.1f} GB "
             else:
-                told = bytes_on_hub("model", repository, revision)
+                told = bytes_on_hub("model", repository, revision, ignored=NOT_NEEDED)
                 size = f"{told / 1e9:.2f} GB " if told is not None else ""
             return f"{size}to be downloaded from {repository} into {constants.HF_HUB_CACHE}"
 

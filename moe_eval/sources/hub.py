@@ -145,9 +145,16 @@ def download_dataset(repository: str, revision: str, pattern: str) -> list[Path]
 
 
 def bytes_on_hub(
-    kind: Literal["model", "dataset"], repository: str, revision: str | None = None, pattern: str | None = None
+    kind: Literal["model", "dataset"],
+    repository: str,
+    revision: str | None = None,
+    pattern: str | None = None,
+    ignored: Sequence[str] = (),
 ) -> int | None:
-    """Size of the files that match `pattern` (None: all), as the hub tells it; None where it cannot be asked."""
+    """Size of the files that match `pattern` (None: all) and none of `ignored`, as the hub tells it.
+
+    None where it cannot be asked.
+    """
     from huggingface_hub import HfApi
 
     try:
