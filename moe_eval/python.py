@@ -157,7 +157,7 @@ def evaluate(
         allow_missing: score without the questions that could not be answered.
         max_new_tokens: length limit of an answer; None: the benchmark's.
         on_answer: called with (answered so far, all questions) after each answer.
-        loading: of a model that is named: dtype, device, revision, adapter, chat_template, as for `moe-eval run`.
+        loading: of a model that is named: engine, dtype, device, revision, adapter, chat_template, as for `moe-eval run`.
 
     Raises:
         UserError: for names that do not exist, and for questions without an answer; all other answers are kept.
@@ -265,16 +265,18 @@ def _backend(model: Any, name: str | None, batch_size: int, loading: Mapping[str
     if loading and not isinstance(model, (str, Path)):
         raise UserError(f"{', '.join(loading)}: of a model that is given by name or folder, not of one that is there")
     if isinstance(model, (str, Path)):
-        from moe_eval.engine.generate import GenerateBackend
+        from moe_eval.engine.choose import choose_backend
         from moe_eval.engine.models import ModelSource
 
+        engine = loading.get("engine", "auto")
+        loading = {key: value for key, value in loading.items() if key != "engine"}
         unknown_ones = sorted(loading.keys() - set(LOADING))
         if unknown_ones:
             raise unknown("option of evaluate", unknown_ones[0], LOADING)
         paths = {key: Path(loading[key]) for key in ("adapter", "chat_template") if loading.get(key) is not None}
         source = ModelSource(str(model), label=name, **{**loading, **paths})
         source.check_name()
-        return GenerateBackend(source, batch_size), source.title, source.trained_on_mini
+        return choose_backend(source, engine, batch_size)[0], source.title, source.trained_on_mini
     if isinstance(model, tuple) and len(model) == 2:
         from moe_eval.engine.in_memory import InMemoryBackend
 

@@ -14,7 +14,15 @@ import torch
 
 from moellava.modeling import MoELlavaForConditionalGeneration
 
-__all__ = ["MODALITIES", "Modality", "RoutingRecorder", "SequenceRouting", "TokenPath", "expert_load"]
+__all__ = [
+    "MODALITIES",
+    "Modality",
+    "RoutingRecorder",
+    "SequenceRouting",
+    "TokenPath",
+    "expert_load",
+    "sequence_routing",
+]
 
 Modality = Literal["image", "text"]
 MODALITIES: tuple[Modality, ...] = ("image", "text")
@@ -223,6 +231,33 @@ class _ForwardPass:
     is_image: np.ndarray
     continues: bool
     choices: list[torch.Tensor] = field(default_factory=list)
+
+
+def sequence_routing(config: Any, ids: np.ndarray, choices: np.ndarray, prompt_tokens: int) -> SequenceRouting:
+    """The routing of one sequence whose choices are known, as `RoutingRecorder` would have recorded it.
+
+    Args:
+        config: of the sparse model, in which no choice is dropped.
+        ids: [S] token ids of prompt and answer, as far as they were fed to the model.
+        choices: [S, L, K] the experts of every token.
+        prompt_tokens: how many of the tokens are the prompt's.
+    """
+    num_experts = config.moe.experts_per_layer()
+    _, layers, top_k = choices.shape
+    shape = (layers, len(MODALITIES), top_k, max(num_experts.values()))
+    is_image = ids == config.image_token_id
+    counts = np.zeros(shape, np.int64)
+    layer, choice = np.arange(layers)[:, None], np.arange(top_k)
+    np.add.at(counts, (layer, (~is_image).astype(int)[:, None, None], choice, choices), 1)
+    image, text = np.flatnonzero(is_image[:prompt_tokens]), np.flatnonzero(~is_image[:prompt_tokens])
+    answer = range(prompt_tokens, min(len(ids), prompt_tokens + ANSWER_PATHS))
+    paths = [
+        TokenPath(
+            MODALITIES[0 if is_image[place] else 1], int(place), int(ids[place]), tuple(choices[place, :, 0].tolist())
+        )
+        for place in [*sorted([*_spread(image, IMAGE_PATHS), *_spread(text, TEXT_PATHS)]), *answer]
+    ]
+    return SequenceRouting(counts, np.zeros(shape, np.int64), prompt_tokens, len(ids), paths)
 
 
 def _spread(places: np.ndarray, limit: int) -> np.ndarray:

@@ -21,7 +21,7 @@ BASELINES = REPOSITORY / "results" / "baselines"
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_recipe_that_is_here_made_the_weights(name):
     made_by = json.loads((zoo.resolve(name) / "training.json").read_text())["recipe"]
-    assert made_by == load_recipe(REPOSITORY / "recipes" / f"{RECIPES[name]}.yaml").model_dump(mode="json")
+    assert made_by == load_recipe(REPOSITORY / "recipes" / f"{RECIPES[name]}.yaml").as_record()
 
 
 @pytest.mark.parametrize("name", RECIPES)

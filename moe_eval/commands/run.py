@@ -9,7 +9,7 @@ import typer
 
 from moe_eval.commands.options import RUNS, JsonOption, ProtocolOption, TaskFileOption, own_task, show_life
 from moe_eval.commands.shown import Shown
-from moe_eval.engine.generate import GenerateBackend
+from moe_eval.engine.choose import choose_backend
 from moe_eval.engine.models import ModelSource
 from moe_eval.errors import UserError
 from moe_eval.evaluation import carry_out
@@ -60,7 +60,14 @@ def run(
     max_new_tokens: Annotated[
         int | None, typer.Option(min=1, help="Length limit of an answer. Default: the benchmark's.")
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Prompts per batch.")] = 16,
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="prefix (what questions share is computed once), generate (transformers' own), or auto: prefix where it "
+            "can run."
+        ),
+    ] = "auto",
+    batch_size: Annotated[int, typer.Option(min=1, help="Prompts per batch of generate.")] = 16,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Ask only the first so many questions, in whole groups.")
     ] = None,
@@ -124,6 +131,7 @@ def run(
         sources,
         [word.strip() for word in (tasks or defined or "all").split(",")],
         Shown(quiet=quiet or as_json, verbose=verbose, as_json=as_json),
+        engine=engine,
         batch_size=batch_size,
         routing=routing,
         plan_only=plan,
@@ -145,6 +153,7 @@ def run_models(
     tasks: Sequence[str],
     shown: Shown,
     *,
+    engine: str = "auto",
     batch_size: int = 16,
     routing: bool | None = None,
     plan_only: bool = False,
@@ -191,9 +200,13 @@ def run_models(
                 ready.append(replace(plan, routing=_is_recorded(plan, model, routing, len(models) > 1)))
         if routing and len(models) > 1 and not model.is_sparse:
             shown.say(f"{model.title}: no sparse layer, so there is no routing to record")
-        backend = GenerateBackend(model, batch_size, any(plan.routing for plan in ready))
-        if ready:
-            backend.describe()  # downloads and converts now, with its own progress, not below the bar of a task
+        if not ready:
+            continue
+        # Downloads and converts now, with its own progress, not below the bar of a task.
+        backend, reason = choose_backend(model, engine, batch_size, any(plan.routing for plan in ready))
+        if reason:
+            shown.say(f"{model.title}: answered by generate, not by the prefix engine: {reason}")
+        backend.describe()
         for plan in ready:
             with shown.kept_going(plan):
                 _tell_what_is_asked(plan, shown)

@@ -1,6 +1,6 @@
 """The plain backend: batches of prompts through `model.generate`, for any image-text-to-text model of transformers."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import replace
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from moe_eval.errors import UserError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["GenerateBackend", "encode"]
+__all__ = ["GenerateBackend", "encode", "picture_options", "plain_routing", "render", "response", "stop_ids"]
 
 Batch = list[tuple[Request, "list[Image]"]]
 
@@ -65,7 +65,7 @@ class GenerateBackend:
             recorder.clear()
             responses = _answer(*self.loaded, batch)
         return [
-            replace(response, routing=_routing(recorder, sequence, self._token_text))
+            replace(response, routing=plain_routing(recorder, sequence, self._token_text))
             for response, sequence in zip(responses, recorder.sequences, strict=True)
         ]
 
@@ -114,9 +114,9 @@ def _answer(model: Any, processor: Any, batch: Batch) -> list[Response]:
             f"{model.device} has too little memory for {len(batch)} prompts at once; what was answered is kept: "
             "start again with a smaller --batch-size"
         ) from error
-    stops = _stop_ids(model, tokenizer)
+    stops = stop_ids(model, tokenizer)
     answers = sequences[:, inputs["input_ids"].shape[1] :].tolist()  # [batch, new tokens]
-    return [_response(request.id, ids, stops, tokenizer) for request, ids in zip(requests, answers, strict=True)]
+    return [response(request.id, ids, stops, tokenizer) for request, ids in zip(requests, answers, strict=True)]
 
 
 def encode(processor: Any, batch: Batch, beginnings: Sequence[str] = ()) -> Any:
@@ -127,19 +127,9 @@ def encode(processor: Any, batch: Batch, beginnings: Sequence[str] = ()) -> Any:
     Args:
         beginnings: what each answer begins with; none: the model starts it.
     """
-    prompts = [
-        processor.apply_chat_template(
-            [{"role": "user", "content": _content(processor, request.text, len(images))}],
-            add_generation_prompt=True,
-            tokenize=False,
-        )
-        for request, images in batch
-    ]
+    prompts = [render(processor, request.text, len(images)) for request, images in batch]
     if beginnings:
         prompts = [prompt + beginning for prompt, beginning in zip(prompts, beginnings, strict=True)]
-    options = {}
-    if _pads_on_request(processor):
-        options["do_pad"] = batch[0][0].pad_images
     pictures = [images for _, images in batch]
     return processor(
         text=prompts,
@@ -147,8 +137,24 @@ def encode(processor: Any, batch: Batch, beginnings: Sequence[str] = ()) -> Any:
         padding=True,
         padding_side="left",
         return_tensors="pt",
-        **options,
+        **picture_options(processor, batch[0][0].pad_images),
     )
+
+
+def render(processor: Any, text: str, images: int) -> str:
+    """A question as the model reads it: in its chat template, pictures first, unless the text says where they are."""
+    return str(
+        processor.apply_chat_template(
+            [{"role": "user", "content": _content(processor, text, images)}], add_generation_prompt=True, tokenize=False
+        )
+    )
+
+
+def picture_options(processor: Any, pad_images: bool) -> dict[str, bool]:
+    """Only LLaVA's way of preparing pictures knows padding to a square; other models have their own."""
+    from moellava import MoELlavaProcessor
+
+    return {"do_pad": pad_images} if isinstance(processor, MoELlavaProcessor) else {}
 
 
 def _content(processor: Any, text: str, images: int) -> list[dict[str, str]]:
@@ -157,14 +163,7 @@ def _content(processor: Any, text: str, images: int) -> list[dict[str, str]]:
     return [{"type": "image"}] * (0 if placed else images) + [{"type": "text", "text": text}]
 
 
-def _pads_on_request(processor: Any) -> bool:
-    """Only LLaVA's way of preparing pictures knows padding to a square; other models have their own."""
-    from moellava import MoELlavaProcessor
-
-    return isinstance(processor, MoELlavaProcessor)
-
-
-def _response(request_id: str, ids: list[int], stops: set[int], tokenizer: Any) -> Response:
+def response(request_id: str, ids: list[int], stops: Set[int], tokenizer: Any) -> Response:
     end = next((position for position, token in enumerate(ids) if token in stops), None)
     kept = ids if end is None else ids[: end + 1]
     return Response(
@@ -175,7 +174,7 @@ def _response(request_id: str, ids: list[int], stops: set[int], tokenizer: Any) 
     )
 
 
-def _routing(recorder: Any, sequence: Any, token_text: Callable[[int], str]) -> Routing:
+def plain_routing(recorder: Any, sequence: Any, token_text: Callable[[int], str]) -> Routing:
     """A `moellava.routing.SequenceRouting` in plain values."""
     from moellava.routing import MODALITIES
 
@@ -196,7 +195,7 @@ def _routing(recorder: Any, sequence: Any, token_text: Callable[[int], str]) -> 
     )
 
 
-def _stop_ids(model: Any, tokenizer: Any) -> set[int]:
+def stop_ids(model: Any, tokenizer: Any) -> set[int]:
     eos = model.generation_config.eos_token_id
     eos = tokenizer.eos_token_id if eos is None else eos
     return set(eos) if isinstance(eos, (list, tuple)) else {eos}
@@ -204,5 +203,5 @@ def _stop_ids(model: Any, tokenizer: Any) -> set[int]:
 
 def _pad_token_id(model: Any, tokenizer: Any) -> int:
     """Any id does: padding comes after the end of an answer and is cut off."""
-    known = (model.generation_config.pad_token_id, tokenizer.pad_token_id, min(_stop_ids(model, tokenizer)))
+    known = (model.generation_config.pad_token_id, tokenizer.pad_token_id, min(stop_ids(model, tokenizer)))
     return next(token for token in known if token is not None)

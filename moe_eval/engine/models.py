@@ -117,6 +117,18 @@ class ModelSource:
             raise UserError(f"model {self.name}: {_one_line(error)}") from error
 
     @cached_property
+    def generation_config(self) -> Any:
+        """The model's `GenerationConfig`; that of transformers where it has none."""
+        from transformers import GenerationConfig
+
+        if not (self.folder / "generation_config.json").is_file():
+            return GenerationConfig.from_model_config(self.config)
+        try:
+            return GenerationConfig.from_pretrained(self.folder)
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(f"model {self.name}: generation_config.json: {_one_line(error)}") from error
+
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over names and contents of the configuration and the weight files, those of an adapter included."""
         digest = hashlib.sha256()

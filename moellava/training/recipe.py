@@ -202,6 +202,10 @@ class Recipe(_Section):
     evaluate: EvaluateRecipe | None = None
     train: TrainRecipe
 
+    def as_record(self) -> dict[str, Any]:
+        """What is written beside weights: all that decides them, so without `evaluate`."""
+        return self.model_dump(mode="json", exclude={"evaluate"})
+
     @model_validator(mode="after")
     def _parts_fit_the_stage(self) -> Self:
         if self.stage == "tower":

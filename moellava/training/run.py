@@ -155,7 +155,7 @@ def finish_run(recipe: Recipe, save: Callable[[Path], None], facts: dict) -> Non
         for path in sorted(folder.iterdir()):
             path.replace(output / path.name)
         versions = {"torch": torch.__version__, "transformers": transformers.__version__}
-        record = {"recipe": recipe.model_dump(mode="json"), **facts, "versions": versions}
+        record = {"recipe": recipe.as_record(), **facts, "versions": versions}
         write_text(output / FINISHED, json.dumps(record, indent=2) + "\n")
     shutil.rmtree(staging(output), ignore_errors=True)
     for checkpoint in output.glob("checkpoint-*"):
@@ -184,15 +184,11 @@ def _claim_output(recipe: Recipe, fresh: bool) -> None:
         shutil.rmtree(output)
     output.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(staging(output), ignore_errors=True)
-    now = recipe.model_dump(mode="json")
+    now = recipe.as_record()
     path = output / RECIPE
     if path.exists():
         before = json.loads(path.read_text())
-        changed = [
-            key
-            for key in _differences(before, now)
-            if key.removeprefix("train.") not in CHANGEABLE and key.split(".")[0] != "evaluate"
-        ]
+        changed = [key for key in _differences(before, now) if key.removeprefix("train.") not in CHANGEABLE]
         if changed:
             raise TrainingError(
                 f"{output}: was started with another {', '.join(changed)}; --fresh starts over, output=FOLDER elsewhere"

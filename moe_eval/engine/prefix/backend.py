@@ -1,0 +1,128 @@
+"""The backend: requests in, answers out; what questions share is computed once."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import cache, cached_property
+from typing import Any
+
+from moe_eval.engine.backend import Answer, ModelInfo, Request, Response, Routing, Unanswered
+from moe_eval.engine.generate import plain_routing, response, stop_ids
+from moe_eval.engine.models import ModelSource
+from moe_eval.engine.prefetch import open_images
+from moe_eval.engine.prefix.budget import Budget
+from moe_eval.engine.prefix.encoding import Encoder, pack_inputs
+from moe_eval.engine.prefix.packing import Branch, Pack, Row, make_packs
+from moe_eval.engine.prefix.passes import answer_pack
+from moe_eval.engine.prefix.routes import Routes
+from moe_eval.errors import UserError
+
+__all__ = ["PrefixBackend"]
+
+AHEAD = 64
+"""Questions whose pictures are opened before they are asked for."""
+
+
+class PrefixBackend:
+    """Greedy answers; the questions about a picture hang as branches below their common beginning.
+
+    The model is loaded when the first question comes. Answers come picture by picture.
+
+    Args:
+        source: where the model is and how to load it; one that `moe_eval.engine.prefix.support.why_not` has nothing against.
+        routing: whether responses say how their tokens were routed.
+        slots: of the key-value cache that are computed together; None: as many as fit into memory.
+    """
+
+    def __init__(self, source: ModelSource, routing: bool = False, slots: int | None = None):
+        self._source, self._routing, self._slots = source, routing, slots
+
+    def describe(self) -> ModelInfo:
+        """What answers.
+
+        Raises:
+            UserError: when routing is to be recorded of a model that has no sparse layer.
+        """
+        if self._routing:
+            self._source.check_sparse("--routing to record")
+        return self._source.describe(backend="prefix")
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
+        """Answers, those about one picture together; unreadable pictures come when their turn is."""
+        groups: dict[Any, list[Request]] = {}
+        for request in requests:
+            groups.setdefault((request.images, request.pad_images), []).append(request)
+        if not groups:
+            return
+        unanswered: list[Unanswered] = []
+        packs = make_packs(self._rows(groups, unanswered), self._budget)
+        with ThreadPoolExecutor(1, thread_name_prefix="prepare") as pool:
+            waiting = pool.submit(next, packs, None)
+            while (pack := waiting.result()) is not None:
+                waiting = pool.submit(next, packs, None)  # prepared while the model computes
+                yield from self._answer(pack)
+                while unanswered:
+                    yield unanswered.pop(0)
+        yield from unanswered
+
+    def _rows(self, groups: dict[Any, list[Request]], unanswered: list[Unanswered]) -> Iterator[Row]:
+        encoder = Encoder(self.loaded[1])
+        for item in open_images((group[0] for group in groups.values()), AHEAD):
+            if isinstance(item, Unanswered):
+                group = next(group for group in groups.values() if group[0].id == item.id)
+                unanswered += [Unanswered(request.id, item.reason) for request in group]
+            else:
+                first, images = item
+                yield from encoder.rows(groups[first.images, first.pad_images], images)
+
+    def _answer(self, pack: Pack) -> Iterator[Response]:
+        """Answers of a pack; where memory runs short, what has not ended is begun again in halves, and later packs are
+        half as large."""
+        import torch
+
+        try:
+            yield from self._answer_at_once(pack)
+        except torch.OutOfMemoryError as error:
+            rows = [half for row in pack.rows for half in row.halves()]
+            if len(rows) == 1:
+                raise UserError(
+                    f"{self.loaded[0].device} has too little memory for a single question; what was answered is kept"
+                ) from error
+            self._budget.halve()
+            torch.cuda.empty_cache()
+            for some in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
+                yield from self._answer(Pack(some))
+
+    def _answer_at_once(self, pack: Pack) -> Iterator[Response]:
+        model, processor = self.loaded
+        stops = frozenset(stop_ids(model, processor.tokenizer))
+        inputs = pack_inputs(pack, model.device, model.dtype)
+        with self._routes.watching(len(pack.rows)) if self._routes else nullcontext() as routes:
+            for row, branch in answer_pack(model, pack, inputs, stops, routes):
+                routing = self._routing_of(pack.rows[row], row, branch, routes) if routes else None
+                for request in branch.requests:
+                    ids = branch.generated[: request.max_new_tokens]
+                    yield replace(response(request.id, ids, stops, processor.tokenizer), routing=routing)
+
+    def _routing_of(self, row: Row, number: int, branch: Branch, routes: Routes) -> Routing:
+        prompt_tokens = len(row.prefix) + len(branch.ids)
+        return plain_routing(routes, routes.of(number, row.branches.index(branch), prompt_tokens), self._token_text)
+
+    @cached_property
+    def loaded(self) -> tuple[Any, Any]:
+        """The model and its processor; the first to ask for them loads them."""
+        return self._source.load()
+
+    @cached_property
+    def _budget(self) -> Budget:
+        return Budget(self._slots) if self._slots else Budget.of(self.loaded[0])
+
+    @cached_property
+    def _routes(self) -> Routes | None:
+        return Routes(self.loaded[0]) if self._routing else None
+
+    @cached_property
+    def _token_text(self) -> Callable[[int], str]:
+        tokenizer = self.loaded[1].tokenizer
+        return cache(lambda token: tokenizer.decode([token]))

@@ -1,0 +1,151 @@
+"""The three kinds of passes over a pack: its prefixes, its branches, and one token per open branch and step.
+
+All go through the model's own `forward`, with explicit positions and masks, and a `DynamicCache`.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+from moe_eval.engine.prefix.packing import Branch, Pack
+from moe_eval.engine.prefix.routes import Routes
+from moe_eval.engine.prefix.slots import PADDING, Slots
+
+__all__ = ["answer_pack"]
+
+
+@torch.inference_mode()
+def answer_pack(
+    model: Any, pack: Pack, inputs: Mapping[str, Any], stops: frozenset[int], routes: Routes | None = None
+) -> Iterator[tuple[int, Branch]]:
+    """Generate greedily below every row of a pack; a branch comes, with its row's number, when it has ended.
+
+    Args:
+        inputs: of the prefix pass: `input_ids` and `attention_mask` [rows, tokens], padded on the left, the pictures, and
+            whatever else the processor gives for them.
+        stops: ids after which a branch has ended.
+        routes: where each pass leaves what the routers chose.
+    """
+    device = inputs["input_ids"].device
+    valid = inputs["attention_mask"].bool()
+    slots, cache = Slots(valid), DynamicCache()
+    alone = all(not branch.ids for row in pack.rows for branch in row.branches)
+    output = model(
+        **inputs,
+        position_ids=(valid.long().cumsum(1) - 1).clamp(min=0),
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    if routes is not None:
+        routes.note(inputs["input_ids"], slots.owner)
+    rows = list(range(len(pack.rows)))
+    # [rows, branches, vocabulary]
+    logits = output.logits if alone else _branch_pass(model, pack, cache, slots, routes, device)
+    open_ones = [list(range(len(row.branches))) for row in pack.rows]
+    chosen = logits.argmax(-1).tolist()
+    while True:
+        still_open = []
+        for number, (row, names) in enumerate(zip(rows, open_ones, strict=True)):
+            left = []
+            for place, name in enumerate(names):
+                branch = pack.rows[row].branches[name]
+                branch.generated.append(chosen[number][place])
+                if branch.generated[-1] in stops or len(branch.generated) >= branch.limit:
+                    branch.ended = True
+                    yield row, branch
+                else:
+                    left.append(name)
+            still_open.append(left)
+        open_ones = still_open
+        if not any(open_ones):
+            return
+        rows, open_ones = _drop_finished(rows, open_ones, cache, slots, routes)
+        logits = _step(model, pack, rows, open_ones, cache, slots, routes, device)
+        chosen = logits.argmax(-1).tolist()
+
+
+def _branch_pass(model: Any, pack: Pack, cache: Any, slots: Slots, routes: Routes | None, device: Any) -> torch.Tensor:
+    """All branches of all rows at once; logits after the last token of each, [rows, branches, vocabulary].
+
+    Branches are padded on the left to one length, so that they end at the same places in every row.
+    """
+    length = max(len(branch.ids) for row in pack.rows for branch in row.branches)
+    count = max(len(row.branches) for row in pack.rows)
+    ids = torch.zeros(len(pack.rows), count, length, dtype=torch.long)
+    owner = torch.full_like(ids, PADDING)
+    positions = torch.zeros_like(ids)
+    for number, row in enumerate(pack.rows):
+        for name, branch in enumerate(row.branches):
+            start = length - len(branch.ids)
+            ids[number, name, start:] = torch.tensor(branch.ids)
+            owner[number, name, start:] = name
+            positions[number, name, start:] = torch.arange(len(row.prefix), len(row.prefix) + len(branch.ids))
+    ids, owner, positions = (tensor.flatten(1).to(device) for tensor in (ids, owner, positions))
+    ends = torch.arange(1, count + 1, device=device) * length - 1
+    return _forward(model, ids, owner, positions, cache, slots, routes, keep=ends)
+
+
+def _step(
+    model: Any,
+    pack: Pack,
+    rows: list[int],
+    open_ones: list[list[int]],
+    cache: Any,
+    slots: Slots,
+    routes: Routes | None,
+    device: Any,
+) -> torch.Tensor:
+    """The last token of every open branch; logits after it, [rows, open branches, vocabulary]."""
+    count = max(map(len, open_ones))
+    ids = torch.zeros(len(rows), count, dtype=torch.long)
+    owner, positions = torch.full_like(ids, PADDING), torch.zeros_like(ids)
+    for number, (row, names) in enumerate(zip(rows, open_ones, strict=True)):
+        for place, name in enumerate(names):
+            branch = pack.rows[row].branches[name]
+            ids[number, place] = branch.generated[-1]
+            owner[number, place] = name
+            positions[number, place] = len(pack.rows[row].prefix) + len(branch.ids) + len(branch.generated) - 1
+    return _forward(model, ids.to(device), owner.to(device), positions.to(device), cache, slots, routes)
+
+
+def _forward(
+    model: Any,
+    ids: torch.Tensor,
+    owner: torch.Tensor,
+    positions: torch.Tensor,
+    cache: Any,
+    slots: Slots,
+    routes: Routes | None,
+    keep: torch.Tensor | int = 0,
+) -> torch.Tensor:
+    mask = slots.write(owner, model.dtype)
+    kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or ())
+    output = model(
+        input_ids=ids,
+        position_ids=positions,
+        attention_mask=dict.fromkeys(kinds, mask) if len(kinds) > 1 else mask,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=keep,
+    )
+    if routes is not None:
+        routes.note(ids, owner)
+    return output.logits
+
+
+def _drop_finished(
+    rows: list[int], open_ones: list[list[int]], cache: Any, slots: Slots, routes: Routes | None
+) -> tuple[list[int], list[list[int]]]:
+    """Take rows without open branches out of the cache, once they are half of it: a copy is not free, either."""
+    alive = [place for place, names in enumerate(open_ones) if names]
+    if 2 * len(alive) > len(rows):
+        return rows, open_ones
+    kept = torch.tensor(alive, device=slots.owner.device)
+    cache.batch_select_indices(kept)
+    slots.keep(kept)
+    if routes is not None:
+        routes.keep([rows[place] for place in alive])
+    return [rows[place] for place in alive], [open_ones[place] for place in alive]

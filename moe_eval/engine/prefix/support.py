@@ -1,0 +1,51 @@
+"""Which models the prefix engine may answer for: those that it was tested with, where nothing makes answers depend on it."""
+
+from typing import Any
+
+__all__ = ["TESTED", "why_not"]
+
+TESTED = ("moe_llava", "llava")
+"""`model_type` of architectures that a test compares with `generate`."""
+
+NEUTRAL = {
+    "repetition_penalty": (None, 1.0),
+    "no_repeat_ngram_size": (None, 0),
+    "encoder_no_repeat_ngram_size": (None, 0),
+    "min_length": (None, 0),
+    "min_new_tokens": (None, 0),
+    "bad_words_ids": (None,),
+    "suppress_tokens": (None,),
+    "begin_suppress_tokens": (None,),
+    "forced_bos_token_id": (None,),
+    "forced_eos_token_id": (None,),
+    "sequence_bias": (None,),
+    "exponential_decay_length_penalty": (None,),
+    "guidance_scale": (None, 1.0),
+    "stop_strings": (None,),
+    "renormalize_logits": (None, False),
+}
+"""Settings of a generation configuration that change greedy answers, and the values with which they do not."""
+
+
+def why_not(config: Any, generation: Any, router_noise: bool = False) -> str | None:
+    """Why a model is better answered by `generate`; None if nothing speaks against this engine.
+
+    Args:
+        config: the model's.
+        generation: its `GenerationConfig`.
+        router_noise: whether routing draws noise, which depends on what is computed together.
+    """
+    if config.model_type not in TESTED:
+        return f"{config.model_type} is not among the architectures that it was tested with ({', '.join(TESTED)})"
+    if router_noise:
+        return "the noise of the routers is drawn for a batch as a whole"
+    moe = getattr(config, "moe", None)
+    if getattr(moe, "drop_tokens", False):
+        return "the experts drop tokens, and which depends on what is computed together"
+    rope = getattr(config.get_text_config(), "rope_parameters", None) or {}
+    if rope.get("rope_type") in ("dynamic", "longrope"):
+        return f"positions are scaled by the length of what is computed together (rope_type {rope['rope_type']})"
+    for name, neutral in NEUTRAL.items():
+        if getattr(generation, name, None) not in neutral:
+            return f"its generation configuration sets {name}"
+    return None
