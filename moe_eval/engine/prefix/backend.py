@@ -85,13 +85,14 @@ class PrefixBackend:
             yield from self._answer_at_once(pack)
         except torch.OutOfMemoryError as error:
             rows = [half for row in pack.rows for half in row.halves()]
-            if len(rows) == 1:
+            if sum(len(row.branches) for row in pack.rows) == 1:
                 raise UserError(
                     f"{self.loaded[0].device} has too little memory for a single question; what was answered is kept"
                 ) from error
             self._budget.halve()
             torch.cuda.empty_cache()
-            for some in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
+            middle = len(rows) // 2
+            for some in filter(None, (rows[:middle], rows[middle:])):
                 yield from self._answer(Pack(some))
 
     def _answer_at_once(self, pack: Pack) -> Iterator[Response]:
@@ -101,9 +102,9 @@ class PrefixBackend:
         with self._routes.watching(len(pack.rows)) if self._routes else nullcontext() as routes:
             for row, branch in answer_pack(model, pack, inputs, stops, routes):
                 routing = self._routing_of(pack.rows[row], row, branch, routes) if routes else None
+                answer = response("", branch.generated, stops, processor.tokenizer)
                 for request in branch.requests:
-                    ids = branch.generated[: request.max_new_tokens]
-                    yield replace(response(request.id, ids, stops, processor.tokenizer), routing=routing)
+                    yield replace(answer, id=request.id, routing=routing)
 
     def _routing_of(self, row: Row, number: int, branch: Branch, routes: Routes) -> Routing:
         prompt_tokens = len(row.prefix) + len(branch.ids)

@@ -18,7 +18,7 @@ class Branch:
     """The end of a prompt that is not shared, and what is generated after it.
 
     Args:
-        requests: the questions that it answers; several if they are the same.
+        requests: the questions that it answers; several if they are the same, with the same limit.
         ids: token ids after the row's prefix; none where the row has one branch.
     """
 
@@ -29,7 +29,7 @@ class Branch:
 
     @property
     def limit(self) -> int:
-        return max(request.max_new_tokens for request in self.requests)
+        return self.requests[0].max_new_tokens
 
 
 @dataclass
@@ -79,24 +79,24 @@ class Pack:
 def make_rows(prompts: Sequence[tuple[Request, Sequence[int]]], picture_end: int) -> list[Row]:
     """Rows for prompts about the same pictures.
 
-    Equal prompts are one branch. The prefix is everything that all begin with, but for the last token of the shortest: its
+    Equal prompts with equal limits are one branch. The prefix is everything that all begin with, but for the last token of the shortest: its
     successor is predicted from it. Where the prompts part before the pictures end, nothing is shared, and each is a row.
 
     Args:
         prompts: requests and token ids, pictures expanded to as many tokens as they take.
         picture_end: tokens up to the end of the last picture.
     """
-    of_ids: dict[tuple[int, ...], list[Request]] = {}
+    same: dict[tuple[tuple[int, ...], int], list[Request]] = {}
     for request, ids in prompts:
-        of_ids.setdefault(tuple(ids), []).append(request)
-    different = list(of_ids)
-    shared = min(_common_prefix(different), min(map(len, different)) - 1)
+        same.setdefault((tuple(ids), request.max_new_tokens), []).append(request)
+    different = [(ids, requests) for (ids, _), requests in same.items()]
+    shared = min(_common_prefix([ids for ids, _ in different]), min(len(ids) for ids, _ in different) - 1)
     if len(different) == 1 or shared < max(picture_end, 1):
-        return [Row(list(ids), [Branch(of_ids[ids], [])]) for ids in different]
+        return [Row(list(ids), [Branch(requests, [])]) for ids, requests in different]
     rows: list[Row] = []
     longest = 0
-    for ids in different:
-        branch = Branch(of_ids[ids], list(ids[shared:]))
+    for ids, requests in different:
+        branch = Branch(requests, list(ids[shared:]))
         longest = max(longest, len(branch.ids))
         if rows and longest * (len(rows[-1].branches) + 1) <= BRANCH_TOKENS:
             rows[-1].branches.append(branch)
