@@ -8,7 +8,7 @@ from functools import cache, cached_property
 from typing import Any
 
 from moe_eval.engine.backend import Answer, ModelInfo, Request, Response, Routing, Unanswered
-from moe_eval.engine.generate import plain_routing, response, stop_ids
+from moe_eval.engine.generate import GenerateBackend, plain_routing, response, stop_ids
 from moe_eval.engine.models import ModelSource
 from moe_eval.engine.prefetch import open_images
 from moe_eval.engine.prefix.budget import Budget
@@ -16,6 +16,7 @@ from moe_eval.engine.prefix.encoding import Encoder, pack_inputs
 from moe_eval.engine.prefix.packing import Branch, Pack, Row, make_packs
 from moe_eval.engine.prefix.passes import answer_pack
 from moe_eval.engine.prefix.routes import Routes
+from moe_eval.engine.prefix.support import sliding_window
 from moe_eval.errors import UserError
 
 __all__ = ["PrefixBackend"]
@@ -56,7 +57,8 @@ class PrefixBackend:
         if not groups:
             return
         unanswered: list[Unanswered] = []
-        packs = make_packs(self._rows(groups, unanswered), self._budget)
+        too_long: list[Request] = []
+        packs = make_packs(self._rows(groups, unanswered, too_long), self._budget)
         with ThreadPoolExecutor(1, thread_name_prefix="prepare") as pool:
             waiting = pool.submit(next, packs, None)
             while (pack := waiting.result()) is not None:
@@ -65,16 +67,27 @@ class PrefixBackend:
                 while unanswered:
                     yield unanswered.pop(0)
         yield from unanswered
+        if too_long:
+            plain = GenerateBackend(self._source, routing=self._routing)
+            plain.loaded = self.loaded
+            yield from plain.generate(too_long)
 
-    def _rows(self, groups: dict[Any, list[Request]], unanswered: list[Unanswered]) -> Iterator[Row]:
-        encoder = Encoder(self.loaded[1])
+    def _rows(
+        self, groups: dict[Any, list[Request]], unanswered: list[Unanswered], too_long: list[Request]
+    ) -> Iterator[Row]:
+        """Rows of all groups; what cannot be in one is put aside."""
+        encoder, window = Encoder(self.loaded[1]), sliding_window(self.loaded[0].config)
         for item in open_images((group[0] for group in groups.values()), AHEAD):
             if isinstance(item, Unanswered):
                 group = next(group for group in groups.values() if group[0].id == item.id)
                 unanswered += [Unanswered(request.id, item.reason) for request in group]
             else:
                 first, images = item
-                yield from encoder.rows(groups[first.images, first.pad_images], images)
+                for row in encoder.rows(groups[first.images, first.pad_images], images):
+                    if window is not None and row.longest > window:
+                        too_long += [request for branch in row.branches for request in branch.requests]
+                    else:
+                        yield row
 
     def _answer(self, pack: Pack) -> Iterator[Response]:
         """Answers of a pack; where memory runs short, what has not ended is begun again in halves, and later packs are

@@ -48,6 +48,11 @@ class Row:
     pictures: dict[str, Any] = field(default_factory=dict)
     kind: Hashable = None
 
+    @property
+    def longest(self) -> int:
+        """Tokens of its longest prompt and answer."""
+        return len(self.prefix) + max(len(branch.ids) + branch.limit for branch in self.branches)
+
     def halves(self) -> "list[Row]":
         """Two rows with half of the branches that have not ended each, to be begun again; as few as there are."""
         left = [Branch(branch.requests, branch.ids) for branch in self.branches if not branch.ended]

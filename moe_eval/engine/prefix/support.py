@@ -2,9 +2,9 @@
 
 from typing import Any
 
-__all__ = ["TESTED", "why_not"]
+__all__ = ["TESTED", "sliding_window", "why_not"]
 
-TESTED = ("moe_llava", "llava")
+TESTED = ("moe_llava", "llava", "llava_next", "idefics3", "gemma3")
 """`model_type` of architectures that a test compares with `generate`."""
 
 NEUTRAL = {
@@ -49,3 +49,16 @@ def why_not(config: Any, generation: Any, router_noise: bool = False) -> str | N
         if getattr(generation, name, None) not in neutral:
             return f"its generation configuration sets {name}"
     return None
+
+
+def sliding_window(config: Any) -> int | None:
+    """How far back some of a model's layers look, if not all the way: longer sequences are left to `generate`, because the
+    cache of this engine keeps everything, in another order than that of positions."""
+    text = config.get_text_config()
+    layers = getattr(text, "layer_types", None)
+    window: int | None = getattr(text, "sliding_window", None)
+    if layers is not None and "sliding_attention" not in layers:
+        return None
+    if layers is None and getattr(text, "use_sliding_window", True) is False:
+        return None
+    return window

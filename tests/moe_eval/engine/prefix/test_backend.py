@@ -1,5 +1,6 @@
 """The prefix engine gives what `generate` gives, one prompt at a time."""
 
+import json
 import random
 from dataclasses import replace
 
@@ -13,12 +14,14 @@ from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
 from moe_eval.engine.prefix import backend as module
 from moe_eval.engine.prefix.backend import PrefixBackend
+from moe_eval.engine.prefix.support import TESTED, why_not
 from moe_eval.errors import UserError
 from moe_eval.images import NamedImage
 from moe_eval.mini.world import make_scenes
 from moe_eval.registry import find_task, own_tasks
 from tests.tiny_llava import save_tiny_llava
 from tests.tiny_models import BACKBONES, tiny_model, tiny_processor
+from tests.tiny_vlms import ARCHITECTURES, save_tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -70,6 +73,29 @@ def test_every_backbone(backbone, layers, tmp_path):
     tiny_processor().save_pretrained(tmp_path)
     source = ModelSource(str(tmp_path), device="cpu")
     assert by_id(PrefixBackend(source).generate(REQUESTS)) == by_id(GenerateBackend(source, 1).generate(REQUESTS))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_architectures_of_transformers(architecture, tmp_path):
+    source = ModelSource(str(save_tiny(architecture, tmp_path)), device="cpu")
+    assert why_not(source.config, source.generation_config) is None
+    alone = by_id(GenerateBackend(source, 1).generate(REQUESTS))
+    assert by_id(PrefixBackend(source).generate(REQUESTS)) == alone
+    assert len({answer.text for answer in alone.values()}) > 5
+
+
+def test_sequences_beyond_a_sliding_window_are_left_to_generate(tmp_path):
+    folder = save_tiny("gemma3", tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["sliding_window"] = 50  # some of the prompts are longer
+    (folder / "config.json").write_text(json.dumps(config))
+    source = ModelSource(str(folder), device="cpu")
+    asked = [request for request in REQUESTS if not request.images] + REQUESTS[:12]
+    assert by_id(PrefixBackend(source).generate(asked)) == by_id(GenerateBackend(source, 1).generate(asked))
+
+
+def test_every_tested_architecture_is_tested():
+    assert {"moe_llava", *ARCHITECTURES} == set(TESTED)
 
 
 def test_routing_is_that_of_questions_asked_alone(tmp_path):
