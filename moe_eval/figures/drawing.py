@@ -46,6 +46,11 @@ class Drawing:
     rows: Sequence[Any]
     draw: "Callable[[Sequence[Any]], Figure]"
 
+    @property
+    def measured(self) -> bool:
+        """Whether it shows something of a run, beside what is published."""
+        return any(getattr(row, "origin", "measured") == "measured" for row in self.rows)
+
     @cached_property
     def figure(self) -> "Figure":
         """Drawn in our style; drawn once."""

@@ -22,7 +22,7 @@ class Figure:
 
 
 def make_figures(folders: Sequence[Path]) -> list[Figure]:
-    """All figures that show something of the runs; those of published numbers alone are left to `moe-eval figures`.
+    """All figures that show something of the runs.
 
     Raises:
         UserError: when a run's files cannot be read.
@@ -32,7 +32,6 @@ def make_figures(folders: Sequence[Path]) -> list[Figure]:
     return [
         Figure(drawing.name, drawing.title, _base64(drawing.save("svg")), _base64(drawing.csv().encode()))
         for drawing in make_drawings(folders)
-        if any(getattr(row, "origin", "measured") == "measured" for row in drawing.rows)
     ]
 
 

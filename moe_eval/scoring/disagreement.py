@@ -9,7 +9,7 @@ from typing import Any
 from tabulate import tabulate
 
 from moe_eval.runs.records import ScoresRecord
-from moe_eval.scoring.headlines import explain_headlines
+from moe_eval.scoring.headlines import explain_headlines, headline_name
 from moe_eval.scoring.option_texts import NO_OPTION_TEXTS, lacks_option_texts
 from moe_eval.scoring.summary import headline_text
 from moe_eval.task import Sample, worth
@@ -75,9 +75,7 @@ def find_disagreements(
             found[kind].append(
                 Example(sample.id, sample.question, sample.gold, answers[sample.id], predictions, worths)
             )
-    kinds = [
-        Disagreement(order, counts[order, told], tuple(shown), told) for (order, told), shown in found.items()
-    ]
+    kinds = [Disagreement(order, counts[order, told], tuple(shown), told) for (order, told), shown in found.items()]
     return sorted(kinds, key=lambda kind: (-kind.count, kind.order))
 
 
@@ -94,7 +92,7 @@ def render_comparison(scores: Mapping[str, ScoresRecord], kinds: Sequence[Disagr
     """A line per protocol, the number of answers on which they disagree, and examples of each kind."""
     first = next(iter(scores.values()))
     answered = first.data.samples - len(first.missing)
-    rows = [(name, record.headline.name, headline_text(record)) for name, record in scores.items()]
+    rows = [(name, headline_name(record), headline_text(record)) for name, record in scores.items()]
     told, untold = [kind for kind in kinds if kind.told], sum(kind.count for kind in kinds if not kind.told)
     disagreeing = sum(kind.count for kind in told)
     lines = [
@@ -102,7 +100,7 @@ def render_comparison(scores: Mapping[str, ScoresRecord], kinds: Sequence[Disagr
         f"{answered:,} of {first.data.samples:,} questions, {first.data.version}",
         "",
         tabulate(rows, headers=["protocol", "headline", ""], colalign=["left", "left", "right"], disable_numparse=True),
-        *explain_headlines(first.task, scores),
+        *explain_headlines(first.task, (record.headline.name for record in scores.values())),
         "",
     ]
     if not any(worth(entry) is not None for record in scores.values() for entry in record.samples[:1]):

@@ -9,6 +9,7 @@ from moe_eval.errors import UserError
 from moe_eval.registry import find_task
 from moe_eval.runs.recorded import RecordedNumber, read_recorded
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
+from moe_eval.scoring.headlines import headline_maximum, headline_name
 from moe_eval.table.grid import Interval
 from moe_eval.table.rows import OFFICIAL, Layout, Row
 
@@ -88,6 +89,8 @@ class _Cells:
     pending: set[str] = field(default_factory=set)
     notes: dict[str, str] = field(default_factory=dict)
     intervals: dict[str, Interval] = field(default_factory=dict)
+    measures: dict[str, str] = field(default_factory=dict)
+    maxima: dict[str, float] = field(default_factory=dict)
 
 
 def _cells(run: RunRecord, scores: ScoresRecord, recorded: RecordedNumber | None, layout: Layout) -> _Cells:
@@ -113,6 +116,10 @@ def _cells(run: RunRecord, scores: ScoresRecord, recorded: RecordedNumber | None
             cells.notes[column.name] = f"{run.model.name}, {column.name}: graded by {scores.judge}"
         if value is not None:
             cells.values[column.name] = value
+            if path == HEADLINE:
+                cells.measures[column.name] = headline_name(scores)
+                if maximum := headline_maximum(scores):
+                    cells.maxima[column.name] = maximum
     return cells
 
 
@@ -147,6 +154,8 @@ def _row(run: RunRecord, scores: ScoresRecord, cells: _Cells, layout: Layout) ->
         value_notes=cells.notes,
         pending=frozenset(cells.pending),
         intervals=cells.intervals,
+        measures=cells.measures,
+        maxima=cells.maxima,
     )
 
 
@@ -204,6 +213,8 @@ def _merge(row: Row, more: Row) -> Row:
         value_notes={**(row.value_notes or {}), **(more.value_notes or {})},
         pending=row.pending | more.pending,
         intervals={**row.intervals, **more.intervals},
+        measures={**row.measures, **more.measures},
+        maxima={**row.maxima, **more.maxima},
     )
 
 

@@ -58,6 +58,8 @@ class Row:
         data: what a value is about, by column name: which questions, how asked and how scored; values with the same
             one can be compared.
         intervals: 95 % intervals of measured values, by column name.
+        measures: what a measured value is called, by column name: `perception (max 1200)`.
+        maxima: the best that a measured value can be, by column name, where it is not 100.
         doubted: names of columns whose value is published but cannot be right; it is shown, and never wins.
         notes: what a reader must know of the row.
         answered: by task, in what circumstances its answers were made, and to which questions.
@@ -79,6 +81,8 @@ class Row:
     value_notes: Mapping[str, str] | None = None
     pending: frozenset[str] = frozenset()
     intervals: Mapping[str, Interval] = field(default_factory=dict)
+    measures: Mapping[str, str] = field(default_factory=dict)
+    maxima: Mapping[str, float] = field(default_factory=dict)
     doubted: frozenset[str] = frozenset()
 
     @property
