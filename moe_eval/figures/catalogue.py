@@ -8,7 +8,7 @@ from moe_eval.figures import expert_load, modality, params, pathways, pope_yes_r
 from moe_eval.figures.drawing import Drawing, Sources
 from moe_eval.table.published import read_published
 
-__all__ = ["FIGURES", "make_drawings"]
+__all__ = ["FIGURES", "kind_of", "make_drawings"]
 
 FIGURES: dict[str, Callable[[Sources], Iterable[Drawing]]] = {
     "params": params.drawings,
@@ -52,3 +52,8 @@ def make_drawings(runs: Sequence[Path], names: Sequence[str] = (), published: bo
             )
         found += drawings
     return [drawing for drawing in found if names or not runs or drawing.measured]
+
+
+def kind_of(drawing: Drawing) -> str:
+    """The name of `FIGURES` that a drawing is of."""
+    return next(name for name in FIGURES if f"{drawing.name}-".startswith(f"{name}-"))

@@ -57,9 +57,9 @@ class Drawing:
         with styled():
             return self.draw(self.rows)
 
-    def save(self, format_name: str) -> bytes:
+    def save(self, format_name: str, transparent: bool = False) -> bytes:
         """The figure as a file; see `style.save`."""
-        return save(self.figure, format_name)
+        return save(self.figure, format_name, transparent)
 
     def csv(self) -> str:
         """All that the figure shows, in full precision."""

@@ -13,8 +13,9 @@ HEADLINES: dict[tuple[str, str], str] = {
         "category weighs the same"
     ),
     ("pope", "pooled F1 (%)"): (
-        "one F1 over the questions of all three categories together: it is not the mean of the three, for the categories "
-        "differ in size (random has 2,910 questions, the others 3,000) and in how many answers are wrongly yes"
+        "one F1 over the questions of all three categories together, as if they were one: it is not the mean of the three, "
+        "for categories differ in size (2,910 random ones, 3,000 of either other kind in the papers' data) and in how many "
+        "answers are wrongly yes"
     ),
 }
 """By task and name of the headline."""

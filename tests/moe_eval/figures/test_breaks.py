@@ -24,7 +24,7 @@ def test_points_on_both_sides_are():
     assert scale_of(-90, *range(10), 90).breaks == ((-90, 0), (9, 90))
 
 
-@pytest.mark.parametrize("values", [(1, 2, 3, 4, 6), (1, 2, 3, 40), (5, 5, 5, 5, 5, 9), (1, 2, 3, 60, 70, 80)])
+@pytest.mark.parametrize("values", [(1, 2, 3, 4, 5.5), (1, 2, 3, 40), (5, 5, 5, 5, 5, 9), (1, 2, 3, 60, 70, 80)])
 def test_nothing_is_broken_where_points_are_few_equal_or_in_two_halves(values):
     scale = scale_of(*values)
     assert scale.breaks == ()
