@@ -4,7 +4,7 @@ import base64
 import gzip
 import json
 
-from moe_eval.report.labels import letters_of, run_labels
+from moe_eval.report.labels import run_labels
 from moe_eval.report.pictures import Album
 from moe_eval.report.questions import gold_text, group_runs, pack_set
 from moe_eval.report.runs import find_run_folders, read_run, read_runs
