@@ -46,7 +46,7 @@ def compare_rows(rows: Sequence[Row], layout: Layout, intervals: bool = True) ->
     official = tuple(line for line, row in zip(lines, rows, strict=True) if row.official)
     blocks = [Block(own, NOT_AS_PAPERS), Block(official, AS_PAPERS)]
     return Grid(
-        title=layout.title,
+        title=layout.title if official or not own else layout.own_title or layout.title,
         headings=(
             *FACTS,
             *(Heading(column.title, column.group, column.name, numeric=True) for column in layout.columns),

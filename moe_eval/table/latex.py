@@ -77,7 +77,9 @@ def _narrow(grid: Grid) -> Grid:
         return (first, *(row[column] for column in kept if column))
 
     blocks = tuple(Block(tuple(map(narrow, block.rows)), block.title) for block in grid.blocks)
-    remarks = (*grid.remarks, "Rows without a remark behind the name are published.") if with_origin else grid.remarks
+    remarks = grid.remarks
+    if with_origin and any(row[-1].text == "published" for row in grid.rows):
+        remarks = (*remarks, "Rows without a remark behind the name are published.")
     headings = tuple(grid.headings[column] for column in kept)
     return replace(grid, headings=headings, blocks=blocks, remarks=remarks)
 

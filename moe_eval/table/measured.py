@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from moe_eval.errors import UserError
-from moe_eval.registry import find_task
+from moe_eval.registry import find_task, task_title
 from moe_eval.runs.recorded import RecordedNumber, read_recorded
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
 from moe_eval.scoring.headlines import headline_maximum, headline_name
@@ -125,7 +125,7 @@ def _cells(run: RunRecord, scores: ScoresRecord, recorded: RecordedNumber | None
 
 def _row(run: RunRecord, scores: ScoresRecord, cells: _Cells, layout: Layout) -> Row:
     data, parameters = run.data, run.model.parameters
-    of = f"{run.task}: " if len({column.measured[0] for column in layout.columns}) > 1 else ""
+    of = f"{task_title(run.task)}: " if len({column.measured[0] for column in layout.columns}) > 1 else ""
     circumstances = f"{_made(run)}, protocol {run.protocol}"
     if not data.official:
         circumstances += ", not the data that published numbers are about (do not compare with them)"
@@ -150,7 +150,7 @@ def _row(run: RunRecord, scores: ScoresRecord, cells: _Cells, layout: Layout) ->
         data=dict.fromkeys(cells.values, asked),
         remark=_remark(run),
         notes=tuple(notes),
-        answered={run.task: (circumstances, f"{data.source}, {data.version}")},
+        answered={task_title(run.task): (circumstances, f"{data.source}, {data.version}")},
         value_notes=cells.notes,
         pending=frozenset(cells.pending),
         intervals=cells.intervals,

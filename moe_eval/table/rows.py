@@ -38,11 +38,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Layout:
-    """A kind of table: which numbers it shows."""
+    """A kind of table: which numbers it shows.
+
+    Args:
+        title: of a table in which a row is about the questions that papers score.
+        own_title: of any other; the same where it is empty.
+    """
 
     name: str
     title: str
     columns: tuple[Column, ...]
+    own_title: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class Row:
         maxima: the best that a measured value can be, by column name, where it is not 100.
         doubted: names of columns whose value is published but cannot be right; it is shown, and never wins.
         notes: what a reader must know of the row.
-        answered: by task, in what circumstances its answers were made, and to which questions.
+        answered: by the task's title, in what circumstances its answers were made, and to which questions.
         value_notes: what a reader must know of one value, by column name.
         pending: names of columns whose number somebody else has to give first: a server, or a judge.
     """
