@@ -74,6 +74,14 @@ def find_task(name: str) -> Task:
     return task
 
 
+def task_title(name: str) -> str:
+    """What a task is called where people read it; its name where it is not installed."""
+    try:
+        return find_task(name).title
+    except UserError:
+        return name
+
+
 def only_choice(names: Collection[str], usual: str) -> str:
     """What is taken of a task's protocols or sources when nothing is said: the usual one, or the only one there is.
 

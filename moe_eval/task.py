@@ -15,6 +15,7 @@ from typing import Any
 
 from moe_eval.errors import UserError, unknown
 from moe_eval.images import ImageRef
+from moe_eval.official import doubt_or_ground
 
 __all__ = [
     "Card",
@@ -291,7 +292,15 @@ class Task:
         repeated = [name for name, count in Counter(s.id for s in dataset.samples).items() if count > 1]
         if repeated:
             raise UserError(f"{self.name}: {source} holds {len(repeated)} ids more than once, such as {repeated[0]}")
-        return dataset
+        return self._as_published(dataset) if dataset.official else dataset
+
+    def _as_published(self, dataset: Dataset) -> Dataset:
+        """Data with as many samples as papers score: whether they are theirs, and how that is known."""
+        doubt, ground = doubt_or_ground(self.name, dataset.samples)
+        if doubt:
+            version = f"{dataset.version}: not those of the papers, though as many ({doubt})"
+            return replace(dataset, version=version, official=False)
+        return replace(dataset, version=f"{dataset.version}, {ground}") if ground else dataset
 
 
 def _split_source(source: str) -> tuple[str, str]:

@@ -11,7 +11,16 @@ from moe_eval.statistics.paired import CLOSE, Difference, PairedScores, PairedTe
 from moe_eval.statistics.significance import holm
 from moe_eval.task import Sample, SampleScore, worth
 
-__all__ = ["Comparison", "Flip", "compare_runs", "compare_tasks", "corrected", "flips_of", "incompatibilities"]
+__all__ = [
+    "Comparison",
+    "Flip",
+    "compare_runs",
+    "compare_tasks",
+    "corrected",
+    "flips_of",
+    "incompatibilities",
+    "pair_scores",
+]
 
 
 @dataclass(frozen=True)
@@ -123,12 +132,7 @@ def compare_runs(first: StoredRun, second: StoredRun, common: bool = False) -> C
                 f"{stored.folder}: what the answers of {task} are worth is not known here (hidden references, or "
                 "`moe-eval judge` has to grade them), so they cannot be compared"
             )
-    pair = PairedScores(
-        first=[ours[name] for name in ids],
-        second=[theirs[name] for name in ids],
-        groups=[str(ours[name]["group"]) for name in ids],
-        aggregates=(first.protocol.aggregate, second.protocol.aggregate),
-    )
+    pair = pair_scores(first, second, ids)
     found = differences(pair)
     if "headline" not in found:
         raise UserError(f"{task}: {first.scores.headline.name} is not known for both runs, so they cannot be compared")
@@ -144,6 +148,22 @@ def compare_runs(first: StoredRun, second: StoredRun, common: bool = False) -> C
         test=test,
         adjusted=test.p_value,
         notes=(*notes, *_ablated(first, second)),
+    )
+
+
+def pair_scores(first: StoredRun, second: StoredRun, ids: Sequence[str] | None = None) -> PairedScores:
+    """The scores of two runs side by side, of some samples or of all that both have.
+
+    Raises:
+        UserError: when the task is not installed.
+    """
+    ours, theirs = ({str(entry["id"]): entry for entry in stored.scores.samples} for stored in (first, second))
+    ids = [name for name in ours if name in theirs] if ids is None else ids
+    return PairedScores(
+        first=[ours[name] for name in ids],
+        second=[theirs[name] for name in ids],
+        groups=[str(ours[name]["group"]) for name in ids],
+        aggregates=(first.protocol.aggregate, second.protocol.aggregate),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from moe_eval.explain.causes import Cause, Shift, find_causes
 from moe_eval.explain.evidence import Evidence
+from moe_eval.scoring.headlines import headline_name
 from moe_eval.table.claims import DEFINITION
 from moe_eval.table.formats import render
 from moe_eval.table.grid import Block, Cell, Grid, Heading
@@ -24,7 +25,7 @@ def headline_of(evidence: Evidence) -> str:
     """What is explained, in one line."""
     run, value = evidence.run, evidence.value
     number = "pending" if value is None else f"{value:.2f}"
-    return f"{run.model.name}, {run.task}: {evidence.scores.headline.name} {number}, protocol {run.protocol}"
+    return f"{run.model.name}, {run.task}: {headline_name(evidence.scores)} {number}, protocol {run.protocol}"
 
 
 def claims_grid(evidence: Evidence) -> Grid | None:

@@ -8,7 +8,7 @@ from moe_eval.figures import expert_load, modality, params, pathways, pope_yes_r
 from moe_eval.figures.drawing import Drawing, Sources
 from moe_eval.table.published import read_published
 
-__all__ = ["FIGURES", "make_drawings"]
+__all__ = ["FIGURES", "kind_of", "make_drawings"]
 
 FIGURES: dict[str, Callable[[Sources], Iterable[Drawing]]] = {
     "params": params.drawings,
@@ -20,8 +20,8 @@ FIGURES: dict[str, Callable[[Sources], Iterable[Drawing]]] = {
 }
 
 NEEDS = {
-    "params": "two or more models with a score of the same questions",
-    "tasks": "runs with scores",
+    "params": "two or more models with a score of the same questions that activate different numbers of parameters",
+    "tasks": "two or more scores of the nine benchmarks",
     "pope-yes-ratio": "a run of pope",
     "modality": "a run of a sparse model on pictures, made with `moe-eval run --routing`",
 }
@@ -33,7 +33,7 @@ def make_drawings(runs: Sequence[Path], names: Sequence[str] = (), published: bo
 
     Args:
         runs: run folders, as `moe_eval.table.measured.find_runs` finds them.
-        names: of `FIGURES`; none: all that there are data for.
+        names: of `FIGURES`; none: all that there are data for, and of published numbers alone only if there is no run.
         published: whether published numbers appear beside measured ones.
 
     Raises:
@@ -51,4 +51,9 @@ def make_drawings(runs: Sequence[Path], names: Sequence[str] = (), published: bo
                 f"figure {name}: needs {NEEDS.get(name, ROUTING)}; none is among the {len(runs)} runs given"
             )
         found += drawings
-    return found
+    return [drawing for drawing in found if names or not runs or drawing.measured]
+
+
+def kind_of(drawing: Drawing) -> str:
+    """The name of `FIGURES` that a drawing is of."""
+    return next(name for name in FIGURES if f"{drawing.name}-".startswith(f"{name}-"))

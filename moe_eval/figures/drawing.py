@@ -46,15 +46,20 @@ class Drawing:
     rows: Sequence[Any]
     draw: "Callable[[Sequence[Any]], Figure]"
 
+    @property
+    def measured(self) -> bool:
+        """Whether it shows something of a run, beside what is published."""
+        return any(getattr(row, "origin", "measured") == "measured" for row in self.rows)
+
     @cached_property
     def figure(self) -> "Figure":
         """Drawn in our style; drawn once."""
         with styled():
             return self.draw(self.rows)
 
-    def save(self, format_name: str) -> bytes:
+    def save(self, format_name: str, transparent: bool = False) -> bytes:
         """The figure as a file; see `style.save`."""
-        return save(self.figure, format_name)
+        return save(self.figure, format_name, transparent)
 
     def csv(self) -> str:
         """All that the figure shows, in full precision."""

@@ -1,4 +1,4 @@
-"""Figure 6 of the MoE-LLaVA paper: the share of the tokens that each expert gets, layer by layer.
+"""Figure 6 of the MoE-LLaVA paper: the share of the choices that each expert gets, layer by layer.
 
 First choices, as in the authors' `vis1.py` and `vis2.py`. Here every token weighs the same, as it does for the machine;
 their first panel gives the text of a question the weight of its picture.
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from moe_eval.figures.drawing import Drawing, Sources, file_name
-from moe_eval.figures.routed import layer_axis, routed_runs, run_title, share_axis
+from moe_eval.figures.routed import layer_axis, routed_runs, run_name, run_title, share_axis
 from moe_eval.figures.style import PAGE, expert_colours, new_figure
 from moe_eval.runs.routing import RoutingRecord
 
@@ -26,10 +26,10 @@ KINDS: dict[TokenKind, str] = {"all": "all tokens", "image": "image tokens", "te
 
 @dataclass(frozen=True)
 class LoadRow:
-    """One expert of one layer; layers and experts count from 1, as in the paper.
+    """One expert of one layer; experts count from 1, layers are numbered as stored.
 
     Args:
-        share: of the tokens of this kind whose first choice it is; None where there is no such token.
+        share: of the first choices of the tokens of this kind; None where there is no such token.
     """
 
     model: str
@@ -44,8 +44,9 @@ class LoadRow:
 
 def drawings(sources: Sources) -> Iterable[Drawing]:
     for record in routed_runs(sources.runs):
-        title = run_title(record)
-        yield Drawing(file_name("expert-load", title), f"Expert load: {title}", rows(record), draw)
+        yield Drawing(
+            file_name("expert-load", run_name(record)), f"Expert load: {run_title(record)}", rows(record), draw
+        )
 
 
 def rows(record: RoutingRecord) -> list[LoadRow]:
@@ -58,7 +59,7 @@ def rows(record: RoutingRecord) -> list[LoadRow]:
             for expert, choices in enumerate(first.tolist()):
                 share = choices / first.sum() if first.any() else None
                 found.append(
-                    LoadRow(record.model, record.task, kind, layer + 1, expert + 1, choices, int(later[expert]), share)
+                    LoadRow(record.model, record.task, kind, layer, expert + 1, choices, int(later[expert]), share)
                 )
     return found
 
@@ -80,6 +81,6 @@ def draw(rows: Sequence[LoadRow]) -> "Figure":
         axes.set_title(title)
         layer_axis(axes, layers, PAGE / 3.6)
         share_axis(axes, [line / experts for line in range(1, experts)])
-    panels[0].set_ylabel("share of tokens (%)")
+    panels[0].set_ylabel("share of first choices (%)")
     figure.legend(loc="outside upper center", ncols=min(experts, 8))
     return figure

@@ -13,7 +13,7 @@ import numpy as np
 
 from moe_eval.engine.backend import Modality
 from moe_eval.figures.drawing import Drawing, Sources, file_name
-from moe_eval.figures.routed import layer_axis, routed_runs, run_title, share_axis
+from moe_eval.figures.routed import layer_axis, routed_runs, run_name, run_title, share_axis
 from moe_eval.figures.style import COLUMN, ORANGE, PAGE, SKY, new_figure
 from moe_eval.runs.routing import RoutingRecord
 
@@ -25,7 +25,7 @@ __all__ = ["ModalityRow", "draw", "drawings", "rows"]
 
 @dataclass(frozen=True)
 class ModalityRow:
-    """One expert of one layer; both count from 1, as in the paper. Tokens are counted by their first choice.
+    """One expert of one layer; experts count from 1, layers are numbered as stored. Tokens are counted by their first choice.
 
     Args:
         share_of_image, share_of_text: of all tokens of the modality, those that the expert gets.
@@ -46,8 +46,8 @@ class ModalityRow:
 def drawings(sources: Sources) -> Iterable[Drawing]:
     for record in routed_runs(sources.runs):
         if all(record.tokens(modality) for modality in record.counts):  # without pictures there is nothing to prefer
-            title = run_title(record)
-            yield Drawing(file_name("modality", title), f"Modalities per expert: {title}", rows(record), draw)
+            name, title = file_name("modality", run_name(record)), f"Modalities per expert: {run_title(record)}"
+            yield Drawing(name, title, rows(record), draw)
 
 
 def rows(record: RoutingRecord) -> list[ModalityRow]:
@@ -62,7 +62,7 @@ def rows(record: RoutingRecord) -> list[ModalityRow]:
                 ModalityRow(
                     record.model,
                     record.task,
-                    layer + 1,
+                    layer,
                     expert + 1,
                     int(image[expert]),
                     int(text[expert]),
@@ -93,14 +93,21 @@ def draw(rows: Sequence[ModalityRow]) -> "Figure":
         image = np.array([preference.get(layer) or 0.0 for layer in layers])
         text = np.array([0.0 if preference.get(layer) is None else 1 for layer in layers]) - image
         places = range(len(layers))
-        axes.bar(places, text, 0.8, color=SKY, label="text" if expert == 1 else None)
-        axes.bar(places, image, 0.8, text, color=ORANGE, label="image" if expert == 1 else None)
+        axes.bar(places, text, 0.8, color=SKY, label="text tokens" if expert == 1 else None)
+        axes.bar(
+            places,
+            image,
+            0.8,
+            text,
+            color=ORANGE,
+            label="image tokens, weighed as if there were as many" if expert == 1 else None,
+        )
         axes.set_title(f"expert {expert}")
         layer_axis(axes, layers, width / (columns + 0.5))
         share_axis(axes, [0.5])
         if expert <= experts - columns:
             axes.set_xlabel("")
         if expert % columns == 1 or columns == 1:
-            axes.set_ylabel("share (%)")
+            axes.set_ylabel("share of first choices (%)")
     figure.legend(loc="outside upper center", ncols=2)
     return figure

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from moe_eval.figures.breaks import break_axis, broken_scale, extent, segment_ticks
 from moe_eval.figures.drawing import Drawing, Sources, file_name
 from moe_eval.figures.labels import Box, place_labels
 from moe_eval.figures.scored import groups, named_rows
-from moe_eval.figures.style import BLUE, COLUMN, GREY, PAGE, VERMILLION, new_figure
+from moe_eval.figures.style import BLUE, GREY, PAGE, VERMILLION, new_figure
 from moe_eval.table.layouts import MAIN
 from moe_eval.table.rows import Column, Row
 
@@ -20,6 +21,10 @@ __all__ = ["ParamsRow", "draw", "drawings", "rows"]
 
 DIGITS = ((1, 2, 5), (1, 1.5, 2, 3, 5, 7), (1, 1.2, 1.4, 1.6, 1.8, 2, 2.4, 2.8, 3.2, 3.6, 4, 5, 6, 7, 8, 9))
 """What ticks may begin with: few, more, many."""
+
+SIZE = PAGE, 3.4
+LEAST_RATIO = 1.1
+"""Of the most to the least activated parameters, for there to be something to see along the axis."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +57,16 @@ def drawings(sources: Sources) -> Iterable[Drawing]:
     for column in MAIN.columns:
         for group in groups(sources, MAIN, column):
             points = rows(group.rows, column)
-            if len(points) > 1:
+            if _says_something(points):
                 name = file_name("params", column.measured[0], group.suffix)
                 title = f"{column.title}: performance against activated parameters{group.title}"
                 yield Drawing(name, title, points, draw)
+
+
+def _says_something(points: Sequence[ParamsRow]) -> bool:
+    """Whether activated parameters differ: models that activate as many are compared better by a table."""
+    counts = [point.activated for point in points]
+    return len(counts) > 1 and max(counts) > LEAST_RATIO * min(counts)
 
 
 def rows(table: Sequence[Row], column: Column) -> list[ParamsRow]:
@@ -67,7 +78,7 @@ def rows(table: Sequence[Row], column: Column) -> list[ParamsRow]:
             found.append(
                 ParamsRow(
                     benchmark=column.title,
-                    metric=column.published[2].replace("_", " ").replace("f1", "F1").replace("gpt4", "GPT-4"),
+                    metric=row.measures.get(column.name) or _published_metric(column),
                     model=name,
                     llm=row.llm,
                     activated=row.params_activated,
@@ -81,6 +92,10 @@ def rows(table: Sequence[Row], column: Column) -> list[ParamsRow]:
     return found
 
 
+def _published_metric(column: Column) -> str:
+    return column.published[2].replace("_", " ").replace("f1", "F1").replace("gpt4", "GPT-4")
+
+
 KINDS = (
     ("sparse, published", True, "published", BLUE, "*", 8.0),
     ("dense, published", False, "published", GREY, "o", 4.5),
@@ -91,7 +106,7 @@ KINDS = (
 
 def draw(rows: Sequence[ParamsRow]) -> "Figure":
     """Points with their names; stars are sparse models, error bars 95 % intervals."""
-    figure, (axes,) = new_figure(*((PAGE, 3.4) if len(rows) > 10 else (COLUMN, 2.4 + 0.06 * len(rows))))
+    figure, (axes,) = new_figure(*SIZE)
     for label, sparse, origin, colour, marker, size in KINDS:
         points = [row for row in rows if (row.sparse, row.origin) == (sparse, origin)]
         if not points:
@@ -112,27 +127,36 @@ def draw(rows: Sequence[ParamsRow]) -> "Figure":
         )
     _scale(axes, rows)
     axes.grid()
-    figure.legend(loc="outside upper center", ncols=4 if len(rows) > 10 else 2)
+    figure.legend(loc="outside upper center", ncols=4)
     _name_points(figure, axes, rows)
     return figure
 
 
 def _scale(axes: "Axes", rows: Sequence[ParamsRow]) -> None:
-    """Logarithmic, with room for names at the sides."""
-    least, most = min(row.activated for row in rows), max(row.activated for row in rows)
-    room = max(math.log(most / least), 0.5)
-    axes.set_xscale("log")
-    low, high = least / math.exp(0.12 * room), most * math.exp(0.18 * room)
+    """Logarithmic, with room for names at the sides; both axes broken where few models lie far from all others."""
+    across = broken_scale([(math.log(row.activated),) * 2 for row in rows])
+    break_axis(axes, "x", across, logarithmic=True)
+    first, last = across.segments[0][0], across.segments[-1][1]
+    room = float(across.forward(last) - across.forward(first))
+    low, high = math.exp(first - 0.12 * room), math.exp(last + 0.18 * room)
+    most = max(row.activated for row in rows)
     unit, letter = (1e9, "B") if most >= 5e8 else (1e6, "M") if most >= 5e5 else (1e3, "K")
-    ticks = _ticks(low, high)
-    axes.set_xticks(ticks, [f"{tick / unit:g}" for tick in ticks])
+    ticks: list[float] = []
+    for start, stop in across.segments:
+        left, right = low if start == first else math.exp(start), high if stop == last else math.exp(stop)
+        ticks += [math.exp(start)] if start == stop and len(across.segments) > 1 else _ticks(left, right)
+    axes.set_xticks(ticks, [f"{tick / unit:.3g}" for tick in ticks])
     axes.set_xticks([], minor=True)
     axes.set_xlim(low, high)
-    values = [value for row in rows for value in (row.value, row.low, row.high) if value is not None]
-    spread = max(max(values) - min(values), 1.0)
-    axes.set_ylim(min(values) - 0.12 * spread, max(values) + 0.12 * spread)
+    upwards = broken_scale([extent(row.value, row.low, row.high) for row in rows])
+    break_axis(axes, "y", upwards)
+    bottom, top = upwards.segments[0][0], upwards.segments[-1][1]
+    room = max(float(upwards.forward(top) - upwards.forward(bottom)), 1.0)
+    axes.set_ylim(bottom - 0.12 * room, top + 0.12 * room)
+    axes.set_yticks(segment_ticks(upwards))
     axes.set_xlabel(f"activated parameters of the language model ({letter})")
-    axes.set_ylabel(f"{rows[0].benchmark} ({rows[0].metric})")
+    shown = next((row for row in rows if row.origin == "measured"), rows[0])
+    axes.set_ylabel(f"{shown.benchmark}, {shown.metric}")
 
 
 def _ticks(low: float, high: float) -> list[float]:
@@ -148,6 +172,8 @@ def _ticks(low: float, high: float) -> list[float]:
 def _name_points(figure: "Figure", axes: "Axes", rows: Sequence[ParamsRow]) -> None:
     """Names where there is room, with a thin line to the point where that is not beside it."""
     texts = [axes.text(row.activated, row.value, row.model, fontsize=5.5, va="bottom", zorder=5) for row in rows]
+    for text in texts:
+        text.set_in_layout(False)  # a long name shall not make the axes narrow
     figure.canvas.draw()  # only then sizes are known
     figure.set_layout_engine("none")  # and from now on they hold
     to_pixels, pixel = axes.transData, figure.dpi / 72

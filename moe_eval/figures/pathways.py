@@ -15,7 +15,7 @@ import numpy as np
 
 from moe_eval.engine.backend import Modality
 from moe_eval.figures.drawing import Drawing, Sources, file_name
-from moe_eval.figures.routed import layer_axis, routed_runs, run_title
+from moe_eval.figures.routed import layer_axis, routed_runs, run_name, run_title
 from moe_eval.figures.style import BLUE, GREY, ORANGE, PAGE, SKY, VERMILLION, new_figure
 from moe_eval.runs.routing import RoutingRecord
 
@@ -30,7 +30,7 @@ PATHWAYS = 10
 
 @dataclass(frozen=True)
 class PathwayRow:
-    """One stop of a pathway; layers and experts count from 1, as in the paper.
+    """One stop of a pathway; experts count from 1, layers are numbered as stored.
 
     Args:
         rank: of the component that the pathway stands for, from 1.
@@ -52,8 +52,8 @@ class PathwayRow:
 
 def drawings(sources: Sources) -> Iterable[Drawing]:
     for record in routed_runs(sources.runs):
-        title = run_title(record)
-        yield Drawing(file_name("pathways", title), f"Activated pathways: {title}", rows(record), draw)
+        name, title = file_name("pathways", run_name(record)), f"Activated pathways: {run_title(record)}"
+        yield Drawing(name, title, rows(record), draw)
 
 
 def rows(record: RoutingRecord) -> list[PathwayRow]:
@@ -75,7 +75,7 @@ def rows(record: RoutingRecord) -> list[PathwayRow]:
                         component,
                         int(tokens[index]),
                         float(tokens[index] / tokens.sum()),
-                        layer + 1,
+                        layer,
                         expert + 1,
                     )
                 )
@@ -114,7 +114,7 @@ def draw(rows: Sequence[PathwayRow]) -> "Figure":
     """A panel per modality: lines over layers, the first two coloured; broken up a little where they share a stop."""
     modalities: list[Modality] = [name for name in ("text", "image") if any(row.modality == name for row in rows)]
     layers = sorted({row.layer for row in rows})
-    figure, panels = new_figure(PAGE, 0.45 + 1.45 * len(modalities), len(modalities), sharex=True)
+    figure, panels = new_figure(PAGE, 3.35, len(modalities), sharex=True)
     for axes, modality in zip(panels, modalities, strict=True):
         _draw_panel(axes, [row for row in rows if row.modality == modality], layers)
         axes.set_title(f"{modality} tokens")

@@ -4,17 +4,26 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from moe_eval.figures.breaks import break_axis, broken_scale, extent, segment_ticks
 from moe_eval.figures.drawing import Drawing, Sources, file_name
 from moe_eval.figures.scored import groups, named_rows
-from moe_eval.figures.style import BLUE, COLUMN, GREEN, GREY, ORANGE, new_figure
+from moe_eval.figures.style import BLUE, GREEN, GREY, ORANGE, PAGE, new_figure
 from moe_eval.table.layouts import POPE
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["YesRow", "draw", "drawings"]
 
 CATEGORIES = {"random": (GREEN, "o"), "popular": (ORANGE, "s"), "adversarial": (BLUE, "D")}
+
+
+SIZE = PAGE, 3.0
+HALF = 50.0
+"""The share of questions whose answer is yes."""
+AROUND = (45.0, 55.0)
+"""What the axis always shows."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +55,8 @@ def drawings(sources: Sources) -> Iterable[Drawing]:
 def draw(rows: Sequence[YesRow]) -> "Figure":
     """A line per model, a marker per category; dashed: the share of questions whose answer is yes."""
     models = list(dict.fromkeys(row.model for row in rows))
-    figure, (axes,) = new_figure(COLUMN, 0.75 + 0.19 * max(len(models), 2))
-    axes.axvline(50, color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
+    figure, (axes,) = new_figure(*SIZE)
+    axes.axvline(HALF, color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
     for category, (colour, marker) in CATEGORIES.items():
         points = [row for row in rows if row.category == category]
         offset = 0.22 * (list(CATEGORIES).index(category) - 1)
@@ -59,9 +68,20 @@ def draw(rows: Sequence[YesRow]) -> "Figure":
         axes.plot(ratios, places, marker, color=colour, markersize=3.2, label=category, clip_on=False)
     axes.set_yticks(range(len(models)), models)
     axes.set_ylim(len(models) - 0.5, -0.5)
-    axes.set_xlim(min(35.0, *(row.yes_ratio if row.low is None else row.low for row in rows)), None)
+    _scale(axes, rows)
     axes.set_xlabel("yes answers (%)")
     axes.grid()
     axes.tick_params(axis="y", length=0)
     figure.legend(loc="outside upper center", ncols=3)
     return figure
+
+
+def _scale(axes: "Axes", rows: Sequence[YesRow]) -> None:
+    """Broken where a few models say yes to nearly all, or to nothing; half of the answers is always on it."""
+    extents = [extent(row.yes_ratio, row.low, row.high) for row in rows]
+    scale = broken_scale([*extents, AROUND])
+    break_axis(axes, "x", scale)
+    low, high = scale.segments[0][0], scale.segments[-1][1]
+    room = 0.04 * float(scale.forward(high) - scale.forward(low)) or 1.0
+    axes.set_xlim(low - room, high + room)
+    axes.set_xticks(segment_ticks(scale))

@@ -1,15 +1,20 @@
-"""What the figures of experts share: runs whose routing is recorded, and the axis of sparse layers."""
+"""What the figures of experts share: runs whose routing is recorded, and the axis of sparse layers.
+
+Everywhere in what is shown (figures, their CSV files, the report) experts count from 1 and layers have the number that
+they are stored under, which counts from 0: as in the figures of the MoE-LLaVA paper.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from moe_eval.registry import task_title
 from moe_eval.runs.routing import RoutingRecord, read_routing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["layer_axis", "routed_runs", "run_title", "share_axis"]
+__all__ = ["layer_axis", "routed_runs", "run_name", "run_title", "share_axis"]
 
 
 def routed_runs(runs: Sequence[Path]) -> list[RoutingRecord]:
@@ -17,9 +22,15 @@ def routed_runs(runs: Sequence[Path]) -> list[RoutingRecord]:
     return [record for record in map(read_routing, runs) if record]
 
 
-def run_title(record: RoutingRecord) -> str:
-    """Model, what was taken away from it, and task, for captions and file names."""
+def run_name(record: RoutingRecord) -> str:
+    """Model, what was taken away from it, and task, for file names."""
     return " ".join(part for part in (record.model, record.ablation, record.task) if part)
+
+
+def run_title(record: RoutingRecord) -> str:
+    """The same for captions, with the name that the task has in tables."""
+    model = f"{record.model} ({record.ablation})" if record.ablation else record.model
+    return f"{model}, {task_title(record.task)}"
 
 
 def layer_axis(axes: "Axes", layers: Sequence[int], width: float) -> None:
@@ -27,7 +38,7 @@ def layer_axis(axes: "Axes", layers: Sequence[int], width: float) -> None:
     every = -(-len(layers) // max(1, int(width / 0.16)))
     axes.set_xticks(range(0, len(layers), every), [str(layer) for layer in layers[::every]])
     axes.set_xlim(-0.6, len(layers) - 0.4)
-    axes.set_xlabel("MoE layer")
+    axes.set_xlabel("MoE layer, as stored (from 0)")
 
 
 def share_axis(axes: "Axes", lines: Sequence[float]) -> None:

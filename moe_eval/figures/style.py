@@ -93,8 +93,11 @@ def new_figure(
     return figure, list(axes.ravel())
 
 
-def save(figure: "Figure", format_name: str) -> bytes:
+def save(figure: "Figure", format_name: str, transparent: bool = False) -> bytes:
     """The figure as a file of a format of `FORMATS`, without a date in it.
+
+    Args:
+        transparent: without a ground of its own, for a page that has one.
 
     Raises:
         UserError: naming the formats that exist.
@@ -104,7 +107,7 @@ def save(figure: "Figure", format_name: str) -> bytes:
     metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[format_name]
     stream = io.BytesIO()
     with styled():
-        figure.savefig(stream, format=format_name, metadata=metadata)
+        figure.savefig(stream, format=format_name, metadata=metadata, transparent=transparent)
     return stream.getvalue()
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from moe_eval.figures.drawing import Drawing, Sources, file_name
 from moe_eval.figures.scored import Group, groups, named_rows
-from moe_eval.figures.style import COLUMN, PAGE, PALETTE, new_figure
+from moe_eval.figures.style import PAGE, PALETTE, new_figure
 from moe_eval.table.layouts import MAIN
 from moe_eval.table.rows import Row
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["TaskRow", "draw", "drawings", "rows"]
 
 MOST_MODELS = 8
-FULL_MARKS = {"MME": 2000.0}
-"""Where a benchmark's best score is not 100."""
+MAXIMA = {"MME": 2000.0}
+"""The best score on all of a benchmark, where it is not 100; a measured one says how much it is on its questions."""
+SIZE = PAGE, 4.0
 MARKERS = "osD^vPX<"
 
 
@@ -27,17 +28,21 @@ class TaskRow:
 
     Args:
         value: in the benchmark's own units.
-        percent: of the best score there is.
+        maximum: the best score that there is on these questions.
         low, high: the 95 % interval of a measured value in the benchmark's own units, where there is one.
     """
 
     model: str
     benchmark: str
     value: float
-    percent: float
+    maximum: float
     low: float | None
     high: float | None
     origin: Literal["measured", "published"]
+
+    def percent(self, value: float) -> float:
+        """Of the best score."""
+        return 100 * value / self.maximum
 
 
 def drawings(sources: Sources) -> Iterable[Drawing]:
@@ -52,20 +57,19 @@ def drawings(sources: Sources) -> Iterable[Drawing]:
         points = [row for of, found in own if of == suffix for row in found]
         chosen = list(dict.fromkeys(row.model for row in points))[:MOST_MODELS]
         points = [row for row in points if row.model in chosen]
-        if points:
+        if len(points) > 1:
             title = f"Scores by benchmark{f' ({suffix})' if suffix else ''}"
             yield Drawing(file_name("tasks", suffix), title, points, draw)
 
 
 def rows(group: Group, column: str, title: str, with_runs: bool) -> list[TaskRow]:
     """Measured models and their published rows; without any run, the MoE-LLaVA models."""
-    best = FULL_MARKS.get(title, 100.0)
     found = []
     for name, row in named_rows(group.rows):
         if row.origin == "measured" or (_has_twin(row, group.rows) if with_runs else row.model.startswith("MoE-LLaVA")):
             low, high = row.intervals.get(column, (None, None))
-            value = row.values[column]
-            found.append(TaskRow(name, title, value, 100 * value / best, low, high, row.origin))
+            maximum = row.maxima.get(column) or MAXIMA.get(title, 100.0)
+            found.append(TaskRow(name, title, row.values[column], maximum, low, high, row.origin))
     return found
 
 
@@ -79,8 +83,7 @@ def draw(rows: Sequence[TaskRow]) -> "Figure":
     """Benchmarks below each other; models side by side within each, so that equal scores do not hide one another."""
     benchmarks = [column.title for column in MAIN.columns if any(row.benchmark == column.title for row in rows)]
     models = list(dict.fromkeys(row.model for row in rows))
-    height = 0.55 + 0.12 * len(models) + len(benchmarks) * max(0.2, 0.075 * len(models))
-    figure, (axes,) = new_figure(COLUMN if len(models) <= 5 else PAGE, height)
+    figure, (axes,) = new_figure(*SIZE)
     for index, model in enumerate(models):
         points = [row for row in rows if row.model == model]
         offset = 0.7 * ((index + 0.5) / len(models) - 0.5)
@@ -88,10 +91,9 @@ def draw(rows: Sequence[TaskRow]) -> "Figure":
         colour = PALETTE[index % len(PALETTE)]
         for row, place in zip(points, places, strict=True):
             if row.low is not None and row.high is not None:
-                scale = row.percent / row.value if row.value else 1.0
-                axes.plot([row.low * scale, row.high * scale], [place, place], color=colour, linewidth=0.9)
+                axes.plot([row.percent(row.low), row.percent(row.high)], [place, place], color=colour, linewidth=0.9)
         axes.plot(
-            [row.percent for row in points],
+            [row.percent(row.value) for row in points],
             places,
             MARKERS[index % len(MARKERS)],
             color=colour,
@@ -100,13 +102,19 @@ def draw(rows: Sequence[TaskRow]) -> "Figure":
             markeredgewidth=0.8,
             label=model,
         )
-    names = [f"{name} (of {FULL_MARKS[name]:,.0f})" if name in FULL_MARKS else name for name in benchmarks]
-    axes.set_yticks(range(len(benchmarks)), names)
+    axes.set_yticks(range(len(benchmarks)), [_name(benchmark, rows) for benchmark in benchmarks])
     axes.set_ylim(len(benchmarks) - 0.5, -0.5)
     axes.set_xlabel("score (% of the best possible)")
     for line in range(1, len(benchmarks)):
         axes.axhline(line - 0.5, color="#E3E3E3", linewidth=0.5)
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
-    figure.legend(loc="outside upper center", ncols=1 if max(map(len, models)) > 22 and len(models) <= 5 else 2)
+    figure.legend(loc="outside upper center", ncols=2 if max(map(len, models)) > 30 else 3)
     return figure
+
+
+def _name(benchmark: str, rows: Sequence[TaskRow]) -> str:
+    """With what 100 % is, where that is not 100."""
+    maxima = dict.fromkeys(row.maximum for row in rows if row.benchmark == benchmark)
+    odd = [f"{maximum:,.0f}" for maximum in maxima if maximum != 100]
+    return f"{benchmark} (of {' or '.join(odd)})" if odd else benchmark

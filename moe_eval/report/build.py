@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from moe_eval.errors import UserError
-from moe_eval.report.figures import make_figures
+from moe_eval.report.figures import by_family, make_figures
+from moe_eval.report.labels import letters_of
+from moe_eval.report.matrix import make_matrix
 from moe_eval.report.page import render_page
 from moe_eval.report.pictures import Album
 from moe_eval.report.questions import QuestionSet, group_runs, pack_set
@@ -16,6 +18,7 @@ from moe_eval.report.summary import (
     breakdown,
     dates,
     describe_runs,
+    headlines_in_words,
     make_panel,
     model_rows,
     protocol_rows,
@@ -23,6 +26,7 @@ from moe_eval.report.summary import (
 )
 from moe_eval.table.build import Published, Wanted, build_table
 from moe_eval.table.grid import Grid
+from moe_eval.table.layouts import MAIN
 from moe_eval.table.published import read_published
 
 __all__ = ["Report", "build_report"]
@@ -58,7 +62,9 @@ def build_report(folders: Sequence[Path], limit_images: int, thumbnail: int, now
         UserError: when not one run can be shown.
     """
     runs, left_out = read_runs(folders)
-    sets, album = group_runs(runs), Album(thumbnail)
+    sets, album = sorted(group_runs(runs), key=_as_in_papers), Album(thumbnail)
+    figures = make_figures([run.folder for run in runs])
+    letters = letters_of([label for questions in sets for label in questions.labels])
     packed = [pack_set(questions, album, limit_images) for questions in sets]
     content = {
         "title": "Evaluation report",
@@ -67,12 +73,20 @@ def build_report(folders: Sequence[Path], limit_images: int, thumbnail: int, now
         "runs": runs,
         "left_out": left_out,
         "models": model_rows(runs),
-        "panels": [make_panel(questions) for questions in sets],
+        "matrix": make_matrix(sets),
         "notes": shared_notes(sets),
         "tasks": [_task_section(questions) for questions in sets],
         "tables": _tables([run.folder for run in runs]),
-        "figures": make_figures([run.folder for run in runs]),
-        "sets": [{name: value for name, value in one.items() if name not in PACKED} for one in packed],
+        "figures": figures,
+        "families": by_family(figures),
+        "letters": letters,
+        "sets": [
+            {
+                **{name: value for name, value in one.items() if name not in PACKED},
+                "letters": [letters[label] for label in one["runs"]],
+            }
+            for one in packed
+        ],
         "packed": packed,
         "album": album,
         "picture_blocks": [
@@ -85,11 +99,19 @@ def build_report(folders: Sequence[Path], limit_images: int, thumbnail: int, now
     return Report(render_page(content), runs, left_out, content["samples"], len(album.encoded))
 
 
+def _as_in_papers(questions: QuestionSet) -> tuple[int, str]:
+    """Place of the benchmark in the papers' tables; others behind, by name."""
+    tasks = [column.measured[0] for column in MAIN.columns]
+    return (tasks.index(questions.task) if questions.task in tasks else len(tasks)), questions.task
+
+
 def _task_section(questions: QuestionSet) -> dict[str, Any]:
     return {
         "questions": questions,
+        "panel": make_panel(questions),
         "breakdown": breakdown(questions),
         "protocols": protocol_rows(questions),
+        "headlines": headlines_in_words(questions),
         "runs": describe_runs(questions),
     }
 

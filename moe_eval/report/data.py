@@ -8,6 +8,7 @@ from moe_eval.errors import UserError
 from moe_eval.judge.record import read_judge, with_grades
 from moe_eval.registry import find_task
 from moe_eval.runs.records import RunRecord, prompt_fingerprint
+from moe_eval.scoring.option_texts import NO_OPTION_TEXTS, count_untold
 from moe_eval.task import Dataset, Sample, Task, TaskProtocol, worth
 
 __all__ = [
@@ -87,9 +88,13 @@ def asked_as_recorded(run: RunRecord, task: Task, dataset: Dataset) -> bool:
 
 
 def rescore(
-    folder: Path, run: RunRecord, found: FoundData, answers: Mapping[str, str]
+    folder: Path, run: RunRecord, found: FoundData, answers: Mapping[str, str], own: Mapping[str, float | None]
 ) -> tuple[dict[str, Scored], list[str]]:
-    """What a run's answers are worth under the task's other protocols, where that can be told, and notes."""
+    """What a run's answers are worth under the task's other protocols, where that can be told, and notes.
+
+    Args:
+        own: what they are worth under the run's own protocol, by sample id.
+    """
     scored: dict[str, Scored] = {}
     notes: list[str] = []
     if found.task is None or found.dataset is None:
@@ -105,7 +110,9 @@ def rescore(
         except UserError as error:
             notes.append(f"Not scored under protocol {name}: {error}.")
             continue
-        if any(value is not None for value in scores.worths.values()):
+        if untold := count_untold(answered, own, scores.worths):
+            notes.append(f"Not scored under protocol {name}, for {NO_OPTION_TEXTS}, and {untold:,} answers are words.")
+        elif any(value is not None for value in scores.worths.values()):
             scored[name] = scores
     return scored, notes
 

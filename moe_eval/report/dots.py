@@ -25,12 +25,19 @@ class DotPlot:
     dots: tuple[Dot | None, ...]
 
 
-def plot_dots(numbers: Sequence[tuple[float | None, tuple[float, float] | None]]) -> DotPlot | None:
-    """The plot of some numbers with their intervals; None where a picture would say no more than the number."""
+def plot_dots(
+    numbers: Sequence[tuple[float | None, tuple[float, float] | None]], most: float = math.inf
+) -> DotPlot | None:
+    """The plot of some numbers with their intervals; None where a picture would say no more than the number.
+
+    Args:
+        most: the largest that a number can be: the scale does not go beyond.
+    """
     known = [value for value, _ in numbers if value is not None and math.isfinite(value)]
     if len(set(known)) < 2 and not any(interval for _, interval in numbers):
         return None
     low, high = nice_ends([*known, *(end for _, interval in numbers if interval for end in interval)])
+    high = max(min(high, most), *known)
 
     def place(value: float) -> float:
         return round(100 * (value - low) / (high - low), 2)

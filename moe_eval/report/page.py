@@ -18,7 +18,20 @@ from moe_eval.table.comparison import format_parameters
 __all__ = ["SCRIPTS", "render_page"]
 
 FOLDER = Path(__file__).parent
-SCRIPTS = ("unpack", "format", "dom", "theme", "sorting", "store", "filters", "list", "detail", "keys", "main")
+SCRIPTS = (
+    "unpack",
+    "format",
+    "dom",
+    "theme",
+    "sorting",
+    "store",
+    "filters",
+    "list",
+    "detail",
+    "keys",
+    "figures",
+    "main",
+)
 """Files of `script/`, in the order in which they are joined; all share one scope."""
 
 

@@ -6,16 +6,17 @@ columns, small and read at once; what it shows comes in blocks of rows, read whe
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from moe_eval.report.encoding import pack
+from moe_eval.report.labels import run_labels
 from moe_eval.report.paths import read_paths
 from moe_eval.report.pictures import Album
 from moe_eval.report.runs import ReportRun
+from moe_eval.scoring.headlines import headline_name
 from moe_eval.task import Dataset, Sample
 
-__all__ = ["BLOCK", "QuestionSet", "gold_text", "group_runs", "pack_set", "run_labels"]
+__all__ = ["BLOCK", "QuestionSet", "gold_text", "group_runs", "pack_set"]
 
 BLOCK = 500
 """Samples per block."""
@@ -43,6 +44,11 @@ class QuestionSet:
     @property
     def task(self) -> str:
         return self.runs[0].run.task
+
+    @property
+    def metric(self) -> str:
+        """What the headline is called, with the maximum that it has on these questions."""
+        return " / ".join(dict.fromkeys(headline_name(run.scores) for run in self.runs))
 
     @property
     def data(self) -> str:
@@ -79,50 +85,12 @@ class QuestionSet:
 
 def group_runs(runs: Iterable[ReportRun]) -> list[QuestionSet]:
     """Question sets, by task and then in the order of the runs."""
-    groups: dict[tuple[str, str], list[ReportRun]] = {}
-    for run in runs:
-        groups.setdefault((run.run.task, run.run.data.fingerprint), []).append(run)
-    return [QuestionSet(tuple(group), tuple(run_labels(group))) for _, group in sorted(groups.items(), key=_task)]
-
-
-def _task(item: tuple[tuple[str, str], list[ReportRun]]) -> str:
-    return item[0][0]
-
-
-def run_labels(runs: Sequence[ReportRun]) -> list[str]:
-    """The models' names; where one has several runs, with what tells them apart."""
-    names = [run.run.model.name for run in runs]
-    labels = []
-    for run, name in zip(runs, names, strict=True):
-        rivals = [other for other in runs if other.run.model.name == name]
-        labels.append(f"{name} ({_difference(run, rivals)})" if len(rivals) > 1 else name)
-    return labels
-
-
-def _difference(run: ReportRun, rivals: Sequence[ReportRun]) -> str:
-    """The first thing that no other run has, or else its folder."""
-    facts = (
-        lambda one: one.run.protocol,
-        _ablation,
-        _noise,
-        lambda one: one.run.model.dtype,
-        lambda one: one.folder.parent.name,
-    )
-    for fact in facts:
-        values = [fact(other) for other in rivals]
-        if len(set(values)) == len(values):
-            return fact(run)
-    return Path(run.folder).as_posix()
-
-
-def _ablation(run: ReportRun) -> str:
-    generation = run.run.generation
-    return (generation.ablation if generation else None) or "as it is"
-
-
-def _noise(run: ReportRun) -> str:
-    seed = run.run.model.router_noise_seed
-    return "no router noise" if seed is None else f"router noise {seed}"
+    runs = list(runs)
+    groups: dict[tuple[str, str], list[tuple[ReportRun, str]]] = {}
+    for run, label in zip(runs, run_labels(runs), strict=True):
+        groups.setdefault((run.run.task, run.run.data.fingerprint), []).append((run, label))
+    ordered = sorted(groups.items(), key=lambda item: item[0][0])
+    return [QuestionSet(*(tuple(part) for part in zip(*group, strict=True))) for _, group in ordered]
 
 
 def pack_set(questions: QuestionSet, album: Album, limit_images: int) -> dict[str, Any]:

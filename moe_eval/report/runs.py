@@ -11,6 +11,7 @@ from moe_eval.report.data import DataLoader, Scored, find_data, load_data, resco
 from moe_eval.report.notes import run_notes
 from moe_eval.runs.recorded import RecordedNumber, read_recorded
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
+from moe_eval.scoring.headlines import headline_name
 from moe_eval.task import Dataset, worth
 
 __all__ = ["LeftOut", "ReportRun", "find_run_folders", "read_run", "read_runs"]
@@ -100,14 +101,15 @@ def read_run(folder: Path, load: DataLoader = load_data) -> ReportRun:
         )
     scores = read_record(ScoresRecord, folder / "scores.json")
     found = find_data(run, load)
-    rescored, doubts = rescore(folder, run, found, answers)
+    own = _scored(scores)
+    rescored, doubts = rescore(folder, run, found, answers, own.worths)
     recorded = read_recorded(folder)
     return ReportRun(
         folder=folder,
         run=run,
         scores=scores,
         answers=answers,
-        by_protocol={run.protocol: _scored(scores), **rescored},
+        by_protocol={run.protocol: own, **rescored},
         title=found.task.title if found.task else run.task,
         dataset=found.dataset,
         recorded=recorded,
@@ -117,7 +119,7 @@ def read_run(folder: Path, load: DataLoader = load_data) -> ReportRun:
 
 def _scored(scores: ScoresRecord) -> Scored:
     worths = {str(entry["id"]): worth(entry) for entry in scores.samples}
-    return Scored(scores.headline.name, scores.headline.value, worths)
+    return Scored(headline_name(scores), scores.headline.value, worths)
 
 
 def _read_answers(path: Path) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """What stands above the samples: headline numbers with intervals, the breakdown, who ran what and when."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,12 +8,15 @@ from typing import Any
 from moe_eval.report.dots import DotPlot, plot_dots
 from moe_eval.report.questions import QuestionSet
 from moe_eval.report.runs import ReportRun
+from moe_eval.scoring.headlines import explain_headlines, headline_maximum
 
 __all__ = [
     "Headline",
     "Panel",
     "breakdown",
     "describe_runs",
+    "headline_of",
+    "headlines_in_words",
     "make_panel",
     "model_rows",
     "protocol_rows",
@@ -64,19 +68,25 @@ class Panel:
 
 def make_panel(questions: QuestionSet) -> Panel:
     """Headlines of the runs in their order."""
-    headlines = tuple(_headline(run, label) for run, label in zip(questions.runs, questions.labels, strict=True))
-    names = dict.fromkeys(run.scores.headline.name for run in questions.runs)
+    headlines = tuple(headline_of(run, label) for run, label in zip(questions.runs, questions.labels, strict=True))
     return Panel(
         title=questions.title,
-        metric=" / ".join(names),
+        metric=questions.metric,
         data=questions.data,
         headlines=headlines,
-        plot=plot_dots([(headline.value, headline.interval) for headline in headlines]),
+        plot=plot_dots([(headline.value, headline.interval) for headline in headlines], _maximum(questions)),
         detectable=_detectable(questions),
     )
 
 
-def _headline(run: ReportRun, label: str) -> Headline:
+def _maximum(questions: QuestionSet) -> float:
+    """The best that the headlines can be; infinite where nobody knows."""
+    maximum = headline_maximum(questions.runs[0].scores)
+    return maximum or (100.0 if questions.metric.endswith("(%)") else math.inf)
+
+
+def headline_of(run: ReportRun, label: str) -> Headline:
+    """The run's own number, or the one that a server gave."""
     value = run.scores.headline.value
     if value is None and run.recorded:
         return Headline(label, run.recorded.value, by_server=True)
@@ -124,6 +134,11 @@ def protocol_rows(questions: QuestionSet) -> list[tuple[str, str, list[float | N
         metric = next(one.metric for one in scores if one)
         rows.append((name, metric, [one.value if one else None for one in scores]))
     return rows if len(rows) > 1 else []
+
+
+def headlines_in_words(questions: QuestionSet) -> list[str]:
+    """What the protocols' headlines mean, where they mean different numbers."""
+    return explain_headlines(questions.task, [metric for _, metric, _ in protocol_rows(questions)])
 
 
 def shared_notes(sets: Iterable[QuestionSet]) -> list[tuple[str, list[str]]]:

@@ -6,6 +6,7 @@ from typing import Any
 from tabulate import tabulate
 
 from moe_eval.runs.records import IntervalRecord, ScoresRecord
+from moe_eval.scoring.headlines import headline_name
 
 __all__ = ["headline_line", "headline_text", "interval_text", "summarise"]
 
@@ -14,7 +15,7 @@ def summarise(scores: ScoresRecord) -> str:
     """Headline, data and breakdown of one scored task."""
     asked = scores.data.samples
     lines = [
-        f"{scores.task}: {scores.headline.name} {headline_text(scores)}{interval_text(scores.intervals.get('headline'))}",
+        f"{scores.task}: {headline_name(scores)} {headline_text(scores)}{interval_text(scores.intervals.get('headline'))}",
         f"{asked - len(scores.missing):,} of {asked:,} questions, protocol {scores.protocol}",
         f"data: {scores.data.version}",
     ]

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from moe_eval.errors import UserError
+from moe_eval.registry import task_title
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
 from moe_eval.table.grid import Block, Cell, Grid, Heading, Interval
 from moe_eval.table.measured import HEADLINE, interval_of
@@ -56,7 +57,7 @@ def ablation_table(folders: Sequence[Path], intervals: bool = True) -> Grid:
         )
     tasks = list(dict.fromkeys(task for variants in compared for variant in variants for task in variant.runs))
     headings = [Heading("Model", name="model"), Heading("What differs", name="differs")]
-    headings += [Heading(task, name=task, numeric=True) for task in tasks]
+    headings += [Heading(task_title(task), name=task, numeric=True) for task in tasks]
     blocks = [Block(tuple(_rows(variants, tasks, intervals)), variants[0].setting["model"]) for variants in compared]
     return Grid("One model, one setting changed", tuple(headings), tuple(blocks), (REMARK,))
 
@@ -157,7 +158,7 @@ def _number(base: _Variant, variant: _Variant, task: str, intervals: bool) -> Ce
     if variant is base or of_base is None:
         return Cell(text, value, interval)
     if _asked(base.runs[task]) != _asked(variant.runs[task]):
-        return Cell(text, value, interval, (f"{task}: not the questions of the first row: not compared",))
+        return Cell(text, value, interval, (f"{task_title(task)}: not the questions of the first row: not compared",))
     return Cell(f"{text} ({value - of_base:+.{DECIMALS}f})", value, interval)
 
 

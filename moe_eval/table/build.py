@@ -1,7 +1,7 @@
 """Every kind of table by its name: what `moe-eval table --layout NAME` shows."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -51,7 +51,7 @@ def build_table(name: str, wanted: Wanted) -> Grid:
     grid = TABLES[name](wanted)
     if not grid.rows:
         raise UserError(f"layout {name} has no rows: give RUN folders that have numbers for it, or --published all")
-    return grid
+    return grid if grid.name else replace(grid, name=name)
 
 
 def build_rows(

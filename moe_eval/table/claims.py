@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from moe_eval.registry import task_title
 from moe_eval.runs.recorded import RecordedNumber
 from moe_eval.runs.records import RunRecord, ScoresRecord
 from moe_eval.table.grid import Interval
@@ -59,7 +60,7 @@ class Claim:
         """Such as `POPE`, `POPE adversarial F1`, `MME cognition`."""
         name, benchmark = self.column.name, self.number.benchmark
         if self.column.measured[1] == HEADLINE and self.column not in OTHERS.values():
-            return benchmark
+            return task_title(self.column.measured[0])
         return name if name.startswith(benchmark) else f"{benchmark} {name}"
 
     @property

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from moe_eval.table.grid import Block, Cell, Grid, Heading
+from moe_eval.table.grid import Block, Cell, Grid, Heading, Rank
 from moe_eval.table.rows import DECIMALS, Column, Layout, Row, rank_rows
 
 __all__ = ["UNITS", "compare_rows", "format_parameters", "half_width"]
@@ -18,9 +18,7 @@ FACTS = (
 
 UNITS = (("B", 1e9), ("M", 1e6), ("K", 1e3))
 
-MARKED = (
-    "Best in bold, second best underlined, among numbers about the same questions, asked and scored in the same way."
-)
+SAME = "among numbers about the same questions, asked and scored in the same way."
 AS_PAPERS = "comparable with published numbers"
 NOT_AS_PAPERS = f"not {AS_PAPERS}"
 WITH_INTERVALS = "±: half of the 95 % interval of a measured number."
@@ -48,7 +46,7 @@ def compare_rows(rows: Sequence[Row], layout: Layout, intervals: bool = True) ->
     official = tuple(line for line, row in zip(lines, rows, strict=True) if row.official)
     blocks = [Block(own, NOT_AS_PAPERS), Block(official, AS_PAPERS)]
     return Grid(
-        title=layout.title,
+        title=layout.title if official or not own else layout.own_title or layout.title,
         headings=(
             *FACTS,
             *(Heading(column.title, column.group, column.name, numeric=True) for column in layout.columns),
@@ -56,10 +54,18 @@ def compare_rows(rows: Sequence[Row], layout: Layout, intervals: bool = True) ->
         ),
         blocks=tuple(block for block in blocks if block.rows),
         remarks=(
-            *([MARKED] if any(ranks.values()) else []),
+            *_marks({rank for of_column in ranks.values() for rank in of_column.values()}),
             *([WITH_INTERVALS] if intervals and any(row.intervals for row in rows) else []),
         ),
+        name=layout.name,
     )
+
+
+def _marks(ranks: set[Rank]) -> list[str]:
+    """What the marks mean that there are."""
+    if not ranks:
+        return []
+    return [f"Best in bold, second best underlined, {SAME}" if "second" in ranks else f"Best in bold, {SAME}"]
 
 
 def half_width(interval: tuple[float, float]) -> str:

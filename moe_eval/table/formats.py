@@ -91,11 +91,17 @@ def to_json(grid: Grid) -> str:
 
 
 STYLE = (
-    "<style>table.moe-eval td, table.moe-eval th { padding: 0.15em 0.6em; text-align: left; vertical-align: baseline } "
-    "table.moe-eval tbody th { font-weight: normal } table.moe-eval th[scope=rowgroup] { font-style: italic } "
+    "<style>table.moe-eval { border-collapse: collapse; border-top: 2px solid; border-bottom: 2px solid } "
+    "table.moe-eval caption { font-weight: bold; text-align: left; padding-bottom: 0.4em } "
+    "table.moe-eval thead { border-bottom: 1px solid } "
+    "table.moe-eval thead th[colspan]:not(:empty) { border-bottom: 1px solid } "
+    "table.moe-eval tr:has(th[scope=rowgroup]) { border-top: 1px solid } "
+    "table.moe-eval td, table.moe-eval th { padding: 0.15em 0.6em; text-align: left; vertical-align: baseline } "
+    "table.moe-eval tbody th { font-weight: normal } table.moe-eval tbody th, table.moe-eval .number { white-space: nowrap } "
+    "table.moe-eval sup { font-size: 0.7em; line-height: 0 } table.moe-eval th[scope=rowgroup] { font-style: italic } "
     "table.moe-eval .number { text-align: right } table.moe-eval thead tr:first-child th { text-align: center }</style>"
 )
-"""A name of a row is not bold: bold is the best number."""
+"""Rules as a printed table has them, in the colour of the text. A name of a row is not bold: bold is the best number."""
 
 
 def to_html(grid: Grid) -> str:

@@ -66,12 +66,14 @@ class Grid:
 
     Args:
         remarks: how to read it; below it, without numbers.
+        name: of the layout.
     """
 
     title: str
     headings: tuple[Heading, ...]
     blocks: tuple[Block, ...]
     remarks: tuple[str, ...] = ()
+    name: str = ""
 
     @property
     def rows(self) -> list[tuple[Cell, ...]]:

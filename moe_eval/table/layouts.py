@@ -22,6 +22,7 @@ def _pope_column(category: str, title: str, published: str, measured: str) -> Co
 POPE = Layout(
     name="pope",
     title="POPE: object hallucination",
+    own_title="POPE: object hallucination, on other questions than the papers'",
     columns=(
         *(
             _pope_column(category, title, published, measured)
@@ -51,6 +52,7 @@ def _headline_column(group: str, title: str, task: str, published: tuple[str, st
 MAIN = Layout(
     name="main",
     title="Nine benchmarks, as MoE-LLaVA reports them",
+    own_title="Nine benchmarks, on other questions than the papers'",
     columns=(
         _headline_column(IMAGE_QA, "VQAv2", "vqav2", ("VQAv2", "test-dev", "accuracy")),
         _headline_column(IMAGE_QA, "GQA", "gqa", ("GQA", "testdev_balanced", "accuracy")),

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from moe_eval.errors import UserError
-from moe_eval.registry import find_task
+from moe_eval.registry import find_task, task_title
 from moe_eval.runs.recorded import RecordedNumber, read_recorded
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
+from moe_eval.scoring.headlines import headline_maximum, headline_name
 from moe_eval.table.grid import Interval
 from moe_eval.table.rows import OFFICIAL, Layout, Row
 
@@ -88,6 +89,8 @@ class _Cells:
     pending: set[str] = field(default_factory=set)
     notes: dict[str, str] = field(default_factory=dict)
     intervals: dict[str, Interval] = field(default_factory=dict)
+    measures: dict[str, str] = field(default_factory=dict)
+    maxima: dict[str, float] = field(default_factory=dict)
 
 
 def _cells(run: RunRecord, scores: ScoresRecord, recorded: RecordedNumber | None, layout: Layout) -> _Cells:
@@ -113,12 +116,16 @@ def _cells(run: RunRecord, scores: ScoresRecord, recorded: RecordedNumber | None
             cells.notes[column.name] = f"{run.model.name}, {column.name}: graded by {scores.judge}"
         if value is not None:
             cells.values[column.name] = value
+            if path == HEADLINE:
+                cells.measures[column.name] = headline_name(scores)
+                if maximum := headline_maximum(scores):
+                    cells.maxima[column.name] = maximum
     return cells
 
 
 def _row(run: RunRecord, scores: ScoresRecord, cells: _Cells, layout: Layout) -> Row:
     data, parameters = run.data, run.model.parameters
-    of = f"{run.task}: " if len({column.measured[0] for column in layout.columns}) > 1 else ""
+    of = f"{task_title(run.task)}: " if len({column.measured[0] for column in layout.columns}) > 1 else ""
     circumstances = f"{_made(run)}, protocol {run.protocol}"
     if not data.official:
         circumstances += ", not the data that published numbers are about (do not compare with them)"
@@ -143,10 +150,12 @@ def _row(run: RunRecord, scores: ScoresRecord, cells: _Cells, layout: Layout) ->
         data=dict.fromkeys(cells.values, asked),
         remark=_remark(run),
         notes=tuple(notes),
-        answered={run.task: (circumstances, f"{data.source}, {data.version}")},
+        answered={task_title(run.task): (circumstances, f"{data.source}, {data.version}")},
         value_notes=cells.notes,
         pending=frozenset(cells.pending),
         intervals=cells.intervals,
+        measures=cells.measures,
+        maxima=cells.maxima,
     )
 
 
@@ -204,6 +213,8 @@ def _merge(row: Row, more: Row) -> Row:
         value_notes={**(row.value_notes or {}), **(more.value_notes or {})},
         pending=row.pending | more.pending,
         intervals={**row.intervals, **more.intervals},
+        measures={**row.measures, **more.measures},
+        maxima={**row.maxima, **more.maxima},
     )
 
 

@@ -38,11 +38,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Layout:
-    """A kind of table: which numbers it shows."""
+    """A kind of table: which numbers it shows.
+
+    Args:
+        title: of a table in which a row is about the questions that papers score.
+        own_title: of any other; the same where it is empty.
+    """
 
     name: str
     title: str
     columns: tuple[Column, ...]
+    own_title: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,9 +64,11 @@ class Row:
         data: what a value is about, by column name: which questions, how asked and how scored; values with the same
             one can be compared.
         intervals: 95 % intervals of measured values, by column name.
+        measures: what a measured value is called, by column name: `perception (max 1200)`.
+        maxima: the best that a measured value can be, by column name, where it is not 100.
         doubted: names of columns whose value is published but cannot be right; it is shown, and never wins.
         notes: what a reader must know of the row.
-        answered: by task, in what circumstances its answers were made, and to which questions.
+        answered: by the task's title, in what circumstances its answers were made, and to which questions.
         value_notes: what a reader must know of one value, by column name.
         pending: names of columns whose number somebody else has to give first: a server, or a judge.
     """
@@ -79,6 +87,8 @@ class Row:
     value_notes: Mapping[str, str] | None = None
     pending: frozenset[str] = frozenset()
     intervals: Mapping[str, Interval] = field(default_factory=dict)
+    measures: Mapping[str, str] = field(default_factory=dict)
+    maxima: Mapping[str, float] = field(default_factory=dict)
     doubted: frozenset[str] = frozenset()
 
     @property

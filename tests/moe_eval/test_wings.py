@@ -11,6 +11,7 @@ WINGS = [
     "errors",
     "files",
     "images",
+    "official",
     "prompts",
     "task",
     "metrics",

@@ -34,7 +34,7 @@ function answer(set, row, paths, run, index) {
   return h(
     "article",
     { class: `answer ${outcomeOf(worth)}`, "aria-label": `Answer of ${set.runs[run]}` },
-    h("header", {}, h("h4", {}, set.runs[run]), h("span", { class: `verdict ${outcomeOf(worth)}` }, verdict(worth))),
+    h("header", {}, h("h4", {}, h("span", { class: "who" }, letterOf(set, run)), ` ${set.runs[run]}`), h("span", { class: `verdict ${outcomeOf(worth)}` }, verdict(worth))),
     text === null ? h("pre", { class: "quiet" }, "no answer") : text === "" ? h("pre", { class: "quiet" }, "empty answer") : h("pre", {}, text),
     fields([["read as", sameWords(row.readings[run], text) ? null : row.readings[run]], ["scores", scored.join(" · ")]]),
     experts(paths[run])
@@ -52,13 +52,13 @@ function experts(path) {
       "tr",
       {},
       h("th", { scope: "row" }, h("span", { class: "quiet" }, KINDS[kind]), kind === "image" ? "" : ` ${JSON.stringify(token)}`),
-      ...choices.map((expert) => h("td", { class: `expert tint-${expert % 8}` }, expert))
+      ...choices.map((expert) => h("td", { class: `expert tint-${expert % 8}` }, expert + 1))
     )
   );
   return h(
     "details",
     { class: "paths" },
-    h("summary", {}, "Expert path: first choice in each sparse layer"),
+    h("summary", {}, "Expert path: first choice (experts from 1) in each sparse layer (as stored, from 0)"),
     h(
       "div",
       { class: "across" },

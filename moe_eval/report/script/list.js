@@ -102,7 +102,7 @@ class SampleList {
         h("span", {}, titleOf(row)),
         h("span", { class: "below" }, below.filter(Boolean).join(" · "))
       ),
-      h("span", { class: "marks" }, ...set.own.map((worths, run) => mark(worths[index], set.runs[run]))),
+      h("span", { class: "marks" }, ...set.own.map((worths, run) => mark(worths[index], set.runs[run], letterOf(set, run)))),
     ];
   }
 
@@ -114,7 +114,16 @@ class SampleList {
   }
 }
 
-function mark(worth, label) {
+function letterOf(set, run) {
+  return set.letters[run];
+}
+
+function mark(worth, label, letter) {
   const outcome = outcomeOf(worth);
-  return h("span", { class: `mark ${outcome}`, title: `${label}: ${OUTCOMES[outcome].text}` }, OUTCOMES[outcome].mark);
+  return h(
+    "span",
+    { class: `mark ${outcome}`, title: `${label}: ${OUTCOMES[outcome].text}` },
+    h("span", { class: "who" }, letter),
+    OUTCOMES[outcome].mark
+  );
 }

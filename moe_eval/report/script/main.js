@@ -21,6 +21,7 @@ function writeAddress(filter, sample) {
 async function main() {
   setUpTheme();
   setUpTables();
+  setUpFigures();
   const store = new Store(readJson("meta"));
   await store.load();
 

@@ -5,6 +5,7 @@ import io
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from moe_eval.tasks.pope import TASK
@@ -14,8 +15,9 @@ from moe_eval.figures.catalogue import FIGURES, make_drawings
 from moe_eval.runs.plan import run_folder
 from moe_eval.table.published import read_published
 from tests.asking import run_task
-from tests.fake_backend import FakeBackend
+from tests.fake_backend import FAKE_MODEL, FakeBackend
 from tests.moe_eval.runs.test_routing import RoutedBackend
+from tests.run_folders import OTHER_DATA, write_run
 
 SVG = "http://www.w3.org/2000/svg"
 
@@ -97,6 +99,40 @@ def test_measured_on_other_questions_stands_alone(runs):
     assert {row.origin for row in drawings["pope-yes-ratio"].rows} == {"published"}
     assert {row.origin for row in drawings["pope-yes-ratio-mini"].rows} == {"measured"}
     assert "mini, 36 questions" in drawings["pope-yes-ratio-mini"].title
+
+
+def test_figures_of_runs_show_no_models_but_theirs_unless_asked(runs):
+    drawings = make_drawings([runs / "dense" / "pope"])
+    assert drawings
+    assert all(drawing.measured for drawing in drawings)
+    assert not all(drawing.measured for drawing in make_drawings([runs / "dense" / "pope"], ["params"]))
+    assert {drawing.name for drawing in make_drawings([])} >= {"params-pope", "pope-yes-ratio"}
+
+
+def test_models_that_activate_as_many_parameters_make_no_figure_1(tmp_path):
+    for name, value in (("one", 60.0), ("other", 70.0)):
+        write_run(tmp_path / name / "gqa", "gqa", value, model=replace(FAKE_MODEL, name=name), data=OTHER_DATA)
+    folders = [tmp_path / "one" / "gqa", tmp_path / "other" / "gqa"]
+    assert [drawing.name for drawing in make_drawings(folders, published=False)] == ["tasks-mini"]
+
+
+def test_mme_is_in_percent_of_what_its_subtasks_can_give(tmp_path):
+    """On six subtasks 900 points are three quarters."""
+    metrics = {"percent_of_maximum": {"perception": 75.0}}
+    folder = write_run(
+        tmp_path / "mme", "mme", 900.0, data=OTHER_DATA, metrics=metrics, headline="perception (max 2000)"
+    )
+    other = write_run(tmp_path / "pope", "pope", 60.0, data=OTHER_DATA)
+    (drawing,) = make_drawings([folder, other], ["tasks"], published=False)
+    assert {row.benchmark: (row.percent(row.value), row.maximum) for row in drawing.rows} == {
+        "MME": (75.0, 1200.0),
+        "POPE": (60.0, 100.0),
+    }
+
+
+def test_every_figure_of_a_kind_has_one_size():
+    sizes = {tuple(drawing.figure.get_size_inches()) for drawing in make_drawings([], ["params"])}
+    assert len(sizes) == 1
 
 
 def test_an_ablated_run_is_named_as_such(runs):

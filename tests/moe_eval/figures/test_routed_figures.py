@@ -32,17 +32,23 @@ def record(**changes):
 def test_load_counts_first_choices_of_all_tokens_alike():
     rows = {(row.tokens, row.layer, row.expert): row for row in expert_load.rows(record())}
     assert len(rows) == 3 * 2 * 2
-    assert (rows["all", 1, 1].first_choices, rows["all", 1, 1].later_choices) == (10, 2)
-    assert rows["all", 1, 1].share == 10 / 12
-    assert rows["image", 1, 2].share == 0
-    assert rows["text", 3, 2].share == 3 / 4
+    assert (rows["all", 0, 1].first_choices, rows["all", 0, 1].later_choices) == (10, 2)
+    assert rows["all", 0, 1].share == 10 / 12
+    assert rows["image", 0, 2].share == 0
+    assert rows["text", 2, 2].share == 3 / 4
+
+
+def test_experts_count_from_one_and_layers_are_as_stored():
+    rows = [*expert_load.rows(record()), *modality.rows(record()), *pathways.rows(record())]
+    assert {row.layer for row in rows} == {0, 2}
+    assert {row.expert for row in rows} == {1, 2}
 
 
 def test_preference_gives_both_modalities_the_same_weight():
     rows = {(row.layer, row.expert): row for row in modality.rows(record())}
-    assert rows[1, 1].image_preference == pytest.approx(1 / (1 + 0.5))
-    assert rows[1, 2].image_preference == 0
-    assert rows[3, 2].image_preference == pytest.approx(0.5 / (0.5 + 0.75))
+    assert rows[0, 1].image_preference == pytest.approx(1 / (1 + 0.5))
+    assert rows[0, 2].image_preference == 0
+    assert rows[2, 2].image_preference == pytest.approx(0.5 / (0.5 + 0.75))
 
 
 def test_an_expert_without_tokens_prefers_nothing():

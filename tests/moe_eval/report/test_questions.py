@@ -4,8 +4,9 @@ import base64
 import gzip
 import json
 
+from moe_eval.report.labels import run_labels
 from moe_eval.report.pictures import Album
-from moe_eval.report.questions import gold_text, group_runs, pack_set, run_labels
+from moe_eval.report.questions import gold_text, group_runs, pack_set
 from moe_eval.report.runs import find_run_folders, read_run, read_runs
 from tests.moe_eval.commands.test_submit import make_mmvet
 from tests.moe_eval.report.conftest import QUESTIONS, answer_pope

@@ -61,7 +61,7 @@ def test_other_questions_are_not_compared(tmp_path):
         write_run(tmp_path / "b", "gqa", 50.0, model=DENSE, data=OTHER_DATA),
     ]
     cell = ablation_table(folders).rows[1][2]
-    assert (cell.text, cell.notes) == ("50.00", ("gqa: not the questions of the first row: not compared",))
+    assert (cell.text, cell.notes) == ("50.00", ("GQA: not the questions of the first row: not compared",))
 
 
 def test_two_changes_at_once_are_told(tmp_path):

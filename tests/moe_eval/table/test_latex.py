@@ -22,7 +22,7 @@ ODD_NAMES = (
 )
 
 DOCUMENT = r"""\documentclass{article}
-\usepackage{booktabs}
+\usepackage{%s}
 \begin{document}
 %s
 \end{document}
@@ -59,8 +59,32 @@ def test_pdflatex_compiles_the_table(tmp_path, layout):
         grid = Grid("odd", (Heading("a_b"), Heading("c&d", "50 %")), (Block(rows, "x_y"), Block(rows, "z")), ODD_NAMES)
     else:
         grid = build_table(layout, Wanted([], read_published()))
-    (tmp_path / "table.tex").write_text(DOCUMENT % to_latex(grid), encoding="utf-8")
+    log = compile_latex(tmp_path, grid)
+    assert "Missing character" not in log
+    assert "too large for page" not in log
+    assert "Overfull" not in log or layout == "odd names"  # which have words longer than a line
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed (texlive-latex-base)")
+def test_without_graphicx_a_table_is_only_wider(tmp_path):
+    compile_latex(tmp_path, build_table("main", Wanted([], read_published(), "paper")), packages="booktabs")
+
+
+def compile_latex(folder, grid: Grid, packages: str = "booktabs,graphicx") -> str:
+    """What pdfLaTeX says of the table in a document of its own."""
+    (folder / "table.tex").write_text(DOCUMENT % (packages, to_latex(grid)), encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "table.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=120)
     assert done.returncode == 0, done.stdout[-2000:]
-    assert "Missing character" not in (tmp_path / "table.log").read_text(errors="replace")
+    return (folder / "table.log").read_text(errors="replace")
+
+
+def test_a_measured_row_says_so_behind_its_name_and_empty_columns_are_gone():
+    headings = (Heading("Model"), Heading("LLM"), Heading("x", numeric=True), Heading("Origin", name="origin"))
+    rows = ((Cell("a"), Cell(), Cell("1.0 ±0.5"), Cell("measured")), (Cell("b"), Cell(), Cell("2"), Cell("published")))
+    text = to_latex(Grid("t", headings, (Block(rows),), name="small"))
+    assert r"\begin{tabular}{lr}" in text
+    assert r"a (measured) & 1.0\,{\tiny$\pm$0.5} \tabularnewline" in text
+    assert r"b & 2 \tabularnewline" in text
+    assert r"\label{tab:small}" in text

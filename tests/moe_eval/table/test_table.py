@@ -135,11 +135,38 @@ def test_a_doubted_number_is_shown_and_never_wins():
 def test_numbers_that_papers_doubt_are_marked_in_the_committed_file():
     doubted = [entry for entry in read_published() if entry.doubted]
     assert {entry.model for entry in doubted} == {
+        "IDEFICS-80B",
+        "IDEFICS-9B",
         "MoE-LLaVA-1.6Bx4-Top2",
         "MoE-LLaVA-1.6Bx4-Top2-384",
         "MoE-LLaVA-2.7Bx4-Top2-384",
     }
     assert all(entry.note for entry in doubted)
+
+
+def test_numbers_of_another_benchmark_have_a_footnote():
+    """IDEFICS's "GQA" is OK-VQA in its model card."""
+    rows = {row.model: row for row in build_rows([], read_published(), MAIN)}
+    for model, value in (("IDEFICS-80B", 45.2), ("IDEFICS-9B", 38.4)):
+        (name,) = rows[model].doubted
+        assert rows[model].values[name] == value
+        assert "OK-VQA number of its model card" in rows[model].value_notes[name]
+
+
+def test_marks_are_explained_as_far_as_there_are_any():
+    def remarks(*values: float) -> str:
+        numbers = [number(str(place), POPE_SPLITS, "mean_f1", value, "paper") for place, value in enumerate(values)]
+        return " ".join(compare_rows(published_rows(numbers, POPE), POPE).remarks)
+
+    assert "Best in bold, second best underlined" in remarks(1, 3, 2)
+    assert "Best in bold, among" in remarks(1, 3)
+    assert "Best" not in remarks(1)
+
+
+def test_a_title_does_not_promise_the_papers_questions(runs):
+    own = compare_rows(build_rows(find_runs([runs]), PUBLISHED, POPE, "none"), POPE)
+    assert own.title.endswith("on other questions than the papers'")
+    assert compare_rows(build_rows(find_runs([runs]), PUBLISHED, POPE), POPE).title == POPE.title
 
 
 @pytest.mark.parametrize(("published", "models"), [("own", ["mine_1", "Sparse & <Co>"]), ("none", ["mine_1"])])
