@@ -59,12 +59,13 @@ FACTS: tuple[Callable[[ReportRun], str], ...] = (_protocol, _ablation, _noise, _
 
 
 def letters_of(labels: Sequence[str]) -> dict[str, str]:
-    """A short sign for each different label, in their order: A, B, …, Z, AA, …
+    """A short sign for each different label, in their order: A, B, …, Z, AA, …; none where there is nothing to tell apart.
 
     >>> letters_of(["llava-nano", "moe-llava-nano", "llava-nano"])
     {'llava-nano': 'A', 'moe-llava-nano': 'B'}
     """
-    return {label: _letter(number) for number, label in enumerate(dict.fromkeys(labels))}
+    different = list(dict.fromkeys(labels))
+    return {label: _letter(number) if len(different) > 1 else "" for number, label in enumerate(different)}
 
 
 def _letter(number: int) -> str:

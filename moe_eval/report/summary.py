@@ -143,12 +143,14 @@ def headlines_in_words(questions: QuestionSet) -> list[str]:
 
 def shared_notes(sets: Iterable[QuestionSet]) -> list[tuple[str, list[str]]]:
     """Every note once, with what it is about: `POPE` where all runs of a question set have it, else `POPE: model`."""
+    sets = list(sets)
     about: dict[str, list[str]] = {}
+    alone = len({label for questions in sets for label in questions.labels}) == 1
     for questions in sets:
         notes = dict.fromkeys(note for run in questions.runs for note in run.notes)
         for note in notes:
             labels = [label for run, label in zip(questions.runs, questions.labels, strict=True) if note in run.notes]
-            whole = len(labels) == len(questions.runs) > 1
+            whole = alone or len(labels) == len(questions.runs) > 1
             places = [questions.title] if whole else [f"{questions.title}: {label}" for label in labels]
             about.setdefault(note, []).extend(places)
     return list(about.items())

@@ -4,11 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from moe_eval.tasks.pope import TASK as POPE
 
 from bench.browser import CHROMIUM, Browser, open_browser
 from moe_eval.report.build import build_report
 from moe_eval.report.runs import find_run_folders
+from moe_eval.runs.plan import run_folder
+from tests.asking import run_task
 from tests.moe_eval.report.conftest import NASTY, QUESTIONS, answer_pope
+from tests.moe_eval.runs.test_routing import RoutedBackend
 
 pytestmark = [
     pytest.mark.slow,
@@ -100,6 +104,54 @@ def test_published_rows_can_be_hidden(browser):
     assert browser.evaluate(seen) == 0
 
 
+# --- scores and figures ---------------------------------------------------------------------------------------
+
+
+def test_the_first_numbers_are_seen_at_once(browser, page):
+    """On a phone, too, and without moving the table."""
+    for width, height in ((1280, 800), (390, 844)):
+        browser.open(page, width, height)
+        box = browser.evaluate(
+            "(({top, bottom, left, right}) => [top, bottom, left, right])"
+            "(document.querySelector('#matrix .score').getBoundingClientRect())"
+        )
+        assert box[0] > 48
+        assert box[1] < height / 2
+        assert box[2] > 0
+        assert box[3] < width
+
+
+def test_one_figure_of_many_is_shown_and_another_can_be_chosen(chromium, tmp_path):
+    out = tmp_path / "runs"
+    data = POPE.load("mini").first(36)
+    run_task(POPE, "llava", data, RoutedBackend(), run_folder(out, "sparse", "pope"), routing=True)
+    path = tmp_path / "report.html"
+    path.write_bytes(build_report(find_run_folders([out]), 10, 64).html)
+    chromium.open(path)
+    shown = "[...document.querySelectorAll('.chosen .paper:not([hidden]) img')].map(e => e.alt)"
+    (first,) = chromium.evaluate(shown)
+    assert first.startswith("Expert load: ")
+    choose(chromium, "figure-choice", "2")
+    (other,) = chromium.evaluate(shown)
+    assert other.startswith("Activated pathways: ")
+    choices = chromium.evaluate("[...document.querySelectorAll('#figure-choice optgroup')].map(e => e.label)")
+    assert choices == ["Expert load", "Modalities per expert", "Activated pathways"]
+    experts = chromium.wait("[...document.querySelectorAll('.experts td')].map(e => Number(e.textContent))")
+    assert min(experts) >= 1
+
+
+def test_figures_follow_the_colours_of_the_page(browser):
+    style = "getComputedStyle(document.querySelector('.paper img')).filter"
+    assert browser.evaluate(style) == "none"
+    browser.click("#theme")
+    assert browser.evaluate(style).startswith("invert(")
+    browser.click("#theme")
+    browser.prefer("dark")
+    browser.evaluate("delete document.documentElement.dataset.theme")
+    assert browser.evaluate(style).startswith("invert(")
+    browser.prefer("light")
+
+
 # --- samples --------------------------------------------------------------------------------------------------
 
 
@@ -122,7 +174,10 @@ def test_disagreement_between_runs_and_between_protocols(browser):
         "[...document.querySelectorAll('.option')].map(o => [...o.querySelectorAll('.mark')].map(m => m.textContent))"
     )
     assert marks
-    assert all(len(set(pair)) == 2 for pair in marks)
+    assert all(len({text[-1] for text in pair}) == 2 for pair in marks)
+    assert {tuple(text[0] for text in pair) for pair in marks} == {("A", "B")}
+    runs = browser.evaluate("[...document.querySelectorAll('.who-is-who > span')].map(e => e.textContent)")
+    assert runs == ["A rambler", "B yes-sayer"]
     browser.click("#filter-runs")
     browser.wait(f"{COUNT} === '{QUESTIONS} samples'")
     browser.click("#filter-protocols")

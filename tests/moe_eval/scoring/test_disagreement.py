@@ -54,6 +54,22 @@ def test_comparison_is_printed_as_json(tmp_path):
     assert [example["answer"] for example in kind["examples"]] == ["Yes, it is", "Yes,"]
 
 
+def test_texts_of_options_that_are_not_there_make_no_disagreement():
+    """LLaVA's released answers to ScienceQA say how many options there were, but not which."""
+    path = RELEASED.parent / "scienceqa.jsonl.gz"
+    text = score_file("scienceqa", path, None, "all", allow_missing=False, as_json=False)
+    assert "they disagree on 0 of 4,241 answers" in text
+    assert "not compared: 216 answers that are more than a letter" in text
+    content = json.loads(score_file("scienceqa", path, None, "all", allow_missing=False, as_json=True))
+    assert {**content["disagreements"]} == {"answers": 0, "not_compared": 216, "kinds": []}
+
+
+def test_two_headlines_are_told_apart_in_words():
+    text = score(RELEASED)
+    assert "mean F1 (%): one F1 for each of adversarial, popular and random" in text
+    assert "pooled F1 (%): one F1 over the questions of all three categories together" in text
+
+
 def compare(task, golds: list, texts: list[str], examples: int = 3):
     samples = [Sample(str(n), "What?", (NamedImage("a"),), gold and tuple(gold), "a") for n, gold in enumerate(golds)]
     answers = dict(zip("0123456789", texts, strict=False))
