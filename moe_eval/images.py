@@ -10,7 +10,7 @@ from moe_eval.errors import UnreadableImageError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["EncodedImage", "ImageFile", "ImageRef", "NamedImage", "decode"]
+__all__ = ["EncodedImage", "ImageFile", "ImageRef", "NamedImage", "decode", "to_rgb"]
 
 
 @runtime_checkable
@@ -67,6 +67,32 @@ class NamedImage:
         raise UnreadableImageError(self.name, "this data source has no pictures")
 
 
+def to_rgb(image: "Image") -> "Image":
+    """The picture in RGB, eight bits a channel. Pillow's own conversion turns deeper greys white, and floats black.
+
+    16-bit greys lose their lower eight bits; 32-bit ones keep their range if it is that of 8 or 16 bits, and are otherwise
+    scaled to their brightest; floats are from 0 to 1, or else scaled so, too.
+
+    Raises:
+        ValueError: for greys that are no numbers, or negative.
+    """
+    if not (image.mode in ("I", "F") or image.mode.startswith("I;16")):
+        return image.convert("RGB")
+    import numpy as np
+    from PIL import Image
+
+    values = np.asarray(image, dtype=np.float64)
+    if not np.isfinite(values).all() or values.min() < 0:
+        raise ValueError("a grey picture with negative values, or with some that are no numbers")
+    brightest = float(values.max())
+    if image.mode == "F":
+        white = 1.0 if brightest <= 1 else brightest
+    else:
+        white = next((float(most) for most in (255, 65_535) if brightest <= most), brightest)
+        white = 65_535.0 if image.mode.startswith("I;16") else white
+    return Image.fromarray((values * (255 / white)).astype(np.uint8), "L").convert("RGB")
+
+
 def decode(name: str, encoded: bytes) -> "Image":
     """Decoded picture in RGB.
 
@@ -79,6 +105,6 @@ def decode(name: str, encoded: bytes) -> "Image":
 
     try:
         with Image.open(BytesIO(encoded)) as image:
-            return image.convert("RGB")
+            return to_rgb(image)
     except Exception as error:  # Pillow's decoders raise many kinds: OSError, SyntaxError, ValueError, …
         raise UnreadableImageError(name, str(error) or type(error).__name__) from error

@@ -25,6 +25,7 @@ __all__ = [
     "Judge",
     "JudgeCall",
     "Judgement",
+    "NoGrade",
     "Result",
     "Sample",
     "SampleScore",
@@ -89,6 +90,10 @@ class JudgeCall:
     max_tokens: int
 
 
+class NoGrade(float):
+    """What an original takes for a grade where its judge never gave one: a number like any other, but counted apart."""
+
+
 Grade = float | str
 """What a judge makes of one answer: a number from 0 to 1, or how it understands the answer, such as a letter."""
 
@@ -108,12 +113,14 @@ class Judge:
         runs: how often the original grades each answer.
         undecided: of the samples with answers, those that a judge has to read because the rules leave them open. Such a
             judge reads letters, and there is a score without it, too. None: it grades every answer with a number.
+        refused: what an answer gets that the endpoint refuses to read; None: it is left without a grade.
     """
 
     model: str
     grade: Callable[[Sample, str], Judgement]
     runs: int = 1
     undecided: Callable[[Sequence[Sample], Mapping[str, str]], Sequence[Sample]] | None = None
+    refused: Grade | None = None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from moe_eval.runs.stored_run import recorded_data
 from moe_eval.scoring.answers import read_answers
 from moe_eval.scoring.score import score_answers
 from moe_eval.scoring.summary import summarise
-from moe_eval.task import Dataset, Grade, Judge, Sample
+from moe_eval.task import Dataset, Grade, Judge, NoGrade, Sample
 
 __all__ = ["Asking", "check_references", "judge", "judge_answers", "judge_run"]
 
@@ -98,6 +98,7 @@ class Judged:
     runs: int
     day: str
     paid: Cost
+    refused: Mapping[str, str]
 
 
 def judge_run(folder: Path, asking: Asking) -> None:
@@ -142,11 +143,13 @@ def judge_run(folder: Path, asking: Asking) -> None:
             for name, values in judged.grades.items()
             if all(value == value for value in values)  # the judge said "nan", which the original takes for a grade
         },
+        ungraded=[name for name, values in judged.grades.items() if any(isinstance(one, NoGrade) for one in values)],
     )
     write_record(record, folder / JUDGE_FILE)
     missing = [sample.id for sample in dataset.samples if sample.id not in answers]
     scores = score_answers(task, run.protocol, dataset, answers, missing, record)
     write_record(scores, folder / "scores.json")
+    _tell_ungraded(record, judged.refused)
     paid = judged.paid
     print(f"\n{summarise(scores)}\n\n{paid.calls:,} calls, {paid.tokens:,} tokens; written to {folder}", flush=True)
 
@@ -180,11 +183,22 @@ def judge_answers(
     if excess := asking.budget.excess(cost):
         raise UserError(f"judge: {excess}, before anything was asked: allow more, or use a smaller --runs")
     with tqdm(total=len(samples) * runs, desc=f"judge {model}", unit="grade") as bar:
-        grades, paid = grade_answers(
+        judged = grade_answers(
             judge, samples, answers, runs, replies, endpoint.ask,
             budget=asking.budget, concurrency=asking.concurrency, on_grade=lambda: bar.update(),
         )  # fmt: skip
-    return Judged(grades, endpoint, runs, replies.last_day, paid)
+    return Judged(judged.grades, endpoint, runs, replies.last_day, judged.paid, judged.refused)
+
+
+def _tell_ungraded(record: JudgeRecord, refused: Mapping[str, str]) -> None:
+    for name, reason in refused.items():
+        print(f"{name}: refused: {reason}")
+    if record.ungraded:
+        print(
+            f"{len(record.ungraded):,} of {len(record.answers):,} answers got no grade, such as {record.ungraded[0]}: no "
+            "reply was a number; they count as 0, as in the original",
+            flush=True,
+        )
 
 
 def check_references(task: str, dataset: Dataset, samples: Sequence[Sample]) -> None:

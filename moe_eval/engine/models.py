@@ -297,6 +297,9 @@ class ModelSource:
             model = with_adapter(model, self.adapter)
         if self._template is not None:
             processor.chat_template = self._template
+        tokenizer = getattr(processor, "tokenizer", None)
+        if tokenizer is not None and tokenizer.pad_token is None:  # any does: padding is masked
+            tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
         check_template(
             processor, f"--chat-template {self.chat_template}" if self.chat_template else f"model {self.name}"
         )

@@ -16,11 +16,13 @@ from typing import Any
 from moe_eval.errors import UserError
 from moe_eval.task import JudgeCall
 
-__all__ = ["Endpoint", "Reply"]
+__all__ = ["Endpoint", "RefusedError", "Reply"]
 
 ATTEMPTS = 6
 LONGEST_WAIT = 60.0
 PASSING = {408, 409, 425, 429}
+REFUSALS = {400, 413, 422}
+"""What a content filter and a too long answer get. A wrong request gets it, too, but then for every answer."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,10 @@ class Reply:
     text: str
     prompt_tokens: int
     completion_tokens: int
+
+
+class RefusedError(UserError):
+    """The endpoint does not read this one answer (a content filter, its length); others it may."""
 
 
 class _PassingError(Exception):
@@ -119,6 +125,8 @@ class Endpoint:
             message = _message(error.read())
         if (error.code in PASSING and "insufficient_quota" not in message) or error.code >= 500:
             return _PassingError(f"status {error.code}: {message}", _seconds(error.headers.get("Retry-After")))
+        if error.code in REFUSALS:
+            return RefusedError(f"judge {self.model} at {self.url}: status {error.code}: {message}")
         hint = "; is the key right?" if error.code in (401, 403) else ""
         return UserError(f"judge {self.model} at {self.url}: status {error.code}: {message}{hint}")
 

@@ -7,10 +7,10 @@ from threading import Event, Lock
 
 from moe_eval.errors import UserError
 from moe_eval.judge.cache import ReplyCache
-from moe_eval.judge.endpoint import Reply, guess_tokens
+from moe_eval.judge.endpoint import RefusedError, Reply, guess_tokens
 from moe_eval.task import Grade, Judge, JudgeCall, Sample
 
-__all__ = ["Budget", "Cost", "estimate", "grade_answers"]
+__all__ = ["Budget", "Cost", "Grades", "estimate", "grade_answers"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,21 @@ class Budget:
         if self.tokens is not None and cost.tokens > self.tokens:
             return f"{cost.tokens:,} tokens are more than --max-tokens {self.tokens:,}"
         return None
+
+
+@dataclass(frozen=True)
+class Grades:
+    """What judging has given.
+
+    Args:
+        grades: by sample id, one per run; without refused answers, where these get no grade.
+        paid: calls and tokens.
+        refused: by sample id: why the endpoint did not read the answer.
+    """
+
+    grades: Mapping[str, tuple[Grade, ...]]
+    paid: Cost
+    refused: Mapping[str, str]
 
 
 Job = tuple[Sample, int]
@@ -68,8 +83,8 @@ def grade_answers(
     budget: Budget = Budget(),
     concurrency: int = 8,
     on_grade: Callable[[], None] = lambda: None,
-) -> tuple[dict[str, tuple[Grade, ...]], Cost]:
-    """Grades of each answer, one per run, and what was paid for them.
+) -> Grades:
+    """Grades of each answer, one per run, and what was paid for them; an answer that is refused holds up no other.
 
     Args:
         answers: text by sample id.
@@ -77,10 +92,12 @@ def grade_answers(
         on_grade: called after each dialogue.
 
     Raises:
-        UserError: when the endpoint gives up or the budget is spent. What was said until then is in the cache.
+        UserError: when the endpoint gives up, refuses every answer, or the budget is spent. What was said until then is in
+            the cache.
     """
     purse = _Purse(budget, ask)
     grades: dict[str, list[Grade]] = {sample.id: [0.0] * runs for sample in samples}
+    refused: dict[str, str] = {}
     stopped = Event()
 
     def work(job: Job) -> tuple[Job, Grade | None]:
@@ -93,6 +110,9 @@ def grade_answers(
                 call, place = dialogue.send(reply.text), place + 1
         except StopIteration as done:
             return job, done.value
+        except RefusedError as error:
+            refused[sample.id] = str(error)
+            return job, judge.refused
         except UserError:
             stopped.set()  # here, so that no other thread asks on before the error is seen
             raise
@@ -115,7 +135,10 @@ def grade_answers(
         finally:
             stopped.set()
             pool.shutdown(wait=True, cancel_futures=True)
-    return {name: tuple(values) for name, values in grades.items()}, purse.paid
+    if refused and len(refused) == len(samples):
+        raise UserError(f"{next(iter(refused.values()))}. It refused all {len(samples):,} answers")
+    without = refused if judge.refused is None else {}
+    return Grades({name: tuple(values) for name, values in grades.items() if name not in without}, purse.paid, refused)
 
 
 class _Purse:

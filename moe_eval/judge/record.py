@@ -39,11 +39,20 @@ class JudgeRecord(Record):
     calls: int = Field(description="made by the last `moe-eval judge`; replies from its cache do not count")
     tokens: int
     answers: dict[str, GradedAnswer]
+    ungraded: list[str] = Field(
+        default=[],
+        description="ids of answers to which the judge gave no grade in some run; they count as the original has it",
+    )
 
     @property
     def name(self) -> str:
-        """Who graded, for people: `gpt-4-0613, 5 runs, 2024-01-31`. The day is there because judges drift."""
-        return f"{self.model}, {self.runs} run{'s' * (self.runs != 1)}{f', {self.date}' if self.date else ''}"
+        """Who graded, for people: `gpt-4-0613, 5 runs, 2024-01-31`. The day is there because judges drift.
+
+        How many answers got no grade is said, too: a judge that never gives one makes a mean of 0.
+        """
+        without = f", {len(self.ungraded)} of {len(self.answers)} answers without a grade" if self.ungraded else ""
+        day = f", {self.date}" if self.date else ""
+        return f"{self.model}, {self.runs} run{'s' * (self.runs != 1)}{day}{without}"
 
 
 def fingerprint(text: str) -> str:

@@ -9,7 +9,7 @@ from moe_eval.errors import UserError
 from moe_eval.files.jsonl import read_jsonl
 from moe_eval.images import ImageFile
 
-__all__ = ["PictureFolder", "check_fields", "check_texts", "locate", "read_json", "read_questions"]
+__all__ = ["PictureFolder", "check_fields", "check_texts", "locate", "read_json", "read_questions", "read_text"]
 
 
 def locate(task: str, argument: str, questions: str) -> Path:
@@ -58,6 +58,20 @@ def read_json(task: str, path: Path, wanted: type) -> Any:
     if not isinstance(content, wanted):
         raise UserError(f"{task}: {path}: a JSON {wanted.__name__} is expected, not a {type(content).__name__}")
     return content
+
+
+def read_text(task: str, path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        UserError: when it cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{task}: {path}: is not UTF-8 (byte {error.start}); write it anew in UTF-8") from error
+    except OSError as error:
+        raise UserError(f"{task}: {path}: cannot be read: {error.strerror or error}") from error
 
 
 def check_fields(record: Any, fields: Collection[str], where: str) -> None:

@@ -108,6 +108,8 @@ def _difference(first: Resampled, second: Resampled, path: str) -> Difference:
     bounds = None
     if path in first.draws and path in second.draws and first.resamples == second.resamples:
         bounds = percentile_interval(second.draws[path] - first.draws[path])
+        if bounds and bounds[0] == bounds[1]:  # the same in every draw: that does not tell how sure it is
+            bounds = None
     analytic = None
     if path in first.influences and path in second.influences:
         error = sqrt(float(np.sum((second.influences[path] - first.influences[path]) ** 2)))

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
+from moe_eval.images import to_rgb
 from moellava.processing import MoELlavaProcessor
 from moellava.training.errors import TrainingError
 from moellava.training.files import DataFile, ItemFile, scan
@@ -148,8 +149,8 @@ class ConversationDataset(Dataset):
         for path in item.images:
             try:
                 with Image.open(path) as picture:
-                    pictures.append(picture.convert("RGB"))
-            except (OSError, SyntaxError, ValueError) as error:  # Pillow raises all three
+                    pictures.append(to_rgb(picture))
+            except Exception as error:  # Pillow's decoders raise many kinds: OSError, SyntaxError, RuntimeError, …
                 raise TrainingError(f"{item.id}: {path} cannot be read: {error}") from error
         options = {"do_pad": self.pad_images, "return_tensors": "pt"}
         return self.encoder.processor.image_processor(pictures, **options)["pixel_values"]

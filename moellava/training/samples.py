@@ -18,6 +18,9 @@ from moellava.training.files import DataFile
 __all__ = ["IMAGE_TOKEN", "DataFile", "Item", "Problem", "Report", "Turn", "parse_item"]
 
 IMAGE_TOKEN = "<image>"
+OTHER_MEDIA = ("video", "videos", "audio", "audios", "sound", "images", "image_path", "image_paths", "image_url")
+"""Fields in which other formats of training data name what an item shows."""
+
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -30,6 +33,7 @@ class Problem(StrEnum):
     NO_ANSWER = "no answer to learn"
     IMAGE_COUNT = "number of <image> differs from number of pictures"
     MISSING_IMAGE = "missing picture"
+    OTHER_MEDIA = "shows something that is not in `image`"
 
     LEADING_ANSWER = "leading answer dropped"
     OPEN_QUESTION = "last question, without an answer, dropped"
@@ -143,6 +147,9 @@ def _turns(raw: object) -> list[Turn]:
 
 
 def _image_names(raw: object) -> list[str]:
+    other = [field for field in OTHER_MEDIA if isinstance(raw, dict) and raw.get(field)]
+    if other:
+        raise _UnusableError(Problem.OTHER_MEDIA, f"it has `{other[0]}`; only pictures in `image` can be learned from")
     names = (raw.get("image") if isinstance(raw, dict) else None) or []
     names = [names] if isinstance(names, str) else names
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):

@@ -12,7 +12,7 @@ from moe_eval.mini.mme import mini_mme
 from moe_eval.prompts import SHORT_ANSWER
 from moe_eval.sources.hf import hf_rows
 from moe_eval.sources.hub import HubFiles, hub_rows
-from moe_eval.sources.llava import check_fields, locate
+from moe_eval.sources.llava import check_fields, locate, read_text
 from moe_eval.sources.rows import Rows
 from moe_eval.sources.stored import read_stored
 from moe_eval.sources.tsv import read_tsv
@@ -68,7 +68,7 @@ def _read_golds(folder: Path) -> dict[tuple[str, str], tuple[str, str]]:
     texts = folder / "questions_answers_YN" if (folder / "images").is_dir() else folder
     golds = {}
     for path in sorted(texts.glob("*.txt")):
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        for number, line in enumerate(read_text("mme", path).splitlines(), start=1):
             question, tab, answer = line.strip().partition("\t")
             if not tab:
                 raise UserError(f"mme: {path} line {number}: a question, a tab and an answer are expected")

@@ -8,6 +8,7 @@ from typing import Any
 from moe_eval.task import (
     Card,
     Judge,
+    NoGrade,
     Submission,
     Task,
     TaskProtocol,
@@ -44,9 +45,11 @@ TASK = Task(
     ),
     max_new_tokens=1024,
     protocols={
-        "llava": _protocol(prompt, Judge("gpt-4-0613", grade)),
-        "lmms-eval": _protocol(prompt_lmms_eval, Judge("gpt-4o-2024-11-20", grade_as_lmms_eval)),
-        "vlmevalkit": _protocol(prompt, Judge("gpt-4-turbo", grade_as_vlmevalkit), max_new_tokens=2048),
+        "llava": _protocol(prompt, Judge("gpt-4-0613", grade, refused=NoGrade(0.0))),
+        "lmms-eval": _protocol(prompt_lmms_eval, Judge("gpt-4o-2024-11-20", grade_as_lmms_eval, refused=NoGrade(0.0))),
+        "vlmevalkit": _protocol(
+            prompt, Judge("gpt-4-turbo", grade_as_vlmevalkit, refused=NoGrade(0.0)), max_new_tokens=2048
+        ),
     },
     sources={
         "answers": load_answers,

@@ -11,7 +11,7 @@ from moe_eval.images import ImageFile, ImageRef, NamedImage
 from moe_eval.mini.mmvet import mini_mmvet
 from moe_eval.sources.hf import hf_rows
 from moe_eval.sources.hub import HubFiles, hub_rows
-from moe_eval.sources.llava import check_fields, locate, read_json
+from moe_eval.sources.llava import check_fields, check_texts, locate, read_json
 from moe_eval.sources.rows import Rows
 from moe_eval.sources.stored import read_stored
 from moe_eval.sources.tsv import read_tsv
@@ -53,10 +53,15 @@ def load_llava(argument: str) -> Dataset:
     for line, row in read_jsonl(path):
         where = f"mmvet: {path} line {line}"
         check_fields(row, ("question_id", "image", "text"), where)
+        check_texts(row, ("image", "text"), where)
         name = _name(row["question_id"])
         truth = known.get(name, {})
         if known:
             check_fields(truth, ("answer", "capability"), f"mmvet: {metadata} id {name}")
+            if not isinstance(truth["capability"], str | list):
+                raise UserError(
+                    f"mmvet: {metadata} id {name}: capability is {truth['capability']!r}, not a list of abilities"
+                )
         image = ImageFile(path.parent / "images" / str(row["image"]))
         samples.append(_sample(name, row["text"], truth.get("answer"), truth.get("capability"), image))
     return _dataset(f"llava:{argument}", samples)

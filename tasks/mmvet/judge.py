@@ -7,6 +7,7 @@ from pathlib import Path
 from moe_eval.task import (
     JudgeCall,
     Judgement,
+    NoGrade,
     Sample,
 )
 
@@ -30,7 +31,7 @@ def grade(sample: Sample, response: str) -> Judgement:
         if value is not None:
             return value
         reply = yield JudgeCall(question + PROMPTS["retry_suffix"], temperature, max_tokens=3)
-    return 0.0
+    return NoGrade(0.0)
 
 
 def grade_as_lmms_eval(sample: Sample, response: str) -> Judgement:
@@ -46,18 +47,18 @@ def grade_as_lmms_eval(sample: Sample, response: str) -> Judgement:
     while out_of_range < 5:
         reply = yield from _reply_to_lmms_eval(question, temperature)
         if not reply:
-            return 0.0
+            return NoGrade(0.0)
         value = _number(reply.split(" ")[0])
         if value is None:
             temperature += 0.5
             yield from _reply_to_lmms_eval(question, temperature)
             if temperature >= 2:
-                return 0.0
+                return NoGrade(0.0)
         elif 0.0 <= value <= 1.0:
             return value
         else:
             out_of_range += 1
-    return 0.0
+    return NoGrade(0.0)
 
 
 def _reply_to_lmms_eval(question: str, temperature: float) -> Generator[JudgeCall, str, str]:
@@ -79,7 +80,7 @@ def grade_as_vlmevalkit(sample: Sample, response: str) -> Judgement:
         value = _number((yield JudgeCall(question, temperature=0.5 * attempt, max_tokens=1024)))
         if value is not None and 0.0 <= value <= 1.0:
             return value
-    return 0.0
+    return NoGrade(0.0)
 
 
 def _row(sample: Sample, response: str) -> str:

@@ -12,6 +12,7 @@ from moe_eval.images import ImageFile, ImageRef, NamedImage
 from moe_eval.mini.pope import mini_pope
 from moe_eval.sources.hf import hf_rows
 from moe_eval.sources.hub import HubFiles, hub_rows
+from moe_eval.sources.llava import check_texts
 from moe_eval.sources.rows import Row
 from moe_eval.sources.tsv import read_tsv
 from moe_eval.task import Dataset, Sample
@@ -137,6 +138,7 @@ def _check_columns(row: Mapping[str, Any], where: str) -> None:
     missing = {"question_id", "image", "text", "label"} - set(row)
     if missing:
         raise UserError(f"pope: {where} lacks {', '.join(sorted(missing))}; a POPE label file has all four")
+    check_texts(row, ("image", "text"), f"pope: {where}")
     if not str(row["question_id"]).isdecimal():
         raise UserError(f"pope: {where}: question_id {row['question_id']!r} is not a number")
     if row["label"] not in ("yes", "no"):

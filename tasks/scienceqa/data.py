@@ -10,7 +10,7 @@ from moe_eval.images import ImageFile, ImageRef, NamedImage
 from moe_eval.mini.scienceqa import mini_scienceqa
 from moe_eval.sources.hf import hf_rows
 from moe_eval.sources.hub import HubFiles, hub_rows
-from moe_eval.sources.llava import check_fields, locate, read_json
+from moe_eval.sources.llava import check_fields, check_texts, locate, read_json
 from moe_eval.sources.rows import Rows
 from moe_eval.sources.stored import read_stored
 from moe_eval.sources.tsv import read_tsv
@@ -55,8 +55,10 @@ def load_llava(argument: str) -> Dataset:
         check_fields(
             problem, ("question", "choices", "answer"), f"scienceqa: {path.parent / 'problems.json'} id {row['id']}"
         )
+        text, letter = _asked_and_answered(row["conversations"], where)
+        if row.get("image"):
+            check_texts(row, ("image",), where)
         images = (ImageFile(path.parent / "images" / "test" / row["image"]),) if row.get("image") else ()
-        text, letter = (turn.get("value") for turn in row["conversations"][:2])
         gold = _letter(problem["answer"], where)
         if letter != gold:
             raise UserError(
@@ -65,6 +67,15 @@ def load_llava(argument: str) -> Dataset:
         meta = {**_kinds(problem), "llava_text": text.replace("<image>", "").strip()}
         samples.append(_sample(str(row["id"]), problem["question"], problem["choices"], gold, images, meta, where))
     return _dataset(f"llava:{argument}", samples)
+
+
+def _asked_and_answered(turns: Any, where: str) -> tuple[str, str]:
+    """The texts of the first two turns."""
+    if not isinstance(turns, list) or len(turns) < 2:
+        raise UserError(f"{where}: a question and an answer are expected in `conversations`, not {str(turns)[:60]!r}")
+    for turn in turns[:2]:
+        check_texts(turn, ("value",), f"{where}: conversations")
+    return turns[0]["value"], turns[1]["value"]
 
 
 def load_tsv(argument: str) -> Dataset:

@@ -2,6 +2,7 @@
 
 import io
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -37,3 +38,31 @@ def test_every_kind_is_a_reference(tmp_path):
     for image in (ImageFile(tmp_path / "a"), EncodedImage("a", bytes), NamedImage("a")):
         assert isinstance(image, ImageRef)
         assert image.name == "a"
+
+
+@pytest.mark.parametrize(
+    ("kind", "white"),
+    [("uint16", 65_535), ("int32", 65_535), ("int32", 255), ("int32", 4_000_000), ("float32", 1), ("float32", 7.5)],
+)
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
+def test_deep_greys_keep_their_levels(kind, white, file_format):
+    """Source: python-pillow/Pillow #2574: `convert("RGB")` clips what is deeper than eight bits."""
+    ramp = np.linspace(0, white, 65_536).reshape(256, 256).astype(kind)
+    encoded = io.BytesIO()
+    try:
+        Image.fromarray(ramp).save(encoded, file_format)
+    except OSError:
+        pytest.skip(f"Pillow writes no {kind} as {file_format}")
+    if file_format == "PNG" and kind == "int32" and white > 65_535:
+        pytest.skip("PNG has no 32 bits")
+    seen = np.asarray(decode("ramp", encoded.getvalue()))
+    assert seen.shape == (256, 256, 3)
+    assert len(np.unique(seen)) > 200
+    assert 100 < seen.mean() < 155
+
+
+def test_greys_that_are_no_numbers_are_refused():
+    encoded = io.BytesIO()
+    Image.fromarray(np.full((4, 4), np.nan, np.float32)).save(encoded, "TIFF")
+    with pytest.raises(UnreadableImageError, match="no numbers"):
+        decode("nan.tiff", encoded.getvalue())

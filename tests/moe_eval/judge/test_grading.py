@@ -11,9 +11,9 @@ from moe_eval.tasks.mmvet.judge import PROMPTS
 from moe_eval.errors import UserError
 from moe_eval.images import NamedImage
 from moe_eval.judge.cache import ReplyCache
-from moe_eval.judge.endpoint import Endpoint, Reply
+from moe_eval.judge.endpoint import Endpoint, RefusedError, Reply
 from moe_eval.judge.grading import Budget, Cost, estimate, grade_answers
-from moe_eval.task import Judge, JudgeCall, Sample
+from moe_eval.task import Judge, JudgeCall, NoGrade, Sample
 from tests.vectors import read_vectors
 
 VECTORS = "mmvet"
@@ -35,7 +35,8 @@ class Script:
 
 
 def grade(folder: Path, script: Script, samples=SAMPLES, judge: Judge = JUDGE, runs: int = 1, **options):
-    return grade_answers(judge, samples, ANSWERS, runs, ReplyCache(folder, ENDPOINT), script, **options)
+    found = grade_answers(judge, samples, ANSWERS, runs, ReplyCache(folder, ENDPOINT), script, **options)
+    return found.grades, found.paid
 
 
 def test_every_answer_gets_its_grades_and_nothing_is_asked_twice(tmp_path):
@@ -149,6 +150,34 @@ def test_vectors_scripts_give_their_grades_through_cache_and_threads(vectors_fol
         script = Script(lambda call, replies=replies: replies[call.prompt, call.temperature])
         for asked in (True, False):
             cache = ReplyCache(tmp_path / str(run), ENDPOINT)
-            grades, paid = grade_answers(JUDGE, samples, answers, 1, cache, script)
-            assert {v["id"]: (v["expected"]["score"][run],) for v in vectors} == grades
-            assert (paid.calls > 0) is asked
+            found = grade_answers(JUDGE, samples, answers, 1, cache, script)
+            assert {v["id"]: (v["expected"]["score"][run],) for v in vectors} == found.grades
+            assert (found.paid.calls > 0) is asked
+
+
+def refuse(call: JudgeCall) -> str:
+    if "What is 2?" in call.prompt:
+        raise RefusedError("status 400: content_filter")
+    return "0.5"
+
+
+def test_a_refused_answer_holds_up_no_other(tmp_path):
+    """Source: tatsu-lab/alpaca_eval #227: a content filter answers 400 to a few of the questions."""
+    grades, _ = grade(tmp_path, Script(refuse), judge=replace(JUDGE, refused=None))
+    assert set(grades) == set(ANSWERS) - {"v1_2"}
+    counted, _ = grade(tmp_path, Script(refuse), judge=replace(JUDGE, refused=NoGrade(0.0)))
+    assert counted["v1_2"] == (0.0,)
+    assert isinstance(counted["v1_2"][0], NoGrade)
+
+
+def test_an_endpoint_that_refuses_everything_is_an_error(tmp_path):
+    def always(call: JudgeCall) -> str:
+        raise RefusedError("status 400: unknown parameter")
+
+    with pytest.raises(UserError, match=r"unknown parameter\. It refused all \d answers"):
+        grade(tmp_path, Script(always))
+
+
+def test_replies_without_a_number_are_counted(tmp_path):
+    grades, _ = grade(tmp_path, Script(lambda call: "I cannot" if "What is 2?" in call.prompt else "1"))
+    assert [name for name, values in grades.items() if isinstance(values[0], NoGrade)] == ["v1_2"]

@@ -98,10 +98,10 @@ def test_faults_cost_time_but_no_grade(run, capsys, monkeypatch):
 
 def test_a_judge_that_breaks_down_leaves_the_run_and_goes_on_later(run, capsys, monkeypatch):
     monkeypatch.setattr("moe_eval.judge.endpoint.LONGEST_WAIT", 0.01)
-    with JudgeServer(lambda body, number: odd_is_right(body, number) if number < 5 else Fault(400, b"no")) as server:
+    with JudgeServer(lambda body, number: odd_is_right(body, number) if number < 5 else Fault(403, b"no")) as server:
         code, _, err = judge(capsys, run, server, "--concurrency", 1)
         assert code == 2
-        assert "status 400: no. 5 of 12 gradings are done and kept" in err
+        assert "status 403: no; is the key right?. 5 of 12 gradings are done and kept" in err
         assert not (run / "judge.json").exists()
         server.script = odd_is_right
         _, out, _ = judge(capsys, run, server)

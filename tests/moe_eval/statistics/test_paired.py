@@ -56,7 +56,7 @@ def test_error_of_a_difference_is_that_of_the_differences():
 def test_equal_runs_do_not_differ():
     same = pair(RIGHT, RIGHT)
     found, test = differences(same)["headline"], paired_test(same)
-    assert (found.value, found.low, found.high) == (0, 0, 0)
+    assert (found.value, found.low, found.high) == (0, None, None)  # the same in every draw: no interval
     assert (test.won, test.lost, test.p_value) == (0, 0, 1.0)
 
 
@@ -114,3 +114,9 @@ def test_a_plain_aggregate_is_compared_by_what_answers_are_worth():
 def test_one_picture_gives_a_difference_without_interval():
     found = differences(pair([1, 0], [1, 1], ["a", "a"]))["headline"]
     assert (found.value, found.low, found.detectable) == (50.0, None, None)
+
+
+def test_a_difference_that_is_the_same_in_every_draw_has_no_interval():
+    """Source: EleutherAI/lm-evaluation-harness #4070: an interval without a width reads as certainty."""
+    found = differences(pair([0.0] * 8, [1.0] * 8))["headline"]
+    assert (found.value, found.low, found.high, found.detectable) == (100.0, None, None, None)

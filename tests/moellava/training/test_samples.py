@@ -96,3 +96,12 @@ def test_the_report_shows_the_first_ten_of_each_kind():
     assert "items.json: 9: dog.png" in text
     assert "items.json: 10" not in text
     assert "2 more" in text
+
+
+@pytest.mark.parametrize("field", ["video", "audio", "images", "image_path"])
+def test_what_is_shown_in_other_fields_cannot_be_learned(tmp_path, field):
+    """Source: PKU-YuanGroup/MoE-LLaVA #15, hiyouga/LlamaFactory #7909: trained as text, without a word."""
+    turns = [{"from": "human", "value": "What is it?"}, {"from": "gpt", "value": "A cat."}]
+    item, report = check(tmp_path, {"id": "a", field: "x.mp4", "conversations": turns})
+    assert item is None
+    assert report.counts == {Problem.OTHER_MEDIA: 1}
