@@ -60,9 +60,15 @@ def test_pictures_that_do_not_fit_the_prompts_are_refused(images, text, message)
         tiny_processor()(images=images, text=text)
 
 
-def test_pictures_without_a_prompt_are_refused():
-    with pytest.raises(ValueError, match="a prompt is needed"):
-        tiny_processor()(images=picture(0))
+def test_pictures_without_a_prompt_are_processed_alone():
+    inputs = tiny_processor()(images=picture(0), return_tensors="pt")
+    assert inputs.keys() == {"pixel_values"}
+    assert torch.equal(inputs["pixel_values"], pixels(tiny_processor(), picture(0), "<image>"))
+
+
+def test_nothing_at_all_is_refused():
+    with pytest.raises(ValueError, match="nothing to process"):
+        tiny_processor()()
 
 
 def test_a_prompt_without_pictures_has_no_pixel_values():
