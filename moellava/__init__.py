@@ -7,6 +7,11 @@ from transformers import (
     AutoModelForMultimodalLM,
     AutoProcessor,
 )
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+    MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
+    MODEL_MAPPING_NAMES,
+)
 
 from moellava.configuration import MoEConfig, MoELlavaConfig
 from moellava.modeling import MoELlavaForConditionalGeneration, MoELlavaModel, enable_router_noise
@@ -26,7 +31,17 @@ __all__ = [
 ]
 
 AutoConfig.register("moe_llava", MoELlavaConfig)
-AutoModel.register(MoELlavaConfig, MoELlavaModel)
-AutoModelForImageTextToText.register(MoELlavaConfig, MoELlavaForConditionalGeneration)
-AutoModelForMultimodalLM.register(MoELlavaConfig, MoELlavaForConditionalGeneration)
 AutoProcessor.register(MoELlavaConfig, MoELlavaProcessor)
+for auto_class, model_class in (
+    (AutoModel, MoELlavaModel),
+    (AutoModelForImageTextToText, MoELlavaForConditionalGeneration),
+    (AutoModelForMultimodalLM, MoELlavaForConditionalGeneration),
+):
+    auto_class.register(MoELlavaConfig, model_class)
+# transformers' server and its test suite look a class up by its name, in tables that `register` does not write.
+for names, model_class in (
+    (MODEL_MAPPING_NAMES, MoELlavaModel),
+    (MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, MoELlavaForConditionalGeneration),
+    (MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES, MoELlavaForConditionalGeneration),
+):
+    names["moe_llava"] = model_class.__name__
