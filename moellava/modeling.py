@@ -17,6 +17,7 @@ from transformers.utils.generic import can_return_tuple
 from moellava.configuration import MoELlavaConfig
 from moellava.moe import SparseMoeBlock, load_balancing_loss
 from moellava.parallel import fit_parallel_plans
+from moellava.reminders import RemindsOfExperts
 
 __all__ = ["MoELlavaCausalLMOutputWithPast", "MoELlavaForConditionalGeneration", "MoELlavaModel", "enable_router_noise"]
 
@@ -30,7 +31,7 @@ class MoELlavaCausalLMOutputWithPast(LlavaCausalLMOutputWithPast):
     router_logits: tuple[torch.Tensor, ...] | None = None
 
 
-class MoELlavaPreTrainedModel(LlavaPreTrainedModel):
+class MoELlavaPreTrainedModel(RemindsOfExperts, LlavaPreTrainedModel):
     config: MoELlavaConfig
 
     @classmethod
