@@ -38,7 +38,9 @@ def test_int8_of_linear_layers_alone_says_what_it_leaves(folder, caplog):
     model = MoELlavaForConditionalGeneration.from_pretrained(folder, quantization_config=config)
     assert type(experts(model).down_proj) is torch.nn.Parameter
     (message,) = [record.getMessage() for record in caplog.records if record.name.startswith("moellava")]
-    assert re.fullmatch(r"this quantisation names no expert: \d\d% of the weights stay .*docs/transformers.md.*", message)
+    assert re.fullmatch(
+        r"this quantisation names no expert: \d\d% of the weights stay .*docs/transformers.md.*", message
+    )
 
 
 def test_the_int8_recipe_quantises_experts_and_keeps_routers(folder, tmp_path, caplog):
