@@ -63,7 +63,7 @@ class MoELlavaModel(MoELlavaPreTrainedModel, LlavaModel):
         return {index: self.language_model.layers[index].mlp for index in sorted(self.config.moe.layers)}
 
     @can_return_tuple
-    def forward(
+    def forward(  # type: ignore[misc]  # transformers looks up what the keywords may be, and names some of them itself
         self,
         input_ids: torch.LongTensor | None = None,
         pixel_values: torch.Tensor | None = None,
@@ -104,6 +104,7 @@ class MoELlavaModel(MoELlavaPreTrainedModel, LlavaModel):
             )
         image_features = None if vision is None else torch.cat(list(vision.pooler_output))  # [rows, H]
         if inputs_embeds is None:
+            assert input_ids is not None
             inputs_embeds = self._embed(input_ids, has_pictures=image_features is not None and not blank)
         if image_features is not None:
             image_features = image_features.to(inputs_embeds.device, inputs_embeds.dtype)
@@ -145,7 +146,7 @@ class MoELlavaModel(MoELlavaPreTrainedModel, LlavaModel):
         _check_counts(is_image, rows=len(image_features))
         return is_image.unsqueeze(-1).to(inputs_embeds.device)
 
-    def _embed(self, input_ids: torch.LongTensor, has_pictures: bool) -> torch.Tensor:
+    def _embed(self, input_ids: torch.Tensor, has_pictures: bool) -> torch.Tensor:
         """[batch, sequence, H]; where the image token has no row, any other row stands where pictures will be."""
         table = self.get_input_embeddings()
         if self.config.image_token_id >= table.num_embeddings:
@@ -179,7 +180,7 @@ class MoELlavaForConditionalGeneration(MoELlavaPreTrainedModel, LlavaForConditio
         self.post_init()
 
     @can_return_tuple
-    def forward(
+    def forward(  # type: ignore[misc]  # transformers looks up what the keywords may be, and names some of them itself
         self,
         input_ids: torch.LongTensor | None = None,
         pixel_values: torch.Tensor | None = None,

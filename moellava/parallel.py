@@ -51,7 +51,7 @@ class ExpertsWithBiasParallel(MoeExpertsParallel):
                 module._parameters["down_proj_bias"] = bias
 
 
-ALL_PARALLEL_STYLES.register("moe_tp_experts_with_bias", ExpertsWithBiasParallel())
+ALL_PARALLEL_STYLES.register("moe_tp_experts_with_bias", ExpertsWithBiasParallel())  # type: ignore[arg-type]
 
 
 def fit_parallel_plans(language_model: PreTrainedModel) -> None:

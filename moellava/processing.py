@@ -26,13 +26,13 @@ class MoELlavaProcessor(LlavaProcessor):
     Source: MoE-LLaVA `mm_utils.py` `tokenizer_image_token`, `process_images`; spec/checkpoints.md sections 4 and 5.
     """
 
-    def prepare_inputs_layout(self, images: Any = None, text: str | Sequence[str] | None = None, **kwargs: Any):
+    def prepare_inputs_layout(self, images: Any = None, text: Any = None, *args: Any, **kwargs: Any):
         """As transformers does it; the pictures of all prompts become one list, None if there are none."""
         if isinstance(images, (list, tuple)):
             images = _flatten(images) or None
-        return super().prepare_inputs_layout(images=images, text=text, **kwargs)
+        return super().prepare_inputs_layout(images, text, *args, **kwargs)
 
-    def validate_inputs(self, images: Any = None, text: list[str] | None = None, **kwargs: Any) -> None:
+    def validate_inputs(self, images: Any = None, text: Any = None, *args: Any, **kwargs: Any) -> None:
         """ValueError: a prompt without its pictures or pictures too many; an option that the tokenizer cannot do."""
         if images is None and text is None:
             raise ValueError("nothing to process: pass images=, text= (rendered by apply_chat_template), or both")
@@ -44,14 +44,15 @@ class MoELlavaProcessor(LlavaProcessor):
             )
         if text is not None and all(isinstance(prompt, str) for prompt in text):
             wanted = sum(prompt.count(self.image_token) for prompt in text)
-            given = 0 if images is None else len(make_flat_list_of_images(images))
-            if wanted != given:
-                raise ValueError(f"{wanted} {self.image_token} in the prompts, but {given} pictures")
-        super().validate_inputs(images=images, text=text, **kwargs)
+            pictures: Any = [] if images is None else make_flat_list_of_images(images)
+            if wanted != len(pictures):
+                raise ValueError(f"{wanted} {self.image_token} in the prompts, but {len(pictures)} pictures")
+        super().validate_inputs(images, text, *args, **kwargs)
 
     def get_text_with_replacements(self, text: list[str], *args: Any, **kwargs: Any) -> tuple[list[str], list]:
         """As transformers does it; where the tokenizer needs it, a picture's replacement ends with a blank."""
-        text, offsets = super().get_text_with_replacements(text, *args, **kwargs)
+        expanded: Any = super().get_text_with_replacements(text, *args, **kwargs)
+        text, offsets = expanded  # offsets: per text, one dict per picture
         if self._stretches_stand_alone():
             return text, offsets
         for row, replacements in enumerate(offsets):
