@@ -136,11 +136,12 @@ class MoELlavaModel(MoELlavaPreTrainedModel, LlavaModel):
         Raises:
             ValueError: not as many places as rows, or embeddings that cannot be told from any other.
         """
-        table, token = self.get_input_embeddings(), self.config.image_token_id
+        token = self.config.image_token_id
         if input_ids is not None:
             is_image = input_ids == token
-        elif token < table.num_embeddings:
-            is_image = (inputs_embeds == table(torch.tensor(token, device=inputs_embeds.device))).all(-1)
+        elif token < self.config.text_config.vocab_size:
+            embedding = self.get_input_embeddings()(torch.tensor(token, device=inputs_embeds.device))
+            is_image = (inputs_embeds == embedding).all(-1)
         else:
             raise ValueError("pictures need input_ids: the image token, which tells where they go, has no embedding")
         _check_counts(is_image, rows=len(image_features))
@@ -148,13 +149,12 @@ class MoELlavaModel(MoELlavaPreTrainedModel, LlavaModel):
 
     def _embed(self, input_ids: torch.Tensor, has_pictures: bool) -> torch.Tensor:
         """[batch, sequence, H]; where the image token has no row, any other row stands where pictures will be."""
-        table = self.get_input_embeddings()
-        if self.config.image_token_id >= table.num_embeddings:
+        if self.config.image_token_id >= self.config.text_config.vocab_size:
             is_image = input_ids == self.config.image_token_id
             if not has_pictures:
                 _check_counts(is_image, rows=0)
             input_ids = input_ids.masked_fill(is_image, 0)
-        return table(input_ids)
+        return self.get_input_embeddings()(input_ids)
 
 
 def _check_counts(is_image: torch.Tensor, rows: int) -> None:
