@@ -1,4 +1,4 @@
-"""The command line of the model library: `moellava convert SOURCE OUT`."""
+"""The command line of the model library: `moellava convert SOURCE OUT`, `moellava serve MODEL`, `moellava chat MODEL`."""
 
 import sys
 from pathlib import Path
@@ -45,6 +45,34 @@ def convert(
         print(f"moellava convert: {' '.join(str(error).split())}", file=sys.stderr)
         raise typer.Exit(2) from None
     print(f"{out}: converted; load it with MoELlavaForConditionalGeneration.from_pretrained, or moe-eval run {out}")
+
+
+PASSED_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+
+
+@app.command(context_settings=PASSED_ON)
+def serve(context: typer.Context) -> None:
+    """Serve a model with transformers' server (OpenAI's API): moellava serve MODEL [--port …]."""
+    _pass_on("serve", context.args)
+
+
+@app.command(context_settings=PASSED_ON)
+def chat(context: typer.Context) -> None:
+    """Talk to a model in the terminal: moellava chat MODEL [URL]."""
+    _pass_on("chat", context.args)
+
+
+def _pass_on(command: str, arguments: list[str]) -> None:
+    """Call transformers' command; what it says of a model that it cannot load becomes one line."""
+    from moellava import serving
+    from moellava.convert import ConversionError
+
+    try:
+        getattr(serving, command)(arguments)
+    except (TyperException, ConversionError, ImportError, OSError, ValueError) as error:
+        text = error.format_message() if isinstance(error, TyperException) else str(error)
+        print(f"moellava {command}: {' '.join(text.split())}", file=sys.stderr)
+        raise typer.Exit(2) from None
 
 
 def _fetch(repository: str, revision: str, fetch_source) -> Path:

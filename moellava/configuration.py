@@ -66,7 +66,8 @@ class MoELlavaConfig(LlavaConfig):
 
     `image_token_index` may lie beyond the embedding table: picture features take its place, and some upstream
     vocabularies have no row to spare. `codebase` is where the checkpoint was trained ("moe-llava", "llava"), which
-    differ in how they prepare pictures for some benchmarks.
+    differ in how they prepare pictures for some benchmarks. `output_router_logits`: every forward pass returns them,
+    and the balancing loss.
 
     Raises:
         ValueError: a sparse layer that the language model does not have; on `from_pretrained`, a folder in the
@@ -81,6 +82,7 @@ class MoELlavaConfig(LlavaConfig):
     vision_config: Any = None
     moe: Any = None
     codebase: str | None = None
+    output_router_logits: bool = False
 
     def __post_init__(self, **kwargs: Any):
         super().__post_init__(**kwargs)

@@ -10,10 +10,14 @@ from torch import nn
 from transformers import Cache, LlavaForConditionalGeneration, LlavaModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.llava.modeling_llava import LlavaCausalLMOutputWithPast, LlavaPreTrainedModel
+from transformers.processing_utils import Unpack
+from transformers.utils import TransformersKwargs, torch_compilable_check
 from transformers.utils.generic import can_return_tuple
 
 from moellava.configuration import MoELlavaConfig
 from moellava.moe import SparseMoeBlock, load_balancing_loss
+from moellava.parallel import fit_parallel_plans
+from moellava.reminders import RemindsOfExperts
 
 __all__ = ["MoELlavaCausalLMOutputWithPast", "MoELlavaForConditionalGeneration", "MoELlavaModel", "enable_router_noise"]
 
@@ -27,7 +31,7 @@ class MoELlavaCausalLMOutputWithPast(LlavaCausalLMOutputWithPast):
     router_logits: tuple[torch.Tensor, ...] | None = None
 
 
-class MoELlavaPreTrainedModel(LlavaPreTrainedModel):
+class MoELlavaPreTrainedModel(RemindsOfExperts, LlavaPreTrainedModel):
     config: MoELlavaConfig
 
     @classmethod
@@ -51,67 +55,116 @@ class MoELlavaModel(MoELlavaPreTrainedModel, LlavaModel):
         layers = self.language_model.layers
         for index, num_experts in config.moe.experts_per_layer().items():
             layers[index].mlp = SparseMoeBlock(config, num_experts, layers[index].mlp)
+        fit_parallel_plans(self.language_model)
         self.post_init()
 
     def sparse_blocks(self) -> dict[int, SparseMoeBlock]:
         """The sparse feed-forward layers by layer index."""
         return {index: self.language_model.layers[index].mlp for index in sorted(self.config.moe.layers)}
 
-    def forward(
+    @can_return_tuple
+    def forward(  # type: ignore[misc]  # transformers looks up what the keywords may be, and names some of them itself
         self,
         input_ids: torch.LongTensor | None = None,
         pixel_values: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
         inputs_embeds: torch.Tensor | None = None,
+        vision_feature_layer: int | list[int] | None = None,
+        vision_feature_select_strategy: str | None = None,
+        image_sizes: torch.Tensor | None = None,
         mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
-        **kwargs,
+        **kwargs: Unpack[TransformersKwargs],
     ):
         """As `LlavaModel.forward`, except that the image token needs no row in the embedding table.
 
         A text-only batch in training sends a blank picture through tower and projector and uses none of its rows, as
         upstream does: every rank of a distributed run computes with the same parameters, and all of them get gradients.
+
+        Raises:
+            ValueError: image tokens that are not as many as the rows of picture features; without pictures only where
+                the image token has no row in the table. There `inputs_embeds` with pictures are refused, too.
         """
-        options = {name: kwargs.pop(name, None) for name in ("vision_feature_layer", "vision_feature_select_strategy")}
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("pass exactly one of input_ids and inputs_embeds")
         vision: Any = (mm_encoder_outputs or {}).get("image")
+        if vision is not None and pixel_values is not None:
+            raise ValueError("pass pixel_values or mm_encoder_outputs, which are their features, not both")
         blank = vision is None and pixel_values is None and input_ids is not None and self.training
         if blank:
             pixel_values = torch.zeros(1, 3, *[self.config.vision_config.image_size] * 2, device=self.device)
-        if vision is None and pixel_values is not None:
-            vision = self.get_image_features(pixel_values=pixel_values, return_dict=True, **options)
+        if pixel_values is not None:
+            vision = self.get_image_features(
+                pixel_values=pixel_values,
+                vision_feature_layer=vision_feature_layer,
+                vision_feature_select_strategy=vision_feature_select_strategy,
+                image_sizes=image_sizes,
+                return_dict=True,
+            )
         image_features = None if vision is None else torch.cat(list(vision.pooler_output))  # [rows, H]
-        if blank and image_features is not None:
-            image_features = image_features[:0]
-        if input_ids is not None and inputs_embeds is None:
-            inputs_embeds, input_ids = self._embed(input_ids, image_features, attention_mask), None
-        elif image_features is not None:
-            raise ValueError("pictures need input_ids: the image token tells where they go")
+        if inputs_embeds is None:
+            assert input_ids is not None
+            inputs_embeds = self._embed(input_ids, has_pictures=image_features is not None and not blank)
+        if image_features is not None:
+            image_features = image_features.to(inputs_embeds.device, inputs_embeds.dtype)
+            if blank:
+                is_image = torch.zeros_like(inputs_embeds[..., :1], dtype=torch.bool)
+            else:
+                is_image = self.get_placeholder_mask(input_ids, inputs_embeds, image_features)
+            inputs_embeds = inputs_embeds.masked_scatter(is_image, image_features)
+        is_token = token_mask(attention_mask)
+        if is_token is not None and is_token.shape == inputs_embeds.shape[:2]:
+            # Zero rows are what upstream has; they matter where padding is counted (capacity, balancing loss).
+            inputs_embeds = inputs_embeds.masked_fill(~is_token.unsqueeze(-1).to(inputs_embeds.device), 0.0)
         outputs = super().forward(
-            input_ids=input_ids, attention_mask=attention_mask, inputs_embeds=inputs_embeds, **kwargs
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            return_dict=True,
+            **kwargs,
         )
-        outputs.image_hidden_states = image_features
+        outputs.image_hidden_states = None if blank else image_features
         return outputs
 
-    def _embed(
-        self, input_ids: torch.LongTensor, image_features: torch.Tensor | None, attention_mask: torch.Tensor | None
+    def get_placeholder_mask(
+        self, input_ids: torch.LongTensor | None, inputs_embeds: torch.Tensor, image_features: torch.Tensor
     ) -> torch.Tensor:
-        """[batch, sequence, H]: text embeddings, picture features at the image tokens, zeros at padding.
+        """[batch, sequence, 1] bool: where the rows of `image_features` [rows, H] go.
 
-        Zero rows at padding are what upstream has; they matter where padding is counted (capacity, balancing loss).
+        Raises:
+            ValueError: not as many places as rows, or embeddings that cannot be told from any other.
         """
-        is_image = input_ids == self.config.image_token_id
-        inputs_embeds = self.get_input_embeddings()(input_ids.masked_fill(is_image, 0))
-        device, rows = inputs_embeds.device, 0 if image_features is None else len(image_features)
-        if not torch.compiler.is_compiling() and (tokens := int(is_image.sum())) != rows:
-            raise ValueError(
-                f"{tokens} image tokens in input_ids, but {rows} rows of picture features: give each <image> its picture"
-            )
-        if image_features is not None:
-            image_features = image_features.to(device, inputs_embeds.dtype)
-            inputs_embeds = inputs_embeds.masked_scatter(is_image.unsqueeze(-1).to(device), image_features)
-        is_token = token_mask(attention_mask)
-        if is_token is not None and is_token.shape == input_ids.shape:
-            inputs_embeds = inputs_embeds.masked_fill(~is_token.unsqueeze(-1).to(device), 0.0)
-        return inputs_embeds
+        token = self.config.image_token_id
+        if input_ids is not None:
+            is_image = input_ids == token
+        elif token < self.config.text_config.vocab_size:
+            embedding = self.get_input_embeddings()(torch.tensor(token, device=inputs_embeds.device))
+            is_image = (inputs_embeds == embedding).all(-1)
+        else:
+            raise ValueError("pictures need input_ids: the image token, which tells where they go, has no embedding")
+        _check_counts(is_image, rows=len(image_features))
+        return is_image.unsqueeze(-1).to(inputs_embeds.device)
+
+    def _embed(self, input_ids: torch.Tensor, has_pictures: bool) -> torch.Tensor:
+        """[batch, sequence, H]; where the image token has no row, any other row stands where pictures will be."""
+        if self.config.image_token_id >= self.config.text_config.vocab_size:
+            is_image = input_ids == self.config.image_token_id
+            if not has_pictures:
+                _check_counts(is_image, rows=0)
+            input_ids = input_ids.masked_fill(is_image, 0)
+        return self.get_input_embeddings()(input_ids)
+
+
+def _check_counts(is_image: torch.Tensor, rows: int) -> None:
+    torch_compilable_check(
+        is_image.sum() == rows,
+        lambda: (
+            f"{int(is_image.sum())} image tokens in input_ids, but {rows} rows of picture features: "
+            "give each <image> its picture"
+        ),
+    )
 
 
 class MoELlavaForConditionalGeneration(MoELlavaPreTrainedModel, LlavaForConditionalGeneration):
@@ -127,7 +180,7 @@ class MoELlavaForConditionalGeneration(MoELlavaPreTrainedModel, LlavaForConditio
         self.post_init()
 
     @can_return_tuple
-    def forward(
+    def forward(  # type: ignore[misc]  # transformers looks up what the keywords may be, and names some of them itself
         self,
         input_ids: torch.LongTensor | None = None,
         pixel_values: torch.Tensor | None = None,
@@ -135,16 +188,22 @@ class MoELlavaForConditionalGeneration(MoELlavaPreTrainedModel, LlavaForConditio
         position_ids: torch.LongTensor | None = None,
         past_key_values: Cache | None = None,
         inputs_embeds: torch.Tensor | None = None,
+        vision_feature_layer: int | list[int] | None = None,
+        vision_feature_select_strategy: str | None = None,
         labels: torch.LongTensor | None = None,
         logits_to_keep: int | torch.Tensor = 0,
-        output_router_logits: bool = False,
-        **kwargs,
+        image_sizes: torch.Tensor | None = None,
+        mm_encoder_outputs: dict[str, BaseModelOutputWithPooling] | None = None,
+        output_router_logits: bool | None = None,
+        **kwargs: Unpack[TransformersKwargs],
     ) -> MoELlavaCausalLMOutputWithPast:
         """As `LlavaForConditionalGeneration.forward`.
 
         With `labels` the loss is cross-entropy + `router_aux_loss_coef` * balancing loss; with labels or
-        `output_router_logits` the output carries `aux_loss` and `router_logits`.
+        `output_router_logits` (None: as the configuration says) the output carries `aux_loss` and `router_logits`.
         """
+        if output_router_logits is None:
+            output_router_logits = self.config.output_router_logits
         router_logits: list[torch.Tensor] = []
         with self._append_router_logits(router_logits, enabled=output_router_logits or labels is not None):
             outputs = super().forward(
@@ -154,8 +213,13 @@ class MoELlavaForConditionalGeneration(MoELlavaPreTrainedModel, LlavaForConditio
                 position_ids=position_ids,
                 past_key_values=past_key_values,
                 inputs_embeds=inputs_embeds,
+                vision_feature_layer=vision_feature_layer,
+                vision_feature_select_strategy=vision_feature_select_strategy,
                 labels=labels,
                 logits_to_keep=logits_to_keep,
+                image_sizes=image_sizes,
+                mm_encoder_outputs=mm_encoder_outputs,
+                return_dict=True,
                 **kwargs,
             )
         if not router_logits:

@@ -5,6 +5,7 @@ import torch
 from moellava.configuration import MoEConfig, MoELlavaConfig
 from moellava.modeling import MoELlavaForConditionalGeneration
 from moellava.moe import SparseMoeBlock, feed_forward_layout
+from moellava.parallel import fit_parallel_plans
 
 __all__ = ["sparsify"]
 
@@ -48,4 +49,7 @@ def sparsify(
             if block.experts.has_bias:
                 getattr(block.experts, f"{name}_bias").copy_(torch.cat([part.bias for part in parts]))
         layers[index].mlp = block.train(mlp.training)
+    fit_parallel_plans(dense_model.model.language_model)
+    for module in (dense_model.model, dense_model):
+        module.init_parallel_plans()
     return dense_model

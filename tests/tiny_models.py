@@ -32,7 +32,7 @@ def tiny_config(backbone: str = "llama", tower: str = "clip", layers=(0, 2), tex
     if backbone == "stablelm":
         sizes["use_qkv_bias"] = True
     text_config = AutoConfig.for_model(
-        backbone, vocab_size=len(VOCABULARY) - 1, hidden_size=32, pad_token_id=None, **{**sizes, **(text or {})}
+        backbone, hidden_size=32, pad_token_id=None, **{"vocab_size": len(VOCABULARY) - 1, **sizes, **(text or {})}
     )
     vision_config = AutoConfig.for_model(
         f"{tower}_vision_model",

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
-from PIL import Image
 
 from moellava.processing import MoELlavaProcessor
 from moellava.training.errors import TrainingError
@@ -91,8 +90,7 @@ class Encoder:
                 "the processor has no chat template: save one with it (moellava.chat_template), or use plain"
             )
         self.processor, self.plain, self.max_length = processor, template == "plain", max_length
-        blank = processor.image_processor(Image.new("RGB", (8, 8)))["pixel_values"][0]
-        self.patches = processor._patches(*blank.shape[-2:])
+        (self.patches,) = processor._get_num_multimodal_tokens(image_sizes=[(8, 8)])["num_image_tokens"]
         self._cache()
 
     def __call__(self, item: Item) -> Conversation:

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
-from transformers import AutoProcessor
+from transformers import AutoProcessor, ByT5Tokenizer
 
 from moellava import MoELlavaProcessor
 from moellava.convert import convert
@@ -60,9 +62,15 @@ def test_pictures_that_do_not_fit_the_prompts_are_refused(images, text, message)
         tiny_processor()(images=images, text=text)
 
 
-def test_pictures_without_a_prompt_are_refused():
-    with pytest.raises(ValueError, match="a prompt is needed"):
-        tiny_processor()(images=picture(0))
+def test_pictures_without_a_prompt_are_processed_alone():
+    inputs = tiny_processor()(images=picture(0), return_tensors="pt")
+    assert inputs.keys() == {"pixel_values"}
+    assert torch.equal(inputs["pixel_values"], pixels(tiny_processor(), picture(0), "<image>"))
+
+
+def test_nothing_at_all_is_refused():
+    with pytest.raises(ValueError, match="nothing to process"):
+        tiny_processor()()
 
 
 def test_a_prompt_without_pictures_has_no_pixel_values():
@@ -125,11 +133,46 @@ def test_tokens_equal_the_rows_that_the_model_makes(tower):
 # Text
 
 
-def test_a_prompt_is_tokenised_in_pieces():
-    processor = tiny_processor()
-    ids = processor.tokenize("Hi <image>\nyou", patches=3)
-    a, b = processor.tokenizer("Hi ")["input_ids"], processor.tokenizer("\nyou")["input_ids"]
-    assert ids == [*a, *[processor.image_token_id] * 3, *b]
+def in_pieces(processor: MoELlavaProcessor, prompt: str, patches: int) -> list[int]:
+    """The original's way: a prompt is cut at `<image>`, and each piece tokenised by itself."""
+    ids: list[int] = []
+    for number, piece in enumerate(prompt.split("<image>")):
+        ids += [processor.image_token_id] * (patches if number else 0)
+        ids += processor.tokenizer(piece, add_special_tokens=number == 0)["input_ids"]
+    return ids
+
+
+@pytest.fixture(scope="module", params=["llava-1.5", "moe-llava-mistral", "moe-llava-phi", "moe-llava-qwen", "bytes"])
+def any_processor(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> MoELlavaProcessor:
+    """One per kind of tokenizer: sentencepiece with a blank at the beginning only, with one everywhere, BPE, ranks."""
+    if request.param == "bytes":
+        return tiny_processor()
+    folder = tmp_path_factory.mktemp("processors") / request.param
+    return MoELlavaProcessor.from_pretrained(convert(ORACLE / request.param / "checkpoint", folder))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    pieces=st.lists(
+        st.sampled_from(["<image>", "Hi", " you", "</s>", "<|endoftext|>", "\n", "▁", "  ", "é日", "<unk>"])
+    )
+)
+def test_a_prompt_is_tokenised_in_pieces(any_processor, pieces):
+    prompt = "".join(pieces)
+    assert any_processor.tokenize(prompt, patches=3) == in_pieces(any_processor, prompt, 3)
+
+
+def test_the_tokenizer_gives_the_same_of_the_expanded_text(any_processor):
+    prompts = ["USER: <image>\nWhat? ASSISTANT: A</s>USER: <image><image> why?", "<image>"]
+    pictures = [picture(seed) for seed in range(4)]
+    inputs = any_processor(images=pictures, text=prompts)
+    pixel_values = any_processor.image_processor(pictures)
+    replacements = [any_processor.replace_image_token(pixel_values, index) for index in range(4)]
+    text, offsets = any_processor.get_text_with_replacements(list(prompts), replacements)
+    assert any_processor.tokenizer(text)["input_ids"] == inputs["input_ids"]
+    for expanded, replaced in zip(text, offsets, strict=True):
+        for one in replaced:
+            assert expanded[slice(*one["new_span"])] == one["replacement"]
 
 
 def test_pieces_of_a_sentencepiece_tokenizer_each_get_a_leading_blank_and_bos_comes_once(tmp_path):
@@ -200,3 +243,70 @@ def test_conversations_become_inputs_in_one_step():
     expected = processor(images=[picture(0)], text=text, padding=True, return_tensors="pt")
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+# Options of the tokenizer
+
+
+def test_image_tokens_are_marked_on_request():
+    inputs = tiny_processor()(images=picture(0), text="a<image>", return_mm_token_type_ids=True)
+    assert inputs["mm_token_type_ids"] == [[0, 1, 1, 1, 1]]
+
+
+def test_texts_are_cut_on_request():
+    inputs = tiny_processor()(text=["Hello", "Hi"], truncation=True, max_length=3)
+    assert [len(ids) for ids in inputs["input_ids"]] == [3, 2]
+
+
+def test_a_picture_is_not_cut_in_two():
+    with pytest.raises(ValueError, match="image` token count"):
+        tiny_processor()(images=picture(0), text="a<image>", truncation=True, max_length=3)
+
+
+def test_special_tokens_are_left_out_on_request(tmp_path):
+    processor = MoELlavaProcessor.from_pretrained(convert(ORACLE / "llava-1.5" / "checkpoint", tmp_path / "converted"))
+    with_bos = processor(images=picture(0), text="<image>Hi")["input_ids"][0]
+    assert with_bos[0] == processor.tokenizer.bos_token_id
+    assert processor(images=picture(0), text="<image>Hi", add_special_tokens=False)["input_ids"][0] == with_bos[1:]
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["flat", "text_kwargs"])
+def test_other_options_reach_the_tokenizer(nested):
+    options = {
+        "return_offsets_mapping": True,
+        "return_length": True,
+        "return_special_tokens_mask": True,
+        "return_token_type_ids": True,
+        "return_attention_mask": False,
+        "pad_to_multiple_of": 8,
+        "padding": True,
+    }
+    inputs = tiny_processor()(text=["ab"], **({"text_kwargs": options} if nested else options))
+    expected = {"input_ids", "offset_mapping", "length", "special_tokens_mask", "token_type_ids"}
+    assert inputs.keys() == expected
+    assert inputs["offset_mapping"][0][-2:] == [(0, 1), (1, 2)]
+    assert len(inputs["input_ids"][0]) == 8
+
+
+def test_offsets_of_a_slow_tokenizer_are_refused():
+    processor = tiny_processor()
+    processor.tokenizer = ByT5Tokenizer()
+    for options in ({"return_offsets_mapping": True}, {"text_kwargs": {"return_offsets_mapping": True}}):
+        with pytest.raises(ValueError, match="ByT5Tokenizer is a slow tokenizer") as caught:
+            processor(text="a", **options)
+        assert "\n" not in str(caught.value)
+    assert processor(text="a")["input_ids"] == [[100, 1]]
+
+
+@pytest.mark.parametrize("tower", TOWERS)
+@pytest.mark.parametrize(
+    "options", [{}, {"crop_size": {"height": 56, "width": 56}, "size": {"height": 56, "width": 56}}]
+)
+def test_the_number_of_image_tokens_is_told_without_pictures(tower, options):
+    processor, sizes = tiny_processor(tower), [(40, 28), (56, 28), (3, 5)]
+    told = processor._get_num_multimodal_tokens(image_sizes=sizes, **options)
+    pictures = [picture(0, (width, height)) for height, width in sizes]
+    ids = processor(images=pictures, text=["<image>"] * 3, **options)["input_ids"]
+    assert told["num_image_tokens"] == [len(row) for row in ids]
+    assert told["num_image_patches"] == [1, 1, 1]
+    assert processor._get_num_multimodal_tokens()["num_image_tokens"] is None
