@@ -46,7 +46,10 @@ class MoELlavaProcessor(LlavaProcessor):
             wanted = sum(prompt.count(self.image_token) for prompt in text)
             pictures: Any = [] if images is None else make_flat_list_of_images(images)
             if wanted != len(pictures):
-                raise ValueError(f"{wanted} {self.image_token} in the prompts, but {len(pictures)} pictures")
+                raise ValueError(
+                    f"{wanted} {self.image_token} in the prompts, but {len(pictures)} pictures: the number of image "
+                    "tokens in the prompts should be the same as the number of pictures"
+                )
         super().validate_inputs(images, text, *args, **kwargs)
 
     def get_text_with_replacements(self, text: list[str], *args: Any, **kwargs: Any) -> tuple[list[str], list]:
