@@ -82,7 +82,7 @@ def test_the_tasks_of_a_model_are_one_row_with_notes_by_task(capsys, run):
     row = cells(capsys, run.parents[1])
     assert (row["Image QA VizWiz"], row["Toolkit POPE"][:5]) == ("pending", "85.94")
     assert re.search(
-        r"mine: answers imported \(llava, pope.jsonl.gz\), scored here, protocol llava: pope ", row["notes"]
+        r"mine: answers imported \(llava, pope.jsonl.gz\), scored here, protocol llava: POPE ", row["notes"]
     )
     assert re.search(r"not the data that published numbers are about .*: vizwiz ", row["notes"])
 
