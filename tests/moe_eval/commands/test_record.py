@@ -84,7 +84,7 @@ def test_the_tasks_of_a_model_are_one_row_with_notes_by_task(capsys, run):
     assert re.search(
         r"mine: answers imported \(llava, pope.jsonl.gz\), scored here, protocol llava: POPE ", row["notes"]
     )
-    assert re.search(r"not the data that published numbers are about .*: vizwiz ", row["notes"])
+    assert re.search(r"not the data that published numbers are about .*: VizWiz ", row["notes"])
 
 
 def test_published_rows_of_nine_benchmarks_make_a_table(capsys, run):
