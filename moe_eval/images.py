@@ -1,8 +1,10 @@
 """References to pictures: cheap to hold by the thousand, opened only when a model looks at them."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from moe_eval.errors import UnreadableImageError
@@ -11,6 +13,14 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = ["EncodedImage", "ImageFile", "ImageRef", "NamedImage", "decode", "to_rgb"]
+
+
+LONGEST_SIDE = 8192
+"""Pictures with a longer side are shrunk when they are opened: models look at far less, and padding to a square, which
+takes the square of this side, must fit into memory."""
+
+LARGE = 1 << 24
+"""Pictures of more pixels are decoded one at a time, so that many of them do not fill the memory at once."""
 
 
 @runtime_checkable
@@ -31,9 +41,15 @@ class ImageRef(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """A picture in a file."""
+    """A picture in a file.
+
+    Args:
+        path: the file.
+        within: the folder that it must be in once links are followed, for names that come from data; None: anywhere.
+    """
 
     path: Path
+    within: Path | None = None
 
     @property
     def name(self) -> str:
@@ -41,9 +57,14 @@ class ImageFile:
 
     def open(self) -> "Image":
         try:
-            return decode(self.name, self.path.read_bytes())
-        except OSError as error:
-            raise UnreadableImageError(str(self.path), error.strerror or str(error)) from error
+            path = self.path.resolve()
+            if self.within is not None and not path.is_relative_to(self.within.resolve()):
+                raise UnreadableImageError(str(self.path), f"it is not in {self.within}, where the data's pictures are")
+            if path.exists() and not path.is_file():  # reading a pipe or a device would not end
+                raise UnreadableImageError(str(self.path), "it is no regular file")
+            return decode(self.name, path.read_bytes())
+        except (OSError, ValueError, RuntimeError) as error:  # a name with a null character, links in a circle
+            raise UnreadableImageError(str(self.path), getattr(error, "strerror", None) or str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +114,11 @@ def to_rgb(image: "Image") -> "Image":
     return Image.fromarray((values * (255 / white)).astype(np.uint8), "L").convert("RGB")
 
 
+_one_at_a_time = Lock()
+
+
 def decode(name: str, encoded: bytes) -> "Image":
-    """Decoded picture in RGB.
+    """Decoded picture in RGB, its longest side at most `LONGEST_SIDE` pixels.
 
     Raises:
         UnreadableImageError: when the bytes are not a complete picture.
@@ -105,6 +129,11 @@ def decode(name: str, encoded: bytes) -> "Image":
 
     try:
         with Image.open(BytesIO(encoded)) as image:
-            return to_rgb(image)
+            factor = -(-max(image.size) // LONGEST_SIDE)
+            with _one_at_a_time if image.width * image.height > LARGE else nullcontext():
+                if factor > 1:
+                    image.draft(None, (image.width // factor, image.height // factor))  # JPEG decodes less at once
+                    factor = -(-max(image.size) // LONGEST_SIDE)
+                return to_rgb(image) if factor == 1 else to_rgb(image).reduce(factor)
     except Exception as error:  # Pillow's decoders raise many kinds: OSError, SyntaxError, ValueError, …
         raise UnreadableImageError(name, str(error) or type(error).__name__) from error

@@ -107,5 +107,5 @@ class PictureFolder:
 
     def __getitem__(self, name: str) -> ImageFile:
         if name not in self._known:
-            self._known[name] = ImageFile(self._folder / name)
+            self._known[name] = ImageFile(self._folder / name, self._folder)
         return self._known[name]

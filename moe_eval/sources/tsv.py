@@ -101,7 +101,7 @@ def _image(
             )
         return EncodedImage(reference, lambda: _decode(path, spans[reference], reference, column))
     if values.get("image_path"):
-        return ImageFile(path.parent / values["image_path"])
+        return ImageFile(path.parent / values["image_path"], path.parent)
     raise UserError(f"{path} line {line}: column image is empty")
 
 

@@ -60,7 +60,7 @@ def scan(path: Path, chunk: int = CHUNK) -> Iterator[tuple[int, int, object]]:
     A file is a JSON list of items, or JSON lines if its name ends in `.jsonl`.
 
     Raises:
-        TrainingError: the file cannot be read, or is neither.
+        TrainingError: the file cannot be read, is neither, or goes on behind its list.
     """
     try:
         with open(path, encoding="utf-8", newline="") as stream:
@@ -92,9 +92,12 @@ def _scan(stream: TextIO, path: Path, chunk: int) -> Iterator[tuple[int, int, ob
             opened, position, byte = True, position + 1, byte + 1
             continue
         if text[position] == "]" and not lines:
+            _check_end(text[position + 1 :], stream, path, byte + 1, number, chunk)
             return
         try:
             value, end = decoder.raw_decode(text, position)
+        except RecursionError as error:
+            raise TrainingError(f"{path}: item {number + 1}, from byte {byte} on: nested too deeply") from error
         except json.JSONDecodeError as error:
             more = stream.read(chunk)
             if not more or len(text) - position > LARGEST_ITEM:
@@ -104,3 +107,15 @@ def _scan(stream: TextIO, path: Path, chunk: int) -> Iterator[tuple[int, int, ob
         size = len(text[position:end].encode())
         yield byte, byte + size, value
         position, byte, number = end, byte + size, number + 1
+
+
+def _check_end(text: str, stream: TextIO, path: Path, byte: int, number: int, chunk: int) -> None:
+    """Nothing may stand behind the list: of lists that were put one behind the other, the rest would be lost."""
+    while text or (text := stream.read(chunk)):
+        if rest := text.lstrip():
+            byte += len(text) - len(rest)
+            raise TrainingError(
+                f"{path}: its list ends after item {number}, and more follows at byte {byte} ({rest[:20]!r}); make it "
+                "one list, or name several files"
+            )
+        byte, text = byte + len(text), ""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 from moe_eval.errors import UserError
@@ -54,6 +55,10 @@ def load_answers(argument: str) -> Dataset:
     return _dataset(f"answers:{argument}", rows, has_images=False)
 
 
+BEYOND = ascii_uppercase[len(LETTERS) :]
+"""Letters that MMBench has no options for."""
+
+
 COLUMNS = ["hint", *LETTERS, "answer", "category", "l2-category", "split"]
 
 
@@ -80,7 +85,7 @@ def _tsv_rows(path: Path) -> list[Sample]:
     language = "cn" if "_cn" in path.stem.lower() else "en"
     return [
         _row({**row.values, "language": language}, row.image, f"mmbench: {path} line {row.line}")
-        for row in read_tsv(path, ["question"], COLUMNS)
+        for row in read_tsv(path, ["question"], [*COLUMNS, *BEYOND])
     ]
 
 
@@ -121,6 +126,8 @@ def _row(values: Mapping[str, Any], image: ImageRef | None, where: str) -> Sampl
     index, answer = str(values["index"]), values.get("answer")
     if not index.isdecimal():
         raise UserError(f"{where}: index {index!r} is not a number")
+    if extra := [letter for letter in BEYOND if values.get(letter) is not None]:
+        raise UserError(f"{where}: there is an option {extra[0]}, and MMBench's end with {LETTERS[-1]}")
     options = {letter: str(values[letter]) for letter in LETTERS if values.get(letter) not in (None, "")}
     gold = None if answer in (None, "", "nan") else str(answer)
     if gold is not None and gold not in tuple(LETTERS):

@@ -62,7 +62,7 @@ def load_llava(argument: str) -> Dataset:
                 raise UserError(
                     f"mmvet: {metadata} id {name}: capability is {truth['capability']!r}, not a list of abilities"
                 )
-        image = ImageFile(path.parent / "images" / str(row["image"]))
+        image = ImageFile(path.parent / "images" / str(row["image"]), path.parent / "images")
         samples.append(_sample(name, row["text"], truth.get("answer"), truth.get("capability"), image))
     return _dataset(f"llava:{argument}", samples)
 

@@ -62,7 +62,9 @@ def load_llava(argument: str) -> Dataset:
             raise UserError(f"pope: {labels} is missing; llava:DIR wants LLaVA's layout of eval/pope")
         for line, row in read_jsonl(labels):
             _check_columns(row, f"{labels} line {line}")
-            samples.append(_sample(row, category, ImageFile(folder / "val2014" / str(row["image"]))))
+            samples.append(
+                _sample(row, category, ImageFile(folder / "val2014" / str(row["image"]), folder / "val2014"))
+            )
     _check_questions(folder / "llava_pope_test.jsonl", samples)
     return _recognised(f"llava:{argument}", samples)
 

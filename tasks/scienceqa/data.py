@@ -46,6 +46,7 @@ def load_answers(argument: str) -> Dataset:
 def load_llava(argument: str) -> Dataset:
     """`llava:DIR`: LLaVA's folder, with `llava_test_CQM-A.json`, `problems.json` and `images/test/`."""
     path = locate("scienceqa", argument, "llava_test_CQM-A.json")
+    pictures = path.parent / "images" / "test"
     problems = read_json("scienceqa", path.parent / "problems.json", dict)
     samples = []
     for number, row in enumerate(read_json("scienceqa", path, list), start=1):
@@ -58,7 +59,7 @@ def load_llava(argument: str) -> Dataset:
         text, letter = _asked_and_answered(row["conversations"], where)
         if row.get("image"):
             check_texts(row, ("image",), where)
-        images = (ImageFile(path.parent / "images" / "test" / row["image"]),) if row.get("image") else ()
+        images = (ImageFile(pictures / row["image"], pictures),) if row.get("image") else ()
         gold = _letter(problem["answer"], where)
         if letter != gold:
             raise UserError(
@@ -82,10 +83,10 @@ def load_tsv(argument: str) -> Dataset:
     """`tsv:FILE`: VLMEvalKit's ScienceQA_TEST.tsv, whose questions all have a picture."""
     path = Path(argument)
     samples = []
-    optional = ["hint", "subject", "grade", *ascii_uppercase[:6]]
+    optional = ["hint", "subject", "grade", *ascii_uppercase]
     for row in read_tsv(path, ["question", "answer"], optional):
         where = f"scienceqa: {path} line {row.line}"
-        choices = [row.text(letter) for letter in ascii_uppercase[:6] if row.values.get(letter) is not None]
+        choices = [row.values.get(letter) for letter in ascii_uppercase]  # a cell that holds nothing keeps its letter
         meta = _kinds(row.values)
         samples.append(
             _sample(row.text("index"), row.text("question"), choices, row.text("answer"), (row.image,), meta, where)
@@ -147,17 +148,25 @@ def _letter(answer: Any, where: str) -> str:
 def _sample(
     name: str,
     question: str,
-    choices: Sequence[str],
+    choices: Sequence[str | None],
     gold: str,
     images: tuple[ImageRef, ...],
     meta: Mapping[str, str],
     where: str,
 ) -> Sample:
-    if gold not in ascii_uppercase[: len(choices)] or len(gold) != 1:
-        raise UserError(f"{where}: the answer {gold!r} is none of the {len(choices)} options")
-    return Sample(
-        id=name, question=question, images=images, gold=gold, group=name, meta={**meta, "choices": tuple(choices)}
-    )
+    """`choices` are by letter: None is a letter without an option, which keeps its place; at the end there are none."""
+    if not isinstance(choices, Sequence) or isinstance(choices, str):
+        raise UserError(f"{where}: the options are {str(choices)[:60]!r}, not a list of texts")
+    odd = next((one for one in choices if one is not None and not isinstance(one, str)), None)
+    if odd is not None:
+        raise UserError(f"{where}: the option {odd!r} is not a text")
+    options = {letter: text for letter, text in zip(ascii_uppercase, choices, strict=False) if text is not None}
+    if len(choices) > len(ascii_uppercase):
+        raise UserError(f"{where}: {len(choices)} options, and there are letters for {len(ascii_uppercase)}")
+    if gold not in options:
+        raise UserError(f"{where}: the answer {gold!r} is none of the {len(options)} options ({', '.join(options)})")
+    kept = tuple(choices[: ascii_uppercase.index(max(options)) + 1])
+    return Sample(id=name, question=question, images=images, gold=gold, group=name, meta={**meta, "choices": kept})
 
 
 def _dataset(source: str, samples: Sequence[Sample], has_images: bool = True) -> Dataset:

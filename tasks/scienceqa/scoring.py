@@ -52,7 +52,9 @@ def _question_and_options(sample: Sample) -> str:
 
 
 def _options(sample: Sample) -> dict[str, str]:
-    return dict(zip(ascii_uppercase, sample.meta["choices"], strict=False))
+    """By letter; a letter whose option is missing is left out, and the others keep theirs."""
+    by_letter = zip(ascii_uppercase, sample.meta["choices"], strict=False)
+    return {letter: text for letter, text in by_letter if text is not None}
 
 
 THE_ANSWER_IS = re.compile(r"The answer is ([A-Z]).")

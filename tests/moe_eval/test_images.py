@@ -1,13 +1,14 @@
 """Pictures that open, and pictures that do not."""
 
 import io
+import os
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from moe_eval.errors import UnreadableImageError
-from moe_eval.images import EncodedImage, ImageFile, ImageRef, NamedImage, decode
+from moe_eval.images import LONGEST_SIDE, EncodedImage, ImageFile, ImageRef, NamedImage, decode
 
 
 def encode(image: Image.Image, format_name: str = "PNG") -> bytes:
@@ -66,3 +67,31 @@ def test_greys_that_are_no_numbers_are_refused():
     Image.fromarray(np.full((4, 4), np.nan, np.float32)).save(encoded, "TIFF")
     with pytest.raises(UnreadableImageError, match="no numbers"):
         decode("nan.tiff", encoded.getvalue())
+
+
+def test_pictures_are_regular_files_inside_their_folder(tmp_path):
+    """A name that comes from data reads nothing else of the machine, and waits for nothing."""
+    folder, outside = tmp_path / "data", tmp_path / "secret.png"
+    folder.mkdir()
+    Image.new("RGB", (4, 4)).save(outside)
+    Image.new("RGB", (4, 4)).save(folder / "fine.png")
+    (folder / "link.png").symlink_to(outside)
+    (folder / "inside.png").symlink_to(folder / "fine.png")
+    os.mkfifo(folder / "pipe.png")
+    for name in ("fine.png", "inside.png"):
+        assert ImageFile(folder / name, folder).open().size == (4, 4)
+    for name, message in (
+        ("link.png", "it is not in"),
+        ("../secret.png", "it is not in"),
+        (str(outside), "it is not in"),
+        ("pipe.png", "no regular file"),
+        ("a\0b.png", "null"),
+    ):
+        with pytest.raises(UnreadableImageError, match=message):
+            ImageFile(folder / name, folder).open()
+    assert ImageFile(outside).open().size == (4, 4)
+
+
+def test_huge_pictures_are_shrunk_when_they_are_opened():
+    assert decode("wide.png", encode(Image.new("1", (20_000, 30)))).size == (6_667, 10)
+    assert decode("wide.jpg", encode(Image.new("L", (20_000, 30)), "JPEG")).size[0] <= LONGEST_SIDE

@@ -46,8 +46,39 @@ def test_scienceqa_takes_the_options_that_are_there(tmp_path, picture):
     assert [one.meta["choices"] for one in samples] == [("x", "y"), ("x", "y", "z")]
     prompt = find_task("scienceqa").protocol("vlmevalkit").prompt(samples[0])
     assert prompt == "A hint.\nWhich?\nA. x\nB. y\nAnswer with the option's letter from the given choices directly."
-    with pytest.raises(UserError, match=r"line 2: the answer 'C' is none of the 2 options"):
+    with pytest.raises(UserError, match=r"line 2: the answer 'C' is none of the 2 options \(A, B\)"):
         find_task("scienceqa").load(f"tsv:{write(tmp_path / 'b.tsv', header, [*rows[0][:7], 'C', ''])}")
+
+
+@pytest.mark.parametrize("nothing", ["", "None", "NA", "nan"])
+def test_scienceqa_letters_belong_to_their_columns(tmp_path, picture, nothing):
+    header = "index image question A B C answer"
+    path = write(tmp_path / "a.tsv", header, ["7", picture, "Which?", nothing, "y", "z", "B"])
+    (one,) = find_task("scienceqa").load(f"tsv:{path}").samples
+    assert (one.gold, one.meta["choices"]) == ("B", (None, "y", "z"))
+    for name, protocol in find_task("scienceqa").protocols.items():
+        assert "Which?\nB. y\nC. z\n" in protocol.prompt(one), name
+        assert protocol.score(one, "B")["correct"] == 1, name
+    assert find_task("scienceqa").protocol("vlmevalkit").score(one, "z!")["prediction"] == "C"
+    gold_is_empty = write(tmp_path / "b.tsv", header, ["7", picture, "Which?", nothing, "y", "z", "A"])
+    with pytest.raises(UserError, match=r"b\.tsv line 2: the answer 'A' is none of the 2 options \(B, C\)"):
+        find_task("scienceqa").load(f"tsv:{gold_is_empty}")
+
+
+def test_scienceqa_has_as_many_options_as_columns(tmp_path, picture):
+    path = write(tmp_path / "a.tsv", "index image question A B C D E F G answer", ["7", picture, "?", *"tuvwxyz", "G"])
+    (one,) = find_task("scienceqa").load(f"tsv:{path}").samples
+    assert (one.gold, one.meta["choices"]) == ("G", tuple("tuvwxyz"))
+
+
+def test_mmbench_letters_belong_to_their_columns_and_none_is_dropped(tmp_path, picture):
+    header = "index image question A B C D E answer"
+    row = ["1", picture, "Which?", "None", "y", "", "z", "", "D"]
+    (one,) = find_task("mmbench").load(f"tsv:{write(tmp_path / 'a.tsv', header, row)}").samples
+    assert (one.gold, one.meta["options"]) == ("D", {"B": "y", "D": "z"})
+    row[-2] = "fifth"
+    with pytest.raises(UserError, match=r"b\.tsv line 2: there is an option E, and MMBench's end with D"):
+        find_task("mmbench").load(f"tsv:{write(tmp_path / 'b.tsv', header, row)}")
 
 
 def test_mmvet_takes_its_capabilities_from_the_category(tmp_path, picture):

@@ -47,6 +47,9 @@ def test_only_the_chosen_items_are_read_and_survive_pickling(tmp_path: Path):
         (b'[{"id": 1}', "ends in the middle of its list, after item 1"),
         (b'[{"id": 1}, {"id": ]', "item 2, from byte 12 on"),
         (b'[{"id": "\xff"}]', "is not UTF-8"),
+        (b'[{"id": 1}] \n[{"id": 2}]', "its list ends after item 1, and more follows at byte 13"),
+        (b'[{"id": 1}], {"id": 2}]', "its list ends after item 1, and more follows at byte 11"),
+        (b'[{"id": ' + b"[" * 200_000, "item 1, from byte 1 on: nested too deeply"),
     ],
 )
 def test_what_is_no_list_of_items_is_one_line(tmp_path: Path, content: bytes, complaint: str):
@@ -61,3 +64,10 @@ def test_what_is_no_list_of_items_is_one_line(tmp_path: Path, content: bytes, co
 def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(TrainingError, match=r"absent\.json: No such file"):
         list(scan(tmp_path / "absent.json"))
+
+
+@pytest.mark.parametrize("chunk", [1, 5, 1000])
+def test_blank_space_behind_the_list_is_none(tmp_path: Path, chunk: int):
+    path = tmp_path / "items.json"
+    path.write_text('[{"id": 1}]\n \t\r\n', newline="")
+    assert [value for _, _, value in scan(path, chunk)] == [{"id": 1}]
