@@ -8,6 +8,7 @@ import typer
 
 from moe_eval.commands.options import RUNS, RunsArgument, TaskFileOption, own_task
 from moe_eval.errors import UserError, unknown
+from moe_eval.files.cells import harmless
 from moe_eval.python import exportable, load_runs
 
 __all__ = ["export", "export_runs"]
@@ -52,7 +53,7 @@ def export_runs(runs: Sequence[Path], out: Path, what: str) -> str:
         if out.suffix == ".parquet":
             frame.to_parquet(out, index=False)
         elif out.suffix == ".csv":
-            frame.to_csv(out, index=False)
+            frame.map(lambda cell: harmless(cell) if isinstance(cell, str) else cell).to_csv(out, index=False)
         else:
             frame.to_json(out, orient="records", lines=True, force_ascii=False)
     except OSError as error:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from moe_eval.errors import unknown
+from moe_eval.files.cells import harmless
 from moe_eval.table.grid import Cell, Grid
 from moe_eval.table.latex import to_latex
 
@@ -67,7 +68,7 @@ def to_csv(grid: Grid) -> str:
         for row in block.rows:
             values: list[str | float | None] = [title] if title else []
             for cell, with_interval in zip(row, intervals, strict=True):
-                values.append(cell.text if cell.value is None else _plain(cell.value))
+                values.append(harmless(cell.text) if cell.value is None else _plain(cell.value))
                 values += (cell.interval or (None, None)) if with_interval else ()
             notes = dict.fromkeys(note for cell in row for note in cell.notes if note)
             writer.writerow([*values, " | ".join(notes)])

@@ -175,3 +175,11 @@ def test_samples_are_a_dataset(tmp_path):
     assert data.num_rows == len(runs.samples())
     for name in ("gold", "prediction", "answer"):
         assert all(isinstance(value, str) for value in data[name])
+
+
+def test_a_csv_holds_no_formulas(tmp_path):
+    from moe_eval.commands.export import export_runs
+
+    moe_eval.evaluate(lambda pictures, text: "=1+1", "pope", data="mini", limit=18, out=tmp_path / "runs", name="yes")
+    export_runs([tmp_path / "runs"], tmp_path / "a.csv", "samples")
+    assert set(pd.read_csv(tmp_path / "a.csv")["answer"]) == {"'=1+1"}
