@@ -5,7 +5,6 @@ from typing import Literal, get_args
 from moe_eval.engine.backend import Backend
 from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
-from moe_eval.engine.prefix.backend import PrefixBackend
 from moe_eval.engine.prefix.support import why_not
 from moe_eval.errors import UserError, unknown
 
@@ -34,6 +33,8 @@ def choose_backend(
     if engine != "generate":
         reason = why_not(source.config, source.generation_config, source.router_noise_seed is not None)
         if reason is None:
+            from moe_eval.engine.prefix.backend import PrefixBackend  # imports torch, for which nobody should wait here
+
             return PrefixBackend(source, routing), None
         if engine == "prefix":
             raise UserError(f"--engine prefix: {source.name}: {reason}; use --engine generate")

@@ -22,6 +22,10 @@ def imported_by(statement: str) -> set[str]:
             "import tasks.pope, tasks.vqav2, tasks.gqa, tasks.vizwiz, tasks.textvqa",
             {"torch", "transformers", "numpy", "pyarrow", "PIL", "datasets"},
         ),
+        (  # `moe-eval run` shows life before it imports these
+            "import moe_eval.commands.run, moe_eval.commands.params, moe_eval.commands.list",
+            {"torch", "transformers", "numpy", "PIL"},
+        ),
         ("import moe_eval.metrics, moe_eval.task", {"torch", "transformers", "numpy", "PIL"}),
         ("import moe_eval.runs.answering, moe_eval.table.build", {"torch", "transformers", "numpy", "PIL"}),
     ],
