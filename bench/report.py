@@ -18,8 +18,7 @@ from typing import Any
 from bench.browser import CHROMIUM, open_browser
 from moe_eval.engine.backend import ModelInfo
 from moe_eval.registry import find_task
-from moe_eval.report.data import prompts_fingerprint
-from moe_eval.runs.records import DataRecord, PromptRecord, RunRecord, write_record
+from moe_eval.runs.records import DataRecord, PromptRecord, RunRecord, prompt_fingerprint, write_record
 from moe_eval.scoring.score import score_answers
 from moe_eval.task import Dataset
 
@@ -45,7 +44,9 @@ def write_runs(out: Path, samples: int, skills: tuple[float, ...] = (0.9, 0.75))
             protocol="llava",
             model=replace(MODEL, name=f"made-up-{skill}"),
             data=DataRecord.of(data),
-            prompt=PromptRecord(fingerprint=prompts_fingerprint(task, "llava", data), example=prompt),
+            prompt=PromptRecord(
+                fingerprint=prompt_fingerprint(map(task.protocol("llava").prompt, data.samples)), example=prompt
+            ),
             generation=None,
         )
         write_record(record, folder / "run.json")
