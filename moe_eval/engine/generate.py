@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from moe_eval.engine.backend import Answer, ModelInfo, Request, Response, Routing, TokenPath, Unanswered
+from moe_eval.engine.backend import Answer, Request, Response, Routing, TokenPath, Unanswered
 from moe_eval.engine.models import ModelSource
 from moe_eval.engine.prefetch import open_images
+from moe_eval.engine.sourced import SourcedBackend
 from moe_eval.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ __all__ = ["GenerateBackend", "encode", "picture_options", "plain_routing", "ren
 Batch = list[tuple[Request, "list[Image]"]]
 
 
-class GenerateBackend:
+class GenerateBackend(SourcedBackend):
     """Greedy answers in left-padded batches.
 
     The model is loaded when the first question comes, so that a finished run costs no loading.
@@ -29,20 +30,11 @@ class GenerateBackend:
         routing: whether responses say how their tokens were routed; the model must be a sparse one of ours.
     """
 
+    engine = "generate"
+
     def __init__(self, source: ModelSource, batch_size: int = 16, routing: bool = False):
-        self._source = source
+        super().__init__(source, routing)
         self._batch_size = batch_size
-        self._routing = routing
-
-    def describe(self) -> ModelInfo:
-        """What answers.
-
-        Raises:
-            UserError: when routing is to be recorded of a model that has no sparse layer.
-        """
-        if self._routing:
-            self._source.check_sparse("--routing to record")
-        return self._source.describe(backend="generate")
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """Answers batch by batch, in the order of the requests but for unreadable pictures, which come first."""
@@ -70,21 +62,10 @@ class GenerateBackend:
         ]
 
     @cached_property
-    def _token_text(self) -> Callable[[int], str]:
-        """A token's text by its id; the tokens of one question are mostly those of the one before."""
-        tokenizer = self.loaded[1].tokenizer
-        return cache(lambda token: tokenizer.decode([token]))
-
-    @cached_property
     def _recorder(self) -> Any:
         from moellava.routing import RoutingRecorder
 
         return RoutingRecorder(self.loaded[0])
-
-    @cached_property
-    def loaded(self) -> tuple[Any, Any]:
-        """The model and its processor; the first to ask for them loads them."""
-        return self._source.load()
 
 
 def _fit_together(one: Request, other: Request) -> bool:

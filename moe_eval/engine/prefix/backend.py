@@ -1,13 +1,13 @@
 """The backend: requests in, answers out; what questions share is computed once."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
-from moe_eval.engine.backend import Answer, ModelInfo, Request, Response, Routing, Unanswered
+from moe_eval.engine.backend import Answer, Request, Response, Routing, Unanswered
 from moe_eval.engine.generate import GenerateBackend, plain_routing, response, stop_ids
 from moe_eval.engine.models import ModelSource
 from moe_eval.engine.prefetch import open_images
@@ -17,6 +17,7 @@ from moe_eval.engine.prefix.packing import Branch, Pack, Row, make_packs
 from moe_eval.engine.prefix.passes import answer_pack
 from moe_eval.engine.prefix.routes import Routes
 from moe_eval.engine.prefix.support import sliding_window
+from moe_eval.engine.sourced import SourcedBackend
 from moe_eval.errors import UserError
 
 __all__ = ["PrefixBackend"]
@@ -25,7 +26,7 @@ AHEAD = 64
 """Questions whose pictures are opened before they are asked for."""
 
 
-class PrefixBackend:
+class PrefixBackend(SourcedBackend):
     """Greedy answers; the questions about a picture hang as branches below their common beginning.
 
     The model is loaded when the first question comes. Answers come picture by picture.
@@ -36,18 +37,11 @@ class PrefixBackend:
         slots: of the key-value cache that are computed together; None: as many as fit into memory.
     """
 
+    engine = "prefix"
+
     def __init__(self, source: ModelSource, routing: bool = False, slots: int | None = None):
-        self._source, self._routing, self._slots = source, routing, slots
-
-    def describe(self) -> ModelInfo:
-        """What answers.
-
-        Raises:
-            UserError: when routing is to be recorded of a model that has no sparse layer.
-        """
-        if self._routing:
-            self._source.check_sparse("--routing to record")
-        return self._source.describe(backend="prefix")
+        super().__init__(source, routing)
+        self._slots = slots
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """Answers, those about one picture together; unreadable pictures come when their turn is."""
@@ -124,19 +118,9 @@ class PrefixBackend:
         return plain_routing(routes, routes.of(number, row.branches.index(branch), prompt_tokens), self._token_text)
 
     @cached_property
-    def loaded(self) -> tuple[Any, Any]:
-        """The model and its processor; the first to ask for them loads them."""
-        return self._source.load()
-
-    @cached_property
     def _budget(self) -> Budget:
         return Budget(self._slots) if self._slots else Budget.of(self.loaded[0])
 
     @cached_property
     def _routes(self) -> Routes | None:
         return Routes(self.loaded[0]) if self._routing else None
-
-    @cached_property
-    def _token_text(self) -> Callable[[int], str]:
-        tokenizer = self.loaded[1].tokenizer
-        return cache(lambda token: tokenizer.decode([token]))

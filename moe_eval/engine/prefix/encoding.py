@@ -1,6 +1,7 @@
 """Questions about the same pictures as token ids and model inputs; the pictures are prepared once."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -29,6 +30,8 @@ class Encoder:
         self._image_token: str | None = getattr(processor, "image_token", None)
         self._way: Callable[..., list[int] | None] | None = None
         self._is_known = False
+        # A few, because the first prompt of a group is looked at with each of the others.
+        self._raw_ids = lru_cache(maxsize=2)(lambda text: processor.tokenizer(text)["input_ids"])
 
     def rows(self, requests: Sequence[Request], images: "list[Image]") -> list[Row]:
         """The rows of questions about the same pictures, all with the same `pad_images`."""
@@ -73,7 +76,7 @@ class Encoder:
 
     def _of_whole(self, text: str, first: str, expanded: list[int]) -> list[int] | None:
         """The tokenizer takes the whole text, with as many picture tokens in it."""
-        raw, own = self._processor.tokenizer([first, text])["input_ids"]
+        raw, own = self._raw_ids(first), self._raw_ids(text)
         after = _shared_end(raw, expanded)
         placeholder = len(raw) - after
         if own[:placeholder] != raw[:placeholder]:

@@ -1,0 +1,47 @@
+"""What backends share whose model is loaded from a `ModelSource`."""
+
+from collections.abc import Callable
+from functools import cache, cached_property
+from typing import Any, ClassVar
+
+from moe_eval.engine.backend import ModelInfo
+from moe_eval.engine.models import ModelSource
+
+__all__ = ["SourcedBackend"]
+
+
+class SourcedBackend:
+    """Described from files alone; the model is loaded when the first question comes, so that a finished run costs no loading.
+
+    Args:
+        source: where the model is and how to load it.
+        routing: whether responses say how their tokens were routed; the model must be a sparse one of ours.
+    """
+
+    engine: ClassVar[str]
+    """Its name in run records."""
+
+    def __init__(self, source: ModelSource, routing: bool):
+        self._source = source
+        self._routing = routing
+
+    def describe(self) -> ModelInfo:
+        """What answers.
+
+        Raises:
+            UserError: when routing is to be recorded of a model that has no sparse layer.
+        """
+        if self._routing:
+            self._source.check_sparse("--routing to record")
+        return self._source.describe(backend=self.engine)
+
+    @cached_property
+    def loaded(self) -> tuple[Any, Any]:
+        """The model and its processor; the first to ask for them loads them."""
+        return self._source.load()
+
+    @cached_property
+    def _token_text(self) -> Callable[[int], str]:
+        """A token's text by its id; the tokens of one question are mostly those of the one before."""
+        tokenizer = self.loaded[1].tokenizer
+        return cache(lambda token: tokenizer.decode([token]))
