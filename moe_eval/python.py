@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from moe_eval.errors import UserError, unknown
-from moe_eval.files.jsonl import read_jsonl
+from moe_eval.runs.journal import answer_lines
 from moe_eval.runs.plan import make_plans
 from moe_eval.runs.stored_run import StoredRun, plain_or_gzipped
 
@@ -72,7 +72,7 @@ class Runs:
         rows = []
         for stored in self:
             path = plain_or_gzipped(stored.folder / "responses.jsonl")
-            responses = {str(line["id"]): line for _, line in read_jsonl(path)} if path.is_file() else {}
+            responses = {line["id"]: line for _, line in answer_lines(path)} if path.is_file() else {}
             try:
                 questions = stored.samples
             except UserError:

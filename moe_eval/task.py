@@ -299,6 +299,9 @@ class Task:
         repeated = [name for name, count in Counter(s.id for s in dataset.samples).items() if count > 1]
         if repeated:
             raise UserError(f"{self.name}: {source} holds {len(repeated)} ids more than once, such as {repeated[0]}")
+        for sample in dataset.samples:
+            if not sample.id.isascii() and sample.id.encode(errors="replace").decode() != sample.id:
+                raise UserError(f"{self.name}: {source}: id {sample.id!r} holds half a surrogate pair, so is no text")
         return self._as_published(dataset) if dataset.official else dataset
 
     def _as_published(self, dataset: Dataset) -> Dataset:

@@ -83,10 +83,10 @@ def _fetch(repository: str, revision: str, fetch_source) -> Path:
     return fetch_source(repository, revision or None)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Entry point of `moellava`: exit code 0, or 2 after one line on stderr."""
     try:
-        code = app(prog_name="moellava", standalone_mode=False)
+        code = app(arguments, prog_name="moellava", standalone_mode=False)
     except TyperException as error:
         print(f"moellava: {' '.join(error.format_message().split())}", file=sys.stderr)
         code = 2

@@ -55,6 +55,7 @@ def save_tiny_llava(folder: Path) -> Path:
                 pad_token_id=vocabulary["</s>"],
             ),
             image_token_index=vocabulary["<image>"],
+            random_weights=True,
         )
     )
     model.generation_config.eos_token_id = vocabulary["</s>"]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from moe_eval.errors import UserError
 from moe_eval.explain.effects import KnownEffect
-from moe_eval.files.jsonl import read_jsonl
 from moe_eval.registry import find_task
+from moe_eval.runs.journal import answer_lines
 from moe_eval.runs.recorded import RecordedNumber, read_recorded
 from moe_eval.runs.records import RunRecord, ScoresRecord, prompt_fingerprint, read_record
 from moe_eval.scoring.rescore import Rescored, rescore
@@ -118,5 +118,5 @@ def _asked_as(run: RunRecord, task: Task, rescored: Rescored) -> tuple[str, ...]
 
 def _cut(folder: Path) -> int | None:
     path = folder / "responses.jsonl"
-    reasons = [answer.get("finish_reason") for _, answer in read_jsonl(path)] if path.is_file() else []
+    reasons = [answer.get("finish_reason") for _, answer in answer_lines(path)] if path.is_file() else []
     return None if not reasons or None in reasons else reasons.count("length")

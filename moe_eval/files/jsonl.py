@@ -1,12 +1,12 @@
 """Reading JSON lines, plain or gzipped, with errors that name the file and the line."""
 
 import gzip
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from moe_eval.errors import UserError
+from moe_eval.files.json_text import parse_json
 
 __all__ = ["read_jsonl"]
 
@@ -30,10 +30,7 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise UserError(f"{path} line {number}: not valid JSON ({error})") from error
+    record = parse_json(line, f"{path} line {number}")
     if not isinstance(record, dict):
         raise UserError(f"{path} line {number}: a JSON object is expected, not {type(record).__name__}")
     return record

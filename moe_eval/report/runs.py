@@ -6,9 +6,9 @@ from functools import cache
 from pathlib import Path
 
 from moe_eval.errors import UserError
-from moe_eval.files.jsonl import read_jsonl
 from moe_eval.report.data import DataLoader, Scored, find_data, load_data, rescore
 from moe_eval.report.notes import run_notes
+from moe_eval.runs.journal import answer_lines
 from moe_eval.runs.recorded import RecordedNumber, read_recorded
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
 from moe_eval.scoring.headlines import headline_name
@@ -126,7 +126,4 @@ def _read_answers(path: Path) -> dict[str, str]:
     """Imported answers have no token counts, so only what all journals have is read."""
     if not path.is_file():
         return {}
-    try:
-        return {str(record["id"]): str(record["response"]) for _, record in read_jsonl(path)}
-    except KeyError as error:
-        raise UserError(f"{path}: a line lacks {error}; was it edited?") from error
+    return {record["id"]: record["response"] for _, record in answer_lines(path)}

@@ -8,15 +8,16 @@ at the end, so a power cut loses a second.
 import json
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from moe_eval.engine.backend import Response
 from moe_eval.errors import UserError
 from moe_eval.files.jsonl import read_jsonl
 
-__all__ = ["AppendOnlyFile", "Journal", "read_responses"]
+__all__ = ["AppendOnlyFile", "Journal", "answer_lines", "read_responses"]
 
 FSYNC_SECONDS = 1.0
 
@@ -108,11 +109,11 @@ def read_responses(path: Path) -> list[Response]:
         UserError: naming the line that is broken, lacks a field or repeats an id.
     """
     responses: dict[str, Response] = {}
-    for number, record in read_jsonl(path):
+    for number, record in answer_lines(path):
         try:
             response = Response(
-                id=str(record["id"]),
-                text=str(record["response"]),
+                id=record["id"],
+                text=record["response"],
                 tokens=int(record["tokens"]),
                 finish_reason=record["finish_reason"],
             )
@@ -124,6 +125,20 @@ def read_responses(path: Path) -> list[Response]:
             raise UserError(f"{path} line {number}: id {response.id} occurs twice; remove one of the two lines")
         responses[response.id] = response
     return list(responses.values())
+
+
+def answer_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number, record) of every answer in a journal; imported answers have no `tokens` and `finish_reason`.
+
+    Raises:
+        UserError: naming the line that is broken, or has no text as `id` and `response`.
+    """
+    for number, record in read_jsonl(path):
+        odd = next((field for field in ("id", "response") if not isinstance(record.get(field), str)), None)
+        if odd:
+            said = f"its {odd} is {str(record[odd])[:40]}, not a string" if odd in record else f"it has no {odd}"
+            raise UserError(f"{path} line {number}: not an answer of ours: {said}; remove the line, and it is asked again")
+        yield number, record
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -197,6 +197,8 @@ class ScoresRecord(Record):
             raw = json.loads(content)
         except ValueError:
             return super().parse(content)  # says where it is broken
+        except RecursionError as error:
+            raise UserError("nested too deeply to be read") from error
         version = raw.get("schema_version") if isinstance(raw, dict) else None
         if version == 1:
             return cls.model_validate({**raw, "schema_version": 2}).migrated()

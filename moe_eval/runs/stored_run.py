@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 
 from moe_eval.errors import UserError
-from moe_eval.files.jsonl import read_jsonl
 from moe_eval.registry import find_task
+from moe_eval.runs.journal import answer_lines
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
 from moe_eval.task import Dataset, Sample, Task, TaskProtocol
 
@@ -52,7 +52,7 @@ class StoredRun:
         path = plain_or_gzipped(self.folder / "responses.jsonl")
         if not path.is_file():
             return {}
-        return {str(line.get("id")): str(line.get("response", "")) for _, line in read_jsonl(path)}
+        return {line["id"]: line["response"] for _, line in answer_lines(path)}
 
     @cached_property
     def samples(self) -> dict[str, Sample]:

@@ -1,11 +1,11 @@
 """LLaVA's `playground/data/eval` folders: a file of questions in JSON lines, annotations and pictures beside it."""
 
-import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from moe_eval.errors import UserError
+from moe_eval.files import json_text
 from moe_eval.files.jsonl import read_jsonl
 from moe_eval.images import ImageFile
 
@@ -49,12 +49,7 @@ def read_json(task: str, path: Path, wanted: type) -> Any:
     Raises:
         UserError: for a file that is missing, broken or of another kind.
     """
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{task}: {path}: cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise UserError(f"{task}: {path}: not valid JSON ({error})") from error
+    content = json_text.read_json(path)
     if not isinstance(content, wanted):
         raise UserError(f"{task}: {path}: a JSON {wanted.__name__} is expected, not a {type(content).__name__}")
     return content

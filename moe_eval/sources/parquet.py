@@ -57,7 +57,7 @@ def read_parquet(
         try:
             file = parquet.ParquetFile(path)
         except (OSError, pa.ArrowException) as error:
-            raise UserError(f"{path}: not a complete Parquet file ({error}); delete it and try again") from error
+            raise UserError(f"{path}: not a complete Parquet file ({_one_line(error)}); delete it and try again") from error
         missing = sorted({*columns, *heavy} - set(file.schema_arrow.names))
         if missing:
             raise UserError(
@@ -66,14 +66,26 @@ def read_parquet(
             )
         number = 0
         for group in range(file.num_row_groups):
-            rows = file.read_row_group(group, columns=list(columns)).to_pylist()
+            try:
+                rows = file.read_row_group(group, columns=list(columns)).to_pylist()
+            except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+                raise UserError(f"{path}: damaged ({_one_line(error)}); delete it and try again") from error
             for index, values in enumerate(rows):
                 number += 1
                 yield ParquetRow(task, values, path, group, index, number)
 
 
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
 def _read_bytes(path: Path, group: int, row: int, column: str, name: str) -> bytes:
-    cell = _row_group_column(path, group, column)[row].as_py()
+    import pyarrow as pa
+
+    try:
+        cell = _row_group_column(path, group, column)[row].as_py()
+    except (OSError, pa.ArrowException) as error:
+        raise UnreadableImageError(name, f"{path.name} is damaged ({_one_line(error)})") from error
     if not isinstance(cell, dict) or not cell.get("bytes"):
         raise UnreadableImageError(name, f"row {row} of {path.name} has no bytes in {column!r}")
     return cell["bytes"]
@@ -82,9 +94,14 @@ def _read_bytes(path: Path, group: int, row: int, column: str, name: str) -> byt
 @lru_cache(maxsize=4)
 def _presence(path: Path, group: int, column: str) -> list[bool]:
     """Whether each row of a row group has something in a picture column: told from its light field, `path`."""
+    import pyarrow as pa
     from pyarrow import parquet
 
-    return parquet.ParquetFile(path).read_row_group(group, columns=[f"{column}.path"])[column].is_valid().to_pylist()
+    try:
+        column_paths = parquet.ParquetFile(path).read_row_group(group, columns=[f"{column}.path"])[column]
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{path}: damaged ({_one_line(error)}); delete it and try again") from error
+    return column_paths.is_valid().to_pylist()
 
 
 _lock = Lock()
