@@ -128,10 +128,17 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if debug:
             raise
-        sys.exit(_complain(f"internal error, {type(error).__name__}: {error} (--debug shows where)"))
+        sys.exit(_complain(_unexpected(error)))
     finally:
         gc.freeze()
     sys.exit(code or 0)
+
+
+def _unexpected(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:  # of the system, not of ours: a full disk, a read-only one
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror}; what was written before is kept"
+    return f"internal error, {type(error).__name__}: {error} (--debug shows where)"
 
 
 def _complain(message: str, code: int = 2) -> int:

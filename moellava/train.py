@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         from moellava.training.run import train_stage
 
         folder = train_stage(recipe, fresh=options.fresh)
-    except TrainingError as error:
+    except (TrainingError, OSError) as error:  # of the system, mostly a full or read-only disk
         if options.debug:
             raise
         print(f"moellava.train: {' '.join(str(error).split())}", file=sys.stderr)

@@ -56,6 +56,10 @@ def run(
     chat_template: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A chat template to use instead of the model's own.")
     ] = None,
+    trust_remote_code: Annotated[
+        bool,
+        typer.Option("--trust-remote-code", help="Run the Python code that comes with a model; recorded in the run."),
+    ] = False,
     protocol: ProtocolOption = None,
     max_new_tokens: Annotated[
         int | None, typer.Option(min=1, help="Length limit of an answer. Default: the benchmark's.")
@@ -124,6 +128,7 @@ def run(
             revision=revision,
             adapter=adapter,
             chat_template=chat_template,
+            trust_remote_code=trust_remote_code,
         )
         for given in names
     ]

@@ -55,6 +55,7 @@ class ModelInfo:
         router_noise_seed: seed of the noise that picks second experts; None when routing is deterministic.
         processing_fingerprint: SHA-256 over tokenizer, processor, chat template and generation configuration.
         source: what was given on the command line, where `name` is another.
+        remote_code: whether Python code that comes with the model was run.
     """
 
     name: str
@@ -70,6 +71,7 @@ class ModelInfo:
     router_noise_seed: int | None = None
     processing_fingerprint: str | None = None
     source: str | None = None
+    remote_code: bool = False
 
 
 @dataclass(frozen=True)

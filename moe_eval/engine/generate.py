@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["GenerateBackend", "encode", "picture_options", "plain_routing", "render", "response", "stop_ids"]
 
+PLACE = "<image>"
+"""Where the text of a question says that a picture belongs."""
+
 Batch = list[tuple[Request, "list[Image]"]]
 
 
@@ -88,6 +91,8 @@ def _answer(model: Any, processor: Any, batch: Batch) -> list[Response]:
                 temperature=None,
                 top_p=None,
                 top_k=None,
+                num_return_sequences=1,
+                tokenizer=tokenizer,  # which stop strings want
                 pad_token_id=_pad_token_id(model, tokenizer),
             )
     except torch.OutOfMemoryError as error:
@@ -97,13 +102,18 @@ def _answer(model: Any, processor: Any, batch: Batch) -> list[Response]:
         ) from error
     stops = stop_ids(model, tokenizer)
     answers = sequences[:, inputs["input_ids"].shape[1] :].tolist()  # [batch, new tokens]
-    return [response(request.id, ids, stops, tokenizer) for request, ids in zip(requests, answers, strict=True)]
+    strings = model.generation_config.stop_strings or ()
+    return [
+        response(request.id, ids, stops, tokenizer, [strings] if isinstance(strings, str) else strings)
+        for request, ids in zip(requests, answers, strict=True)
+    ]
 
 
 def encode(processor: Any, batch: Batch, beginnings: Sequence[str] = ()) -> Any:
     """Model inputs of a batch: rendered by the chat template, pictures first, padded on the left.
 
-    Pictures stand where the text says `<image>`, if it says so as often as there are pictures.
+    Pictures stand where the text says `<image>`, if it says so as often as there are pictures; of a single one it must
+    be the beginning or the end. Otherwise a picture token in a text is only quoted, and is written `< image>`.
 
     Args:
         beginnings: what each answer begins with; none: the model starts it.
@@ -139,19 +149,46 @@ def picture_options(processor: Any, pad_images: bool) -> dict[str, bool]:
 
 
 def _content(processor: Any, text: str, images: int) -> list[dict[str, str]]:
-    token = getattr(processor, "image_token", None)
-    placed = token == "<image>" and text.count(token) == images
-    return [{"type": "image"}] * (0 if placed else images) + [{"type": "text", "text": text}]
+    if getattr(processor, "image_token", None) == PLACE and _says_where(text, images):
+        return [{"type": "text", "text": text}]
+    for attribute in ("image_token", "video_token", "audio_token"):  # what a question quotes is no picture
+        token = getattr(processor, attribute, None)
+        if isinstance(token, str) and len(token) > 1:
+            text = text.replace(token, f"{token[0]} {token[1:]}")
+    return [{"type": "image"}] * images + [{"type": "text", "text": text}]
 
 
-def response(request_id: str, ids: list[int], stops: Set[int], tokenizer: Any) -> Response:
+def _says_where(text: str, images: int) -> bool:
+    """Whether each `<image>` in a text is the place of a picture: one of several, or at the text's beginning or end."""
+    return text.count(PLACE) == images and (images > 1 or text.startswith(PLACE) or text.endswith(PLACE))
+
+
+def response(
+    request_id: str, ids: list[int], stops: Set[int], tokenizer: Any, stop_strings: Sequence[str] = ()
+) -> Response:
+    """The answer that generated tokens are: up to what stopped it, which is no part of it, whatever the tokenizer calls it.
+
+    Args:
+        ids: of the generated tokens; what follows the first of `stops` is padding.
+        stops: ids that end an answer.
+        stop_strings: texts that end an answer.
+    """
     end = next((position for position, token in enumerate(ids) if token in stops), None)
     kept = ids if end is None else ids[: end + 1]
+    text = tokenizer.decode(ids[:end], skip_special_tokens=True)
+    found = [string for string in stop_strings if string in text]
+    if found:
+        text = text[: min(map(text.index, found))]
+        kept = next(
+            ids[:count]
+            for count in range(1, len(ids) + 1)
+            if any(one in tokenizer.decode(ids[:count]) for one in found)
+        )
     return Response(
         id=request_id,
-        text=tokenizer.decode(kept, skip_special_tokens=True).strip(),
+        text=text.strip(),
         tokens=len(kept),
-        finish_reason="length" if end is None else "stop",
+        finish_reason="length" if end is None and not found else "stop",
     )
 
 

@@ -5,19 +5,22 @@ image-text-to-text model of the hub.
 """
 
 import hashlib
-import json
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from moe_eval.engine.adapters import CONFIG as ADAPTER_CONFIG
 from moe_eval.engine.adapters import check_adapter, with_adapter
 from moe_eval.engine.backend import ModelInfo
 from moe_eval.engine.parameters import count_parameters
 from moe_eval.engine.processing import check_template, processing_fingerprint, read_template
+from moe_eval.engine.trial import try_out
 from moe_eval.errors import UserError, unknown
+from moe_eval.files.json_text import read_json
 from moe_eval.sources.hub import bytes_on_hub
 
 __all__ = ["ModelSource"]
@@ -42,6 +45,7 @@ class ModelSource:
         revision: branch, tag or commit of the hub's repository; None: what the name or the zoo says.
         adapter: a folder of PEFT's whose weights are merged into the model's.
         chat_template: a file with a chat template that is used instead of the model's own.
+        trust_remote_code: run the Python code that comes with the model.
 
     Raises:
         UserError: for a name, dtype or device that does not exist, a download that fails, a folder without a model.
@@ -55,6 +59,7 @@ class ModelSource:
     revision: str | None = None
     adapter: Path | None = None
     chat_template: Path | None = None
+    trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -111,10 +116,8 @@ class ModelSource:
 
         import moellava  # noqa: F401  (registers its models with the Auto classes)
 
-        try:
-            return AutoConfig.from_pretrained(self.folder)
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"model {self.name}: {_one_line(error)}") from error
+        trust = self.trust_remote_code
+        return self._read("config.json", lambda: AutoConfig.from_pretrained(self.folder, trust_remote_code=trust))
 
     @cached_property
     def generation_config(self) -> Any:
@@ -123,10 +126,7 @@ class ModelSource:
 
         if not (self.folder / "generation_config.json").is_file():
             return GenerationConfig.from_model_config(self.config)
-        try:
-            return GenerationConfig.from_pretrained(self.folder)
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(f"model {self.name}: generation_config.json: {_one_line(error)}") from error
+        return self._read("generation_config.json", lambda: GenerationConfig.from_pretrained(self.folder))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -177,12 +177,13 @@ class ModelSource:
             dtype=str(self.torch_dtype).removeprefix("torch."),
             llm=getattr(entry, "llm", None) or config.get_text_config().model_type,
             image_size=size if isinstance(size, int) else None,
-            parameters=count_parameters(config),
+            parameters=self._read("config.json", lambda: count_parameters(config)),
             random_weights=bool(getattr(config, "random_weights", False) or getattr(entry, "random_weights", False)),
             published_as=getattr(entry, "published_as", None),
             router_noise_seed=self.router_noise_seed,
             processing_fingerprint=processing_fingerprint(self.folder, self._template),
             source=self.name if self.title != self.name else None,
+            remote_code=self.trust_remote_code,
         )
 
     @cached_property
@@ -200,13 +201,7 @@ class ModelSource:
         entry = _zoo_entry(self.name)
         if entry is not None:
             return entry.random_weights or entry.folder is not None
-        folder = Path(self.name)
-        try:
-            random_weights = json.loads((folder / "config.json").read_bytes()).get("random_weights")
-            trained = json.loads((folder / "training.json").read_bytes())["recipe"]["data"]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return False
-        return bool(random_weights) or any("data/nano/" in str(part.get("file")) for part in trained)
+        return _was_never_trained(Path(self.name)) or _was_trained_on_mini(Path(self.name))
 
     @property
     def is_local(self) -> bool:
@@ -268,20 +263,20 @@ class ModelSource:
         Raises:
             UserError: when a weight is missing, unknown or of the wrong shape, or a file is damaged.
         """
-        from safetensors import SafetensorError
         from transformers import AutoModelForImageTextToText, AutoProcessor
         from transformers.utils import logging
 
         if not sys.stderr.isatty():
             logging.disable_progress_bar()
         config = self.config
-        try:
-            processor = AutoProcessor.from_pretrained(self.folder)
-            loaded: Any = AutoModelForImageTextToText.from_pretrained(
-                self.folder, config=config, dtype=self.torch_dtype, output_loading_info=True
-            )
-        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-            raise UserError(f"model {self.name} ({self.folder}): {_one_line(error)}") from error
+        trust = {"trust_remote_code": self.trust_remote_code}
+        processor = self._read("its processor", lambda: AutoProcessor.from_pretrained(self.folder, **trust))
+        loaded: Any = self._read(
+            "its weights",
+            lambda: AutoModelForImageTextToText.from_pretrained(
+                self.folder, config=config, dtype=self.torch_dtype, output_loading_info=True, **trust
+            ),
+        )
         model, report = loaded
         for problem, keys in report.items():
             if keys:
@@ -289,10 +284,6 @@ class ModelSource:
                     f"model {self.name} ({self.folder}): {len(keys)} {problem.replace('_', ' ')}, such as "
                     f"{min(map(str, keys))}; the checkpoint and its config.json do not belong together"
                 )
-        if self.router_noise_seed is not None:
-            from moellava import enable_router_noise
-
-            enable_router_noise(model, self.router_noise_seed)
         if self.adapter is not None:
             model = with_adapter(model, self.adapter)
         if self._template is not None:
@@ -303,17 +294,53 @@ class ModelSource:
         check_template(
             processor, f"--chat-template {self.chat_template}" if self.chat_template else f"model {self.name}"
         )
-        return model.to(self.torch_device).eval(), processor
+        model = model.to(self.torch_device).eval()
+        try_out(model, processor, self.name)
+        if self.router_noise_seed is not None:
+            from moellava import enable_router_noise
+
+            enable_router_noise(model, self.router_noise_seed)
+        return model, processor
+
+    def _read(self, what: str, read: Callable[[], Any]) -> Any:
+        """What `read` gives; whatever transformers raises meanwhile is an error about the folder, in one line."""
+        try:
+            return read()
+        except UserError:
+            raise
+        except Exception as error:
+            if "trust_remote_code" in str(error):
+                raise UserError(
+                    f"model {self.name}: comes with Python code of its own (auto_map in its files), which is not run; "
+                    "--trust-remote-code runs it, if you know whose it is"
+                ) from error
+            raise UserError(f"model {self.name} ({self.folder}): {what}: {_one_line(error)[:400]}") from error
+
+
+def _was_never_trained(folder: Path) -> bool:
+    try:
+        return bool(read_json(folder / "config.json").get("random_weights"))
+    except (UserError, AttributeError):  # no folder, or a broken one: loading it says so
+        return False
+
+
+def _was_trained_on_mini(folder: Path) -> bool:
+    try:
+        data = read_json(folder / "training.json")["recipe"]["data"]
+        return any("data/nano/" in str(part.get("file")) for part in data)
+    except (UserError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def _is_upstream(folder: Path) -> bool:
     """Whether the folder is a checkpoint of MoE-LLaVA's or LLaVA's own code, which names its tower in `mm_*`."""
     from moellava.configuration import UPSTREAM_TOWER_KEYS
 
-    try:
-        config = json.loads((folder / "config.json").read_bytes())
-    except (OSError, ValueError) as error:
-        raise UserError(f"model {folder}: no readable config.json in it ({_one_line(error)})") from error
+    if not (folder / "config.json").exists() and (folder / ADAPTER_CONFIG).exists():
+        raise UserError(f"model {folder}: is an adapter; name the model that it belongs to, and --adapter {folder}")
+    config = read_json(folder / "config.json")
+    if not isinstance(config, dict):
+        raise UserError(f"model {folder}: config.json holds a {type(config).__name__}, not an object")
     return not {"vision_config", "text_config"} & config.keys() and bool(set(UPSTREAM_TOWER_KEYS) & config.keys())
 
 

@@ -12,6 +12,7 @@ FILES = (
     *("tokenizer*", "*.model", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json"),
     *("chat_template*", "additional_chat_templates/*", "processor_config.json", "preprocessor_config.json"),
     "generation_config.json",
+    "*.py",  # code of the model's own, where it is run
 )
 
 

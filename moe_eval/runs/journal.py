@@ -137,7 +137,9 @@ def answer_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         odd = next((field for field in ("id", "response") if not isinstance(record.get(field), str)), None)
         if odd:
             said = f"its {odd} is {str(record[odd])[:40]}, not a string" if odd in record else f"it has no {odd}"
-            raise UserError(f"{path} line {number}: not an answer of ours: {said}; remove the line, and it is asked again")
+            raise UserError(
+                f"{path} line {number}: not an answer of ours: {said}; remove the line, and it is asked again"
+            )
         yield number, record
 
 

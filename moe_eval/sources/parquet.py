@@ -57,7 +57,9 @@ def read_parquet(
         try:
             file = parquet.ParquetFile(path)
         except (OSError, pa.ArrowException) as error:
-            raise UserError(f"{path}: not a complete Parquet file ({_one_line(error)}); delete it and try again") from error
+            raise UserError(
+                f"{path}: not a complete Parquet file ({_one_line(error)}); delete it and try again"
+            ) from error
         missing = sorted({*columns, *heavy} - set(file.schema_arrow.names))
         if missing:
             raise UserError(

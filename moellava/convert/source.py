@@ -4,6 +4,7 @@ import json
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,15 +33,15 @@ class ConversionError(ValueError):
 
 
 @contextmanager
-def blame(what: object, advice: str = "") -> Iterator[None]:
-    """Whatever goes wrong in the block is a ConversionError about `what` (a file, mostly), in one line."""
+def blame(what: object, advice: str = "", kind: type[ValueError] = ConversionError) -> Iterator[None]:
+    """Whatever goes wrong in the block is an error of `kind` about `what` (a file, mostly), in one line."""
     try:
         yield
-    except ConversionError:
+    except kind:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ConversionError(f"{what}: {reason}{advice}") from error
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise kind(f"{what}: {reason}{advice}") from error
 
 
 def read_config(folder: Path) -> dict:
@@ -79,6 +80,7 @@ def weight_files(folder: Path) -> list[Path]:
 def iterate_tensors(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
     """Every tensor of one file, by name, keeping no more than about 1 GB of the file in memory."""
     names, _ = open_weights(path)
+    _check_sums(path)
     while names:
         _, read = open_weights(path)
         done = 0
@@ -88,6 +90,16 @@ def iterate_tensors(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
             yield names.pop(0), tensor
             del tensor
         del read
+
+
+def _check_sums(path: Path) -> None:
+    """torch's files are zip archives, whose checksums it writes but does not look at."""
+    if path.suffix == ".safetensors" or not zipfile.is_zipfile(path):
+        return
+    with blame(path, advice="; download it again"), zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged:
+        raise ConversionError(f"{path}: damaged, the checksum of {damaged} in it is wrong; download it again")
 
 
 def open_weights(path: Path) -> tuple[list[str], Callable[[str], torch.Tensor]]:

@@ -102,7 +102,9 @@ def _from_pretrained(folder: Path) -> PreTrainedTokenizerBase:
         force = "clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"
         options = {"clean_up_tokenization_spaces": clean, force: clean}
     with blame(folder, advice="; its tokenizer files cannot be read"):
-        tokenizer = AutoTokenizer.from_pretrained(folder, config=PreTrainedConfig(), padding_side="left", **options)
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, config=PreTrainedConfig(), padding_side="left", trust_remote_code=False, **options
+        )
     if not (folder / "tokenizer.model").exists():
         return tokenizer
     backend = tokenizer.backend_tokenizer

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
 from transformers import AutoConfig, AutoImageProcessor, PreTrainedConfig
 from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
 
@@ -51,10 +52,24 @@ class Tower:
         return (self.config.image_size // self.config.patch_size) ** 2 + self.num_class_tokens - 1
 
     def image_processor(self, pad: bool) -> LlavaImageProcessorPil:
-        """The tower's preprocessing (resize, crop, normalise), after padding to a square if `pad`."""
-        own = AutoImageProcessor.from_pretrained(self.config_folder, backend="pil").to_dict()
-        values = {name: own[name] for name in PREPROCESSING.split() if own.get(name) is not None}
-        return LlavaImageProcessorPil(**{"do_center_crop": False, **values}, do_pad=pad)  # SigLIP does not crop
+        """The tower's preprocessing (resize, crop, normalise), after padding to a square if `pad`.
+
+        Raises:
+            ConversionError: when a picture that is tried does not get through it.
+        """
+        with blame(self.config_folder / "preprocessor_config.json"):
+            own = AutoImageProcessor.from_pretrained(
+                self.config_folder, backend="pil", trust_remote_code=False
+            ).to_dict()
+            values = {name: own[name] for name in PREPROCESSING.split() if own.get(name) is not None}
+            processor = LlavaImageProcessorPil(
+                **{"do_center_crop": False, **values}, do_pad=pad
+            )  # SigLIP does not crop
+            side = self.config.image_size
+            shape = processor(Image.new("RGB", (64, 48)), return_tensors="pt")["pixel_values"].shape
+            if tuple(shape[-2:]) != (side, side):
+                raise ValueError(f"makes pictures of {shape[-1]} by {shape[-2]}, and the tower sees {side} by {side}")
+        return processor
 
 
 def find_tower(source: Path, config: dict, names: Iterable[str]) -> Tower:
@@ -78,7 +93,7 @@ def find_tower(source: Path, config: dict, names: Iterable[str]) -> Tower:
         files = weight_files(folder)
     read_config(folder)
     with blame(folder / "config.json"):
-        vision_config = AutoConfig.from_pretrained(folder)
+        vision_config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         vision_config = getattr(vision_config, "vision_config", vision_config)
     if vision_config.model_type not in ("clip_vision_model", "siglip_vision_model"):
         raise ConversionError(f"{folder}: a tower of type {vision_config.model_type!r}; only CLIP and SigLIP are known")

@@ -8,7 +8,7 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback
 
-from moellava.training.checkpoints import write_text
+from moellava.training.checkpoints import disk_errors, write_text
 
 __all__ = ["LOG_NAME", "ConsoleReport", "JsonLog", "tensorboard_callback"]
 
@@ -48,7 +48,8 @@ class ConsoleReport(TrainerCallback):
             values = [f"{name.removeprefix('eval_')} {value:.2f}" for name, value in logs.items() if name != "epoch"]
             tqdm.write(f"step {state.global_step}/{state.max_steps}  {'  '.join(values)}")
 
-    def on_train_end(self, args, state, control, **kwargs):
+    def close(self) -> None:
+        """End the bar's line, also where training ends with an error."""
         if self.bar is not None:
             self.bar.close()
 
@@ -62,14 +63,14 @@ class JsonLog(TrainerCallback):
     def on_train_begin(self, args, state, control, **kwargs):
         if not state.is_world_process_zero:
             return
-        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        lines = self.path.read_text(errors="replace").splitlines() if self.path.exists() else []
         kept = [line for line in lines if (step := _step(line)) is not None and step <= state.global_step]
         write_text(self.path, "".join(f"{line}\n" for line in kept))
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not state.is_world_process_zero or not ("loss" in logs or _is_evaluation(logs)):
             return
-        with self.path.open("a") as stream:
+        with disk_errors(self.path.parent, self.path), self.path.open("a") as stream:
             stream.write(json.dumps({"step": state.global_step, **logs}) + "\n")
 
 

@@ -4,13 +4,16 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 import transformers
+from filelock import FileLock, Timeout
 
 from moellava.accounting import parameter_shapes
+from moellava.convert.source import blame
 from moellava.training.block_attention import ordinary_attention, use_block_attention
 from moellava.training.checkpoints import disk_errors, newest_checkpoint, staging, write_text, write_weights
 from moellava.training.collate import Collator
@@ -30,6 +33,7 @@ __all__ = ["FINISHED", "finish_run", "prepare_output", "train_stage"]
 
 RECIPE = "recipe.json"
 FINISHED = "training.json"
+LOCK = ".lock"
 CHANGEABLE = {
     "workers",
     "save_steps",
@@ -55,6 +59,30 @@ def train_stage(recipe: Recipe, fresh: bool = False) -> Path:
             f"{torch.cuda.device_count()} GPUs and one process: start it with torchrun --nproc-per-node "
             f"{torch.cuda.device_count()} -m moellava.train …, or set CUDA_VISIBLE_DEVICES=0"
         )
+    with only_training(recipe.output):
+        return _train_stage(recipe, fresh)
+
+
+@contextmanager
+def only_training(output: Path) -> Iterator[None]:
+    """Of several trainings into one folder only the first goes on; of the processes of one, the first holds the lock.
+
+    Raises:
+        TrainingError: when another one is at work there.
+    """
+    if _rank() != 0:
+        yield
+        return
+    with disk_errors(output, output):
+        output.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(output / LOCK, blocking=False):
+            yield
+    except Timeout:
+        raise TrainingError(f"{output}: another training is at work there; wait for it, or set output=FOLDER") from None
+
+
+def _train_stage(recipe: Recipe, fresh: bool) -> Path:
     output = recipe.output
     plan = plan_stage(recipe)
     if prepare_output(recipe, fresh):
@@ -65,7 +93,7 @@ def train_stage(recipe: Recipe, fresh: bool = False) -> Path:
     model = build_model(recipe, plan, checkpoint if whole else None)
     trainer = make_trainer(recipe, plan, model, dataset)
     started = time.time()
-    result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    result = trainer.train_from_newest_checkpoint()
     facts = {"steps": result.global_step, "seconds": round(time.time() - started, 1), "mean_loss": result.training_loss}
     save_finished(trainer, recipe, plan, facts)
     return output
@@ -181,13 +209,18 @@ def prepare_output(recipe: Recipe, fresh: bool) -> bool:
 def _claim_output(recipe: Recipe, fresh: bool) -> None:
     output = recipe.output
     if fresh and (output / RECIPE).exists():
-        shutil.rmtree(output)
+        for path in output.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != LOCK:
+                path.unlink()
     output.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(staging(output), ignore_errors=True)
     now = recipe.as_record()
     path = output / RECIPE
     if path.exists():
-        before = json.loads(path.read_text())
+        with blame(path, "; --fresh starts over", TrainingError):
+            before = dict(json.loads(path.read_text()))
         changed = [key for key in _differences(before, now) if key.removeprefix("train.") not in CHANGEABLE]
         if changed:
             raise TrainingError(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from transformers.initialization import no_init_weights
@@ -23,7 +23,7 @@ from moellava.chat_template import chat_template
 from moellava.configuration import MoELlavaConfig
 from moellava.convert.families import FAMILIES
 from moellava.convert.hub import fetch
-from moellava.convert.source import ConversionError, weight_files
+from moellava.convert.source import ConversionError, blame, weight_files
 from moellava.convert.tokenizer import IMAGE_TOKEN, load_tokenizer
 from moellava.convert.tower import Tower
 from moellava.modeling import MoELlavaForConditionalGeneration
@@ -149,7 +149,8 @@ def _check_predecessor(recipe: Recipe, folder: Path) -> None:
         unfinished = any(folder.glob("checkpoint-*"))
         state = "holds an unfinished stage; let it finish first" if unfinished else "is no finished stage"
         raise TrainingError(f"{what} {state} (stage {recipe.stage} goes on from {_before(recipe)})")
-    config = json.loads((folder / "config.json").read_text())
+    with blame(folder / "config.json", kind=TrainingError):
+        config = dict(json.loads((folder / "config.json").read_text()))
     if config.get("model_type") != "moe_llava":
         raise TrainingError(
             f"{what} is a {config.get('model_type')!r}; convert it first: moellava convert {folder} OUT"
@@ -174,17 +175,15 @@ def _stage_of(folder: Path) -> object:
     """The stage that a folder of ours was made by, None if it does not say."""
     try:
         return json.loads((folder / "training.json").read_text())["recipe"]["stage"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
 def _continued(recipe: Recipe, folder: Path) -> Plan:
-    try:
+    with blame(f"start_from: {folder}", kind=TrainingError):
         config = MoELlavaConfig.from_pretrained(folder)
-        processor = MoELlavaProcessor.from_pretrained(folder)
+        processor = MoELlavaProcessor.from_pretrained(folder, trust_remote_code=False)
         generation = GenerationConfig.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"start_from: {folder}: {' '.join(str(error).split())}") from None
     if recipe.template in TEMPLATES:
         end = _end_marker(recipe, processor.tokenizer, config.text_config.model_type, str(folder))
         processor.chat_template = processor.tokenizer.chat_template = chat_template(end)
@@ -251,12 +250,10 @@ def _tokenizer(recipe: Recipe, backbone: Path | None) -> tuple[Any, int]:
     """The tokenizer with `<image>`, and its length without (ids from there on never come out)."""
     folder = backbone or recipe.tokenizer
     assert folder is not None
-    try:
+    with blame(f"tokenizer: {folder}", kind=TrainingError):
         if recipe.backbone:
             return load_tokenizer(folder, {"mm_use_im_patch_token": False})
-        tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"tokenizer: {folder}: {' '.join(str(error).split())}") from None
+        tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left", trust_remote_code=False)
     if IMAGE_TOKEN not in tokenizer.get_vocab():
         tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE_TOKEN]})
     return tokenizer, len(tokenizer)
@@ -267,20 +264,17 @@ def _text_config(recipe: Recipe, backbone: Path | None, vocab_size: int) -> Any:
         values = {"vocab_size": vocab_size, "pad_token_id": None, **(recipe.text_config or {})}
         if "model_type" not in values:
             raise TrainingError("text_config: names no model_type (llama, qwen2, phi, ...)")
-        try:
+        with blame("text_config", kind=TrainingError):
             return AutoConfig.for_model(**values)
-        except (ValueError, TypeError) as error:
-            raise TrainingError(f"text_config: {' '.join(str(error).split())}") from None
-    try:
-        config = AutoConfig.from_pretrained(backbone)
-    except (OSError, ValueError, KeyError) as error:
-        raise TrainingError(f"backbone: {recipe.backbone}: {' '.join(str(error).split())}") from None
+    with blame(f"backbone: {recipe.backbone}", kind=TrainingError):
+        config = AutoConfig.from_pretrained(backbone, trust_remote_code=False)
     config.pad_token_id = None  # would only keep that row of the embedding from training
     return config
 
 
 def _vision_config(tower: Path) -> Any:
-    config = AutoConfig.from_pretrained(tower)
+    with blame(f"vision_tower: {tower}", kind=TrainingError):
+        config = AutoConfig.from_pretrained(tower, trust_remote_code=False)
     config = getattr(config, "vision_config", config)
     if config.model_type not in ("clip_vision_model", "siglip_vision_model"):
         raise TrainingError(f"vision_tower: {tower} is a {config.model_type!r}; only CLIP and SigLIP are known")
@@ -321,10 +315,10 @@ def _end_marker(recipe: Recipe, tokenizer: Any, model_type: str, source: str) ->
 
 def _load(model_class: Any, folder: Path, dtype: torch.dtype) -> Any:
     """`from_pretrained`, with every weight accounted for."""
-    try:
-        model, report = model_class.from_pretrained(folder, dtype=dtype, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise TrainingError(f"{folder}: {' '.join(str(error).split())[:300]}") from None
+    with blame(folder, kind=TrainingError):
+        model, report = model_class.from_pretrained(
+            folder, dtype=dtype, output_loading_info=True, trust_remote_code=False
+        )
     missing = report["missing_keys"] or report["mismatched_keys"]
     if missing:
         raise TrainingError(
@@ -361,10 +355,11 @@ def _load_tower(plan: Plan, dtype: torch.dtype) -> nn.Module:
     assert plan.tower is not None
     with torch.device("meta"), no_init_weights():
         model_class = type(AutoModel.from_config(plan.config.vision_config))
-    weight_files(plan.tower)
-    model, report = model_class.from_pretrained(
-        plan.tower, config=plan.config.vision_config, dtype=dtype, output_loading_info=True
-    )
+    with blame(f"vision_tower: {plan.tower}", kind=TrainingError):
+        weight_files(plan.tower)
+        model, report = model_class.from_pretrained(
+            plan.tower, config=plan.config.vision_config, dtype=dtype, output_loading_info=True
+        )
     if report["missing_keys"]:
         raise TrainingError(f"vision_tower: {plan.tower} lacks {min(report['missing_keys'])}")
     return model
@@ -374,15 +369,11 @@ def _load_projector(projector: nn.Module, folder: Path) -> None:
     prefix = "model.multi_modal_projector."
     state: dict[str, torch.Tensor] = {}
     for path in weight_files(folder):
-        with safe_open(str(path), framework="pt") as file:
+        with blame(path, kind=TrainingError), safe_open(str(path), framework="pt") as file:
             state |= {
                 name.removeprefix(prefix): file.get_tensor(name)
                 for name in list(file.keys())
                 if name.startswith(prefix)
             }
-    try:
+    with blame(f"start_from: {folder}: its projector does not fit", kind=TrainingError):
         projector.load_state_dict(state)
-    except RuntimeError as error:
-        raise TrainingError(
-            f"start_from: {folder}: its projector does not fit ({' '.join(str(error).split())[:200]})"
-        ) from None

@@ -26,7 +26,6 @@ from transformers import AutoConfig, AutoModel
 from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
 from transformers.utils import ModelOutput
 
-from moellava.training.checkpoints import newest_checkpoint
 from moellava.training.errors import TrainingError
 from moellava.training.recipe import DataRecipe, Recipe
 from moellava.training.reporting import ConsoleReport, JsonLog
@@ -142,6 +141,13 @@ def train_tower(recipe: Recipe, fresh: bool = False) -> Path:
     Raises:
         TrainingError: bad recipe or data, a loss that is not a number, a full disk.
     """
+    from moellava.training.run import only_training
+
+    with only_training(recipe.output):
+        return _train_tower(recipe, fresh)
+
+
+def _train_tower(recipe: Recipe, fresh: bool) -> Path:
     from moellava.training.run import finish_run, prepare_output  # both know how a run's folder looks
 
     transformers.utils.logging.disable_progress_bar()
@@ -164,9 +170,8 @@ def train_tower(recipe: Recipe, fresh: bool = False) -> Path:
         callbacks=[ConsoleReport(recipe.output.name), JsonLog(recipe.output)],
     )
     trainer.remove_callback(transformers.PrinterCallback)
-    checkpoint = newest_checkpoint(recipe.output)
     started = time.time()
-    result = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    result = trainer.train_from_newest_checkpoint()
 
     def save(folder: Path) -> None:
         model.tower.save_pretrained(folder)

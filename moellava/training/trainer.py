@@ -5,21 +5,25 @@ import math
 import shutil
 import time
 from collections.abc import Iterator, Sequence, Sized
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.data import Dataset, Sampler
-from transformers import Trainer, TrainingArguments
-from transformers.trainer_utils import rotate_checkpoints
+from transformers import Trainer, TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import TrainOutput, rotate_checkpoints
 
-from moellava.training.checkpoints import disk_errors, publish, staging
+from moellava.convert.source import blame
+from moellava.training.checkpoints import disk_errors, newest_checkpoint, publish, staging
 from moellava.training.errors import TrainingError
 from moellava.training.flops import FlopRate
 from moellava.training.grouping import ModalityLengthSampler
 from moellava.training.metrics import StepMeter, load_metrics, peak_flops
 from moellava.training.optimizer import MuonAdamW, muon_groups
 from moellava.training.recipe import Recipe
+from moellava.training.reporting import ConsoleReport
 
 __all__ = ["SafeTrainer", "ShuffledSampler", "StageTrainer", "precision", "training_arguments"]
 
@@ -100,6 +104,35 @@ class SafeTrainer(Trainer):
             present = {type(module).__name__ for module in whole.modules()}
             whole._no_split_modules = sorted(present & set(whole._no_split_modules))
 
+    def train_from_newest_checkpoint(self) -> TrainOutput:
+        """Train, going on from the newest checkpoint in the output folder if there is one.
+
+        Raises:
+            TrainingError: a checkpoint that cannot be read, and all that training raises.
+        """
+        checkpoint = newest_checkpoint(self.recipe.output)
+        if checkpoint:
+            with _damaged(checkpoint):
+                TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+        try:
+            return self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        finally:
+            report = self.pop_callback(ConsoleReport)
+            if isinstance(report, ConsoleReport):
+                report.close()
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model=None) -> None:
+        with _damaged(resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with _damaged(checkpoint):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with _damaged(checkpoint):
+            super()._load_rng_state(checkpoint)
+
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler:
         return self.sampler
 
@@ -178,6 +211,10 @@ class SafeTrainer(Trainer):
                 publish(folder, output / name)
                 rotate_checkpoints(str(output), self.args.save_total_limit)
             self.accelerator.wait_for_everyone()
+
+
+def _damaged(checkpoint: object) -> AbstractContextManager:
+    return blame(checkpoint, "; remove this folder: training goes on from the checkpoint before it", TrainingError)
 
 
 class StageTrainer(SafeTrainer):

@@ -72,8 +72,9 @@ PROGRAMS: dict[str, Callable[[list[str]], int]] = {
 @pytest.mark.parametrize("subject", SUBJECTS, ids=[subject.name for subject in SUBJECTS])
 def test_damaged_files_give_a_result_or_one_line(subject: Subject, tmp_path: Path, capfd, monkeypatch):
     whole, folder = tmp_path / "whole", tmp_path / "damaged"
-    whole.mkdir()
-    subject.build(whole)
+    folder.mkdir()
+    subject.build(folder)
+    folder.rename(whole)  # what is built names files by their whole path, in the folder that will be damaged
     for command in subject.commands:  # what is not damaged works
         shutil.copytree(whole, folder)
         assert run(command, folder) in (0, 1), (command, capfd.readouterr().err)
