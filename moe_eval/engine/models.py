@@ -336,8 +336,10 @@ def _is_upstream(folder: Path) -> bool:
     """Whether the folder is a checkpoint of MoE-LLaVA's or LLaVA's own code, which names its tower in `mm_*`."""
     from moellava.configuration import UPSTREAM_TOWER_KEYS
 
-    if not (folder / "config.json").exists() and (folder / ADAPTER_CONFIG).exists():
-        raise UserError(f"model {folder}: is an adapter; name the model that it belongs to, and --adapter {folder}")
+    if not (folder / "config.json").exists():
+        if (folder / ADAPTER_CONFIG).exists():
+            raise UserError(f"model {folder}: is an adapter; name the model that it belongs to, and --adapter {folder}")
+        raise UserError(f"model {folder}: no config.json in it; the folder of a model is wanted")
     config = read_json(folder / "config.json")
     if not isinstance(config, dict):
         raise UserError(f"model {folder}: config.json holds a {type(config).__name__}, not an object")

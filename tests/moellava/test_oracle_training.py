@@ -1,8 +1,6 @@
 """A training step gives the losses and gradients of the original: every case with recorded steps, also --oracle DIR."""
 
 import json
-import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ import torch
 from moellava import MoELlavaForConditionalGeneration, MoELlavaProcessor
 from moellava.convert import convert
 from tests.moellava.test_oracle import UPSTREAM_IMAGE_ID, Oracle, record_routing
+from tests.upstream_names import upstream_gradients, upstream_names
 
 ITEMS = {"images": (0, 1), "mixed": (0, 2)}  # of conversations.json
 RELATIVE = 1e-5
@@ -68,29 +67,6 @@ def oracle(oracle_case: Path, tmp_path_factory: pytest.TempPathFactory) -> Train
     return TrainingOracle(oracle_case, model, MoELlavaProcessor.from_pretrained(folder))
 
 
-def upstream_gradients(model: MoELlavaForConditionalGeneration, names: list[str]) -> Iterator[tuple[str, torch.Tensor]]:
-    """Gradients of upstream's parameters `names` out of ours, which stack experts and gate over up projection."""
-    ours = {name: parameter.grad for name, parameter in model.named_parameters()}
-    halves = {"gate_proj": 0, "up_proj": 1}
-    for name in names:
-        target = re.sub(r"mm_projector\.(image_spatial_proj\.)?0", "multi_modal_projector.linear_1", name)
-        target = re.sub(r"mm_projector\.(image_spatial_proj\.)?2", "multi_modal_projector.linear_2", target)
-        target = re.sub(r"^model\.(embed_tokens|layers|norm|final_layernorm)\.", r"model.language_model.\1.", target)
-        target = target.replace("deepspeed_moe.gate.wg", "router")
-        match = re.fullmatch(r"(.*\.)deepspeed_moe\.experts\.deepspeed_experts\.(\d+)\.(\w+)\.(weight|bias)", target)
-        if match is None:
-            yield name, ours[target]
-            continue
-        prefix, expert, linear, kind = match[1] + "experts.", int(match[2]), match[3], match[4]
-        ending = "_bias" if kind == "bias" else ""
-        if linear in halves:
-            stacked = ours[f"{prefix}gate_up_proj{ending}"][expert]
-            yield name, stacked.chunk(2)[halves[linear]]
-        else:
-            ours_linear = {"fc1": "up_proj", "fc2": "down_proj"}.get(linear, linear)
-            yield name, ours[f"{prefix}{ours_linear}{ending}"][expert]
-
-
 def test_losses_of_a_training_step_are_equal(oracle: TrainingOracle, monkeypatch: pytest.MonkeyPatch):
     for variant, record in oracle.record["training"].items():
         with monkeypatch.context() as patch:
@@ -106,7 +82,8 @@ def test_gradients_of_a_training_step_are_equal(oracle: TrainingOracle, monkeypa
     for variant, record in oracle.record["training"].items():
         with monkeypatch.context() as patch:
             oracle.step(variant, patch)
-        for name, gradient in upstream_gradients(oracle.model, list(record["gradient_norms"])):
+        known = upstream_names(oracle.folder / "checkpoint", oracle.model)
+        for name, gradient in upstream_gradients(known, oracle.model, list(record["gradient_norms"])):
             # a gradient that is zero but for rounding (the bias of keys) has no relative size
             assert gradient.norm().item() == pytest.approx(record["gradient_norms"][name], rel=RELATIVE, abs=1e-7), name
             complete = oracle.tensors.get(f"train.{variant}.grad.{name}")

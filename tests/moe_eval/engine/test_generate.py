@@ -149,7 +149,7 @@ def test_truncated_weights_are_one_line(folder, tmp_path):
 
 
 def test_an_empty_folder_is_one_line(tmp_path):
-    with pytest.raises(UserError, match=r"no readable config\.json"):
+    with pytest.raises(UserError, match=r"no config\.json in it"):
         ModelSource(str(tmp_path), device="cpu").load()
 
 

@@ -15,23 +15,10 @@ from moellava.training.recipe import load_recipe
 from moellava.training.stages import build_model, is_trained, mark_trained, plan_stage
 from tests.tiny_models import tiny_inputs, tiny_model, tiny_processor
 from tests.tiny_training import tiny_recipe
+from tests.upstream_names import upstream_names
 
 STAGES = {"stage1": "projector", "stage2": "all-but-tower", "stage3": "moe-as-scripted"}
 ORACLE = Path(__file__).parents[2] / "data" / "oracle"
-
-
-def ours(name: str) -> str:
-    """Our name of upstream's parameter (experts are stacked, so that several have one)."""
-    name = re.sub(r"mm_projector\.image_spatial_proj\.0", "multi_modal_projector.linear_1", name)
-    name = re.sub(r"mm_projector\.image_spatial_proj\.2", "multi_modal_projector.linear_2", name)
-    name = re.sub(r"^model\.image_tower\.image_tower\.vision_model", "model.vision_tower", name)
-    name = re.sub(r"^model\.(embed_tokens|layers|norm|final_layernorm)\.", r"model.language_model.\1.", name)
-    name = name.replace("deepspeed_moe.gate.wg", "router")
-    expert = re.fullmatch(r"(.*\.)deepspeed_moe\.experts\.deepspeed_experts\.\d+\.(fc1|fc2)\.(weight|bias)", name)
-    if not expert:
-        return name
-    stacked = {"fc1": "up_proj", "fc2": "down_proj"}[expert[2]]
-    return f"{expert[1]}experts.{stacked}" + ("_bias" if expert[3] == "bias" else "")
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +31,17 @@ def oracle(oracle_case, tmp_path_factory):
     model = MoELlavaForConditionalGeneration.from_pretrained(
         convert(oracle_case / "checkpoint", tmp_path_factory.mktemp("stages") / oracle_case.name)
     )
-    return recorded, model
+    return recorded, model, upstream_names(oracle_case / "checkpoint", model)
 
 
 def test_the_same_parameters_are_trained_as_in_the_original(oracle):
-    recorded, model = oracle
+    recorded, model, known = oracle
     sparse = bool(model.config.moe.layers)
     for stage, record in recorded.items():
         if (stage == "stage3") == sparse:  # the recorded names of stages 1 and 2 are those of the dense model
-            assert set(mark_trained(model, STAGES[stage])) == {ours(name) for name in record["trainable"]}
+            assert set(mark_trained(model, STAGES[stage])) == {
+                target for name in record["trainable"] for target, _ in known[name]
+            }
 
 
 def test_the_paper_s_stage_3_trains_the_moe_layers_only():
