@@ -1,6 +1,7 @@
 """`moe-eval compare`: two runs, or two folders of runs, beside each other."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 from moe_eval.commands.options import TaskFileOption, own_task
 from moe_eval.comparison.pairing import compare_tasks
 from moe_eval.comparison.text import as_data, as_markdown
-from moe_eval.errors import unknown
+from moe_eval.errors import UserError, unknown
 from moe_eval.files.atomic import write_atomically
 from moe_eval.runs.stored_run import find_stored_runs
 
@@ -49,7 +50,8 @@ def show_comparison(
     format_name = format_name or ("json" if out and out.suffix == ".json" else "md")
     if format_name not in FORMATS:
         raise unknown("--format", format_name, FORMATS)
-    comparisons, alone = compare_tasks(find_stored_runs(first), find_stored_runs(second), common)
+    one, other = (find_stored_runs(folder, _tell_left_out) for folder in (first, second))
+    comparisons, alone = compare_tasks(one, other, common)
     if format_name == "json":
         text = json.dumps(as_data(comparisons, alone, flips), indent=1) + "\n"
     else:
@@ -58,3 +60,7 @@ def show_comparison(
         write_atomically(out, text)
     else:
         print(text, end="")
+
+
+def _tell_left_out(error: UserError) -> None:
+    print(f"left out: {error}", file=sys.stderr)

@@ -18,6 +18,7 @@ from moe_eval.judge.endpoint import Endpoint
 from moe_eval.judge.grading import Budget, Cost, estimate, grade_answers
 from moe_eval.judge.record import JUDGE_FILE, GradedAnswer, JudgeRecord, fingerprint
 from moe_eval.registry import find_task
+from moe_eval.runs.lock import only_process
 from moe_eval.runs.records import RunRecord, read_record, write_record
 from moe_eval.runs.stored_run import recorded_data
 from moe_eval.scoring.answers import read_answers
@@ -105,9 +106,15 @@ def judge_run(folder: Path, asking: Asking) -> None:
     """Estimate, ask, write `judge.json` and `scores.json`, print the scores.
 
     Raises:
-        UserError: for a run that needs no judge or cannot have one, a missing key, an estimate above the budget, and an
-            endpoint that does not answer.
+        UserError: for a run that needs no judge or cannot have one, or that another process works on, a missing key, an
+            estimate above the budget, and an endpoint that does not answer.
     """
+    read_record(RunRecord, folder / "run.json")  # before a lock is left in what is no run
+    with only_process(folder):
+        _judge_run(folder, asking)
+
+
+def _judge_run(folder: Path, asking: Asking) -> None:
     run = read_record(RunRecord, folder / "run.json")
     task = find_task(run.task)
     judge = task.protocol(run.protocol).judge

@@ -82,7 +82,7 @@ def run(
     router_noise: Annotated[
         bool, typer.Option(help="Draw second experts with noise, as the original's evaluation does.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the router noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=(1 << 63) - 1, help="Seed of the router noise.")] = 0,
     routing: Annotated[
         bool | None,
         typer.Option(

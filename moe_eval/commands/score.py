@@ -11,6 +11,7 @@ from moe_eval.commands.options import TaskFileOption, own_task
 from moe_eval.errors import UserError
 from moe_eval.judge.record import read_judge
 from moe_eval.registry import find_task, only_choice
+from moe_eval.runs.lock import only_process
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record, write_record
 from moe_eval.runs.stored_run import recorded_data
 from moe_eval.scoring.answers import check_complete, read_answers
@@ -110,7 +111,8 @@ def _write(scores: Mapping[str, ScoresRecord], folder: Path) -> None:
             f"{folder} is a run of {run.task} under protocol {run.protocol} on {run.data.source}, and --write keeps it "
             "that: name this task and protocol, and leave out --data"
         )
-    write_record(record, folder / "scores.json")
+    with only_process(folder):
+        write_record(record, folder / "scores.json")
 
 
 def _default_data(task: Task, path: Path) -> Dataset:

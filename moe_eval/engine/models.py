@@ -66,7 +66,7 @@ class ModelSource:
             raise unknown("dtype", self.dtype, DTYPES)
         if self.adapter is not None:
             check_adapter(self.adapter)
-        if self.revision and Path(self.name).is_dir():
+        if self.revision and self._is_folder:
             raise UserError(f"--revision {self.revision}: {self.name} is a folder, which has no revisions")
 
     @property
@@ -81,7 +81,7 @@ class ModelSource:
         Raises:
             UserError: naming the nearest zoo models.
         """
-        if self.name.startswith("hf:") or Path(self.name).is_dir():
+        if self.name.startswith("hf:") or self._is_folder:
             return
         from moellava import zoo
 
@@ -102,7 +102,7 @@ class ModelSource:
             if self.name.startswith("hf:"):
                 repository, _, revision = self.name.removeprefix("hf:").partition("@")
                 folder = _download(repository, self.revision or revision or None)
-            elif Path(self.name).is_dir():
+            elif self._is_folder:
                 folder = Path(self.name)
             else:
                 return zoo.resolve(self.name, self.revision)
@@ -186,6 +186,11 @@ class ModelSource:
             remote_code=self.trust_remote_code,
         )
 
+    @property
+    def _is_folder(self) -> bool:
+        """Names of the zoo come first: runs that were written here (`--out .`) are in folders of these names."""
+        return _zoo_entry(self.name) is None and Path(self.name).is_dir()
+
     @cached_property
     def _template(self) -> str | None:
         return read_template(self.chat_template) if self.chat_template else None
@@ -218,7 +223,7 @@ class ModelSource:
         entry = _zoo_entry(self.name)
         if entry is not None and entry.folder is not None:
             return f"{entry.folder}, here already"
-        if Path(self.name).is_dir():
+        if self._is_folder:
             return f"{self.name}, here already"
         reference = self.name.removeprefix("hf:") if entry is None else entry.source
         if reference is None:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from threading import get_ident
 
 from moe_eval.errors import UserError
 
@@ -14,7 +15,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     Raises:
         UserError: when the disk is full or the folder cannot be written; the old file is then unchanged.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{get_ident()}.tmp")  # of this writer alone
     try:
         with temporary.open("wb") as stream:
             stream.write(content.encode() if isinstance(content, str) else content)

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from moe_eval.engine.ablation import find_ablation
 from moe_eval.engine.backend import Backend, ModelInfo, Request, Unanswered
 from moe_eval.errors import UserError
 from moe_eval.runs import environment
 from moe_eval.runs.journal import Journal
+from moe_eval.runs.lock import only_process
 from moe_eval.runs.plan import Plan
 from moe_eval.runs.recorded import RECORDED_FILE
 from moe_eval.runs.records import (
@@ -67,7 +66,7 @@ def answer(
     folder, dataset = plan.folder, plan.dataset
     record = _describe(plan, backend.describe())
     _make(folder)
-    with _only_process(folder):
+    with only_process(folder):
         if plan.fresh:
             for name in RUN_FILES:
                 (folder / name).unlink(missing_ok=True)
@@ -107,17 +106,6 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder}: cannot be created ({error.strerror}); use another --out") from error
-
-
-@contextmanager
-def _only_process(folder: Path) -> Iterator[None]:
-    try:
-        with FileLock(folder / ".lock", blocking=False):
-            yield
-    except Timeout as error:
-        raise UserError(
-            f"{folder}: another process is working on this run; wait for it, or use another --out"
-        ) from error
 
 
 def _refuse_imported(folder: Path) -> None:

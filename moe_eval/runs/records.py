@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -153,6 +153,8 @@ class HeadlineRecord(Record):
 class ScoresRecord(Record):
     """`scores.json`."""
 
+    cure: ClassVar[str] = "score the answers again with `moe-eval score TASK RUN --write`"
+
     schema_version: Literal[2] = 2
     task: str
     protocol: str
@@ -165,6 +167,7 @@ class ScoresRecord(Record):
     interval_method: IntervalMethodRecord | None = Field(default=None, description="null where there are no intervals")
     judge: str | None = Field(default=None, description="the language model that graded the answers, and how often")
     missing: list[str] = Field(default=[], description="ids of samples that were not answered and are left out")
+    empty: int = Field(default=0, description="answers without any text; they are scored like others")
     samples: list[dict[str, float | int | str]] = Field(description="per sample: id, group, and the task's scores")
     checksum: str | None = Field(default=None, description="SHA-256 over all the rest, so that edits are noticed")
 
@@ -198,16 +201,13 @@ class ScoresRecord(Record):
         except ValueError:
             return super().parse(content)  # says where it is broken
         except RecursionError as error:
-            raise UserError("nested too deeply to be read") from error
+            raise UserError(f"nested too deeply to be read; {cls.cure}") from error
         version = raw.get("schema_version") if isinstance(raw, dict) else None
         if version == 1:
             return cls.model_validate({**raw, "schema_version": 2}).migrated()
         record = cls.model_validate(raw)
         if record.checksum != _checksum(raw):
-            raise UserError(
-                "was changed by hand after it was written (its checksum does not fit); "
-                "score the answers again with `moe-eval score TASK RUN --write`"
-            )
+            raise UserError(f"was changed by hand after it was written (its checksum does not fit); {cls.cure}")
         return record
 
 
@@ -265,7 +265,7 @@ def read_record(kind: type[AnyRecord], path: Path) -> AnyRecord:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the file"
-        raise UserError(f"{path}: {field}: {first['msg']}; was it edited, or written by another version?") from error
+        raise UserError(f"{path}: {field}: {first['msg']}; {kind.cure}") from error
 
 
 def write_record(record: Record, path: Path) -> None:

@@ -3,6 +3,7 @@
 A baseline that is kept in a repository needs `run.json`, `scores.json` and `responses.jsonl`; the last two may be gzipped.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -65,8 +66,11 @@ class StoredRun:
         return {sample.id: sample for sample in dataset.samples} if dataset else {}
 
 
-def find_stored_runs(path: Path) -> dict[str, StoredRun]:
+def find_stored_runs(path: Path, leave_out: Callable[[UserError], None] | None = None) -> dict[str, StoredRun]:
     """The runs in or below a folder, by task.
+
+    Args:
+        leave_out: is told of a run that cannot be read, which the others then do without; None: that is an error.
 
     Raises:
         UserError: when there is none, or there are several of one task.
@@ -76,7 +80,13 @@ def find_stored_runs(path: Path) -> dict[str, StoredRun]:
         raise UserError(f"{path}: no finished run in it (no scores.json); start one with `moe-eval run`")
     found: dict[str, StoredRun] = {}
     for folder in folders:
-        stored = StoredRun.read(folder)
+        try:
+            stored = StoredRun.read(folder)
+        except UserError as error:
+            if leave_out is None or len(folders) == 1:
+                raise
+            leave_out(error)
+            continue
         if stored.run.task in found:
             raise UserError(
                 f"{path} holds several runs of {stored.run.task} ({found[stored.run.task].folder} and {folder}); "

@@ -59,6 +59,7 @@ def score_answers(
         interval_method=method,
         judge=judge.name if judge else None,
         missing=absent,
+        empty=sum(not answers[sample.id].strip() for sample in answered),
         samples=samples,
     )
     return record.sealed()

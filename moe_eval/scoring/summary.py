@@ -26,6 +26,8 @@ def summarise(scores: ScoresRecord) -> str:
         lines.append("not the data that published numbers are about")
     if scores.missing:
         lines.append(f"{len(scores.missing):,} questions without an answer are left out, such as {scores.missing[0]}")
+    if scores.empty:
+        lines.append(f"{scores.empty:,} answers are empty; they are scored like others")
     blocks = [_breakdown(name, value) for name, value in scores.metrics.items()]
     return "\n\n".join(["\n".join(lines), *blocks])
 
@@ -36,7 +38,8 @@ def headline_line(scores: ScoresRecord) -> str:
     count = f"{asked:,}" if not scores.missing else f"{asked - len(scores.missing):,} of {asked:,}"
     interval = interval_text(scores.intervals.get("headline"))
     remark = "" if scores.data.official else f" of {scores.data.source}"
-    return f"{scores.task}: {scores.headline.name} {headline_text(scores)}{interval}, {count} questions{remark}"
+    empty = f", {scores.empty:,} answers empty" if scores.empty else ""
+    return f"{scores.task}: {scores.headline.name} {headline_text(scores)}{interval}, {count} questions{remark}{empty}"
 
 
 def headline_text(scores: ScoresRecord) -> str:

@@ -58,6 +58,8 @@ def read_tsv(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -
         UserError: naming the file, and the row and the column where there is one: no TSV, a missing column, a row of
             another length, an index that occurs twice, an empty required cell, a picture that is nowhere.
     """
+    if not path.name:
+        raise UserError("tsv needs a file: --data tsv:FILE")
     required = list(dict.fromkeys(["index", *columns]))
     rows: list[tuple[int, dict[str, str | None], str]] = []
     spans: dict[str, _Span] = {}

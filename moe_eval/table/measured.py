@@ -1,5 +1,6 @@
 """Rows of our own numbers, from run folders: one per model, with the numbers of all its tasks."""
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,10 +30,10 @@ PENDING = (
 
 
 def find_runs(paths: Iterable[Path]) -> list[Path]:
-    """Run folders with scores in or below the given folders.
+    """Run folders with scores in or below the given folders; of several, those that cannot be read are named on stderr.
 
     Raises:
-        UserError: when a folder holds none.
+        UserError: when a folder holds none, or none that can be read.
     """
     found: list[Path] = []
     for path in paths:
@@ -40,7 +41,21 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
         if not runs:
             raise UserError(f"{path}: no finished run in it (no scores.json); start one with `moe-eval run`")
         found += runs
-    return list(dict.fromkeys(found))
+    unreadable = {folder: error for folder in dict.fromkeys(found) if (error := _fault(folder))}
+    if len(unreadable) == len(set(found)):
+        raise next(iter(unreadable.values()))
+    for error in unreadable.values():
+        print(f"left out: {error}", file=sys.stderr)
+    return [folder for folder in dict.fromkeys(found) if folder not in unreadable]
+
+
+def _fault(folder: Path) -> UserError | None:
+    try:
+        read_record(RunRecord, folder / "run.json")
+        read_record(ScoresRecord, folder / "scores.json")
+    except UserError as error:
+        return error
+    return None
 
 
 def measured_rows(folders: Iterable[Path], layout: Layout) -> list[MeasuredRow]:
@@ -133,6 +148,8 @@ def _row(run: RunRecord, scores: ScoresRecord, cells: _Cells, layout: Layout) ->
     why_not, asked = comparability(run, scores)
     if scores.missing:
         notes.append(f"{of}{run.model.name}: {len(scores.missing)} questions without an answer are left out")
+    if scores.empty:
+        notes.append(f"{of}{run.model.name}: {scores.empty:,} answers are empty")
     if run.model.random_weights:
         notes.append("random weights, never trained: the numbers only show that the machinery works")
     if run.model.router_noise_seed is not None:

@@ -138,7 +138,7 @@ class TrainRecipe(_Section):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     gradient_checkpointing: bool = False
     group_by_modality_length: bool = True
-    seed: int = Field(default=42, ge=0)
+    seed: int = Field(default=42, ge=0, lt=1 << 32)
     workers: int = Field(default=0, ge=0)
     log_steps: int = Field(default=1, gt=0)
     save_steps: int = Field(default=500, gt=0)
