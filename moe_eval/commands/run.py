@@ -10,7 +10,8 @@ import typer
 from moe_eval.commands.options import RUNS, JsonOption, ProtocolOption, TaskFileOption, own_task, show_life
 from moe_eval.commands.shown import Shown
 from moe_eval.engine.choose import choose_backend
-from moe_eval.engine.models import ModelSource
+from moe_eval.engine.named import Source, find_source
+from moe_eval.engine.replay import ReplaySource
 from moe_eval.errors import UserError
 from moe_eval.evaluation import carry_out
 from moe_eval.runs.plan import Plan, make_plans
@@ -26,7 +27,10 @@ ROUTED_BY_DEFAULT = 5_000
 def run(
     models: Annotated[
         list[str],
-        typer.Argument(metavar="MODEL...", help="A name of `list models`, a folder, or hf:ORG/NAME."),
+        typer.Argument(
+            metavar="MODEL...",
+            help="A name of `list models`, a folder, hf:ORG/NAME, openai:NAME@URL (a server), or replay:FILE (stored answers).",
+        ),
     ],
     tasks: Annotated[
         str | None,
@@ -67,6 +71,14 @@ def run(
             "can run."
         ),
     ] = "auto",
+    engine_args: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME=VALUE,...",
+            help="Of a server: concurrency, timeout (seconds a try), key (environment variable), max_calls, max_tokens, "
+            "cache (folder).",
+        ),
+    ] = "",
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts per batch of generate.")] = 16,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Ask only the first so many questions, in whole groups.")
@@ -105,7 +117,7 @@ def run(
 
     Example: moe-eval run moe-llava-nano --tasks pope
     """
-    names = [word for words in models for word in words.split(",") if word]
+    names = [name for words in models for name in _names(words)]
     if name and len(names) > 1:
         raise UserError(f"--name {name}: there are {len(names)} models, and one name")
     if quiet and verbose:
@@ -115,8 +127,9 @@ def run(
     defined = own_task(task_file)
     noise = seed if router_noise else None
     sources = [
-        ModelSource(
+        find_source(
             given,
+            engine_args,
             dtype=dtype,
             device=device,
             router_noise_seed=noise,
@@ -148,8 +161,13 @@ def run(
         raise typer.Exit(code)
 
 
+def _names(words: str) -> list[str]:
+    """Models that are separated by commas; a URL or a file may have some of its own."""
+    return [words] if words.startswith(("openai:", "replay:")) else [word for word in words.split(",") if word]
+
+
 def run_models(
-    models: Sequence[ModelSource],
+    models: Sequence[Source],
     tasks: Sequence[str],
     shown: Shown,
     *,
@@ -179,8 +197,10 @@ def run_models(
         (model, make_plans(model.title, tasks, model.trained_on_mini, data=data, protocol=protocol, **settings))
         for model in models
     ]
-    for model in models:
+    for model, plans in jobs:
         model.check_name()
+        if isinstance(model, ReplaySource) and len(plans) > 1:
+            raise UserError(f"{model.name}: holds the answers of one task: say which with --tasks")
     if plan_only:
         print("\n\n".join(preview(model, plans, batch_size) for model, plans in jobs))
         return 0
@@ -216,7 +236,7 @@ def run_models(
     return shown.end()
 
 
-def _is_recorded(plan: Plan, model: ModelSource, wanted: bool | None, among_others: bool) -> bool:
+def _is_recorded(plan: Plan, model: Source, wanted: bool | None, among_others: bool) -> bool:
     """Whether a run records its routing: as wanted, and otherwise where it is cheap, and asks nothing again."""
     if wanted is not None:
         return wanted and (model.is_sparse or not among_others)

@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from moe_eval.engine.ablation import find_ablation
-from moe_eval.engine.backend import Backend, ModelInfo, Request, Unanswered
+from moe_eval.engine.backend import Backend, ModelInfo, Request, Telling, Unanswered
 from moe_eval.errors import UserError
 from moe_eval.runs import environment
 from moe_eval.runs.journal import Journal
@@ -75,7 +75,7 @@ def answer(
         with Journal(folder / "responses.jsonl") as journal:
             sessions = _earlier_sessions(plan, record) if journal.responses else []
             routes = RoutingJournal(folder, journal.responses) if plan.routing else nullcontext()
-            with routes, _session(folder, record, sessions, journal):
+            with routes, _session(folder, record, sessions, journal, backend):
                 unanswered = _ask(record, plan, backend, journal, routes, on_answer)
         if plan.routing:
             write_routing(folder, record, len(journal.responses))
@@ -154,7 +154,9 @@ def _earlier_sessions(plan: Plan, record: RunRecord) -> list[SessionRecord]:
 
 
 @contextmanager
-def _session(folder: Path, record: RunRecord, earlier: Sequence[SessionRecord], journal: Journal) -> Iterator[None]:
+def _session(
+    folder: Path, record: RunRecord, earlier: Sequence[SessionRecord], journal: Journal, backend: Backend
+) -> Iterator[None]:
     """Writes `run.json` before the first question and again, with the time it took, when the session ends."""
     session = SessionRecord(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -170,7 +172,9 @@ def _session(folder: Path, record: RunRecord, earlier: Sequence[SessionRecord], 
         yield
     finally:
         seconds = round(time.monotonic() - start, 3)
-        done = session.model_copy(update={"answered": len(journal.responses) - before, "seconds": seconds})
+        told = backend.told() if isinstance(backend, Telling) else {}
+        answered = len(journal.responses) - before
+        done = session.model_copy(update={"answered": answered, "seconds": seconds, "told": told})
         with suppress(UserError):  # a full disk was reported by the journal, or will be by scores.json
             write_record(record.model_copy(update={"sessions": [*earlier, done]}), path)
 

@@ -91,12 +91,14 @@ class Journal(AppendOnlyFile):
         Raises:
             UserError: when the disk is full; what was written before is kept whole.
         """
-        record = {
+        record: dict[str, str | int] = {
             "id": response.id,
             "response": response.text,
             "tokens": response.tokens,
             "finish_reason": response.finish_reason,
         }
+        if response.reasoning:
+            record["reasoning"] = response.reasoning
         self.append_line(json.dumps(record).encode())
         self.responses[response.id] = response
 
@@ -115,6 +117,7 @@ def read_responses(path: Path) -> list[Response]:
                 text=str(record["response"]),
                 tokens=int(record["tokens"]),
                 finish_reason=record["finish_reason"],
+                reasoning=record.get("reasoning"),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(

@@ -116,6 +116,10 @@ class SessionRecord(Record):
     git_commit: str | None
     versions: dict[str, str]
     hardware: dict[str, str | int]
+    told: dict[str, str | int] = Field(
+        default={},
+        description="what answered told of itself: such as a server's own name and the tokens that it counts",
+    )
 
 
 class RunRecord(Record):
