@@ -17,6 +17,10 @@ __all__ = ["app", "main"]
 
 COMMANDS = {  # where each is, and its first sentence, so that --help need not import them all
     "run": ("run.run", "Answer a task's questions with a model, score the answers, write the run."),
+    "merge": (
+        "merge.merge_",
+        "Merge the shards of runs (`moe-eval run --shard I/N`), and score what they make together.",
+    ),
     "score": ("score.score", "Score stored answers."),
     "import": (
         "import_answers.import_",

@@ -27,13 +27,14 @@ from moe_eval.runs.records import (
     PromptRecord,
     RunRecord,
     SessionRecord,
+    ShardRecord,
     read_record,
     write_record,
 )
 from moe_eval.runs.routing import ROUTING_FILES, RoutingJournal, write_routing
 from moe_eval.task import Sample, Task
 
-__all__ = ["RUN_FILES", "Answered", "answer"]
+__all__ = ["RUN_FILES", "Answered", "answer", "only_process"]
 
 RUN_FILES = ("run.json", "responses.jsonl", "scores.json", "judge.json", RECORDED_FILE, *ROUTING_FILES)
 
@@ -67,7 +68,7 @@ def answer(
     folder, dataset = plan.folder, plan.dataset
     record = _describe(plan, backend.describe())
     _make(folder)
-    with _only_process(folder):
+    with only_process(folder):
         if plan.fresh:
             for name in RUN_FILES:
                 (folder / name).unlink(missing_ok=True)
@@ -93,6 +94,7 @@ def _describe(plan: Plan, model: ModelInfo) -> RunRecord:
         protocol=plan.protocol_name,
         model=model,
         data=DataRecord.of(plan.dataset),
+        shard=ShardRecord.of(plan.shard, plan.whole) if plan.shard else None,
         prompt=PromptRecord.of(prompts),
         generation=GenerationRecord(
             max_new_tokens=plan.max_new_tokens or plan.protocol.max_new_tokens or plan.task.max_new_tokens,
@@ -110,7 +112,12 @@ def _make(folder: Path) -> None:
 
 
 @contextmanager
-def _only_process(folder: Path) -> Iterator[None]:
+def only_process(folder: Path) -> Iterator[None]:
+    """No other process works on the folder meanwhile.
+
+    Raises:
+        UserError: when one does.
+    """
     try:
         with FileLock(folder / ".lock", blocking=False):
             yield

@@ -16,7 +16,7 @@ from moe_eval.engine.backend import Response
 from moe_eval.errors import UserError
 from moe_eval.files.jsonl import read_jsonl
 
-__all__ = ["AppendOnlyFile", "Journal", "read_responses"]
+__all__ = ["AppendOnlyFile", "Journal", "journal_line", "read_responses"]
 
 FSYNC_SECONDS = 1.0
 
@@ -91,16 +91,21 @@ class Journal(AppendOnlyFile):
         Raises:
             UserError: when the disk is full; what was written before is kept whole.
         """
-        record: dict[str, str | int] = {
-            "id": response.id,
-            "response": response.text,
-            "tokens": response.tokens,
-            "finish_reason": response.finish_reason,
-        }
-        if response.reasoning:
-            record["reasoning"] = response.reasoning
-        self.append_line(json.dumps(record).encode())
+        self.append_line(journal_line(response).encode())
         self.responses[response.id] = response
+
+
+def journal_line(response: Response) -> str:
+    """An answer as the journal has it, without the end of the line."""
+    record: dict[str, str | int] = {
+        "id": response.id,
+        "response": response.text,
+        "tokens": response.tokens,
+        "finish_reason": response.finish_reason,
+    }
+    if response.reasoning:
+        record["reasoning"] = response.reasoning
+    return json.dumps(record)
 
 
 def read_responses(path: Path) -> list[Response]:
