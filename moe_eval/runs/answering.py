@@ -34,7 +34,7 @@ from moe_eval.runs.records import (
 from moe_eval.runs.routing import ROUTING_FILES, RoutingJournal, write_routing
 from moe_eval.task import Sample, Task
 
-__all__ = ["RUN_FILES", "Answered", "answer", "only_process"]
+__all__ = ["RUN_FILES", "Answered", "answer", "by_group", "only_process"]
 
 RUN_FILES = ("run.json", "responses.jsonl", "scores.json", "judge.json", RECORDED_FILE, *ROUTING_FILES)
 
@@ -208,7 +208,7 @@ def _ask(
             max_new_tokens=generation.max_new_tokens,
             pad_images=generation.pad_images,
         )
-        for sample in _by_group(dataset.samples)
+        for sample in by_group(dataset.samples)
         if sample.id not in journal.responses or sample.id not in recorded
     )
     unanswered = []
@@ -225,7 +225,7 @@ def _ask(
     return unanswered
 
 
-def _by_group(samples: Sequence[Sample]) -> list[Sample]:
+def by_group(samples: Sequence[Sample]) -> list[Sample]:
     """Questions about one picture next to each other, otherwise in the order of the data."""
     first_seen: dict[str, int] = {}
     for sample in samples:

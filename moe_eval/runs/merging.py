@@ -10,7 +10,7 @@ from moe_eval.engine.backend import Response
 from moe_eval.errors import UserError
 from moe_eval.files.atomic import write_atomically
 from moe_eval.registry import find_task
-from moe_eval.runs.answering import Answered, only_process
+from moe_eval.runs.answering import Answered, by_group, only_process
 from moe_eval.runs.journal import journal_line, read_responses
 from moe_eval.runs.plan import run_folder
 from moe_eval.runs.records import PromptRecord, RunRecord, read_record, write_record
@@ -95,7 +95,7 @@ def merged(shards: Sequence[StoredShard], out: Path, allow_missing: bool = False
     folder.mkdir(parents=True, exist_ok=True)
     with only_process(folder):
         _check_target(folder, run)
-        order = [sample.id for sample in dataset.samples]
+        order = [sample.id for sample in by_group(dataset.samples)]  # as one process asks them
         lines = [journal_line(responses[name]) for name in order if name in responses]
         write_atomically(folder / "responses.jsonl", "".join(f"{line}\n" for line in lines))
         write_record(run, folder / "run.json")
