@@ -34,7 +34,8 @@ def run(
         list[str],
         typer.Argument(
             metavar="MODEL...",
-            help="A name of `list models`, a folder, hf:ORG/NAME, openai:NAME@URL (a server), or replay:FILE (stored answers).",
+            help="A name of `list models`, a folder, hf:ORG/NAME, openai:NAME@URL (a server), replay:FILE (stored answers), or "
+            "vllm: and any of the first three.",
         ),
     ],
     tasks: Annotated[
@@ -72,7 +73,7 @@ def run(
     engine: Annotated[
         str,
         typer.Option(
-            help="prefix (what questions share is computed once), generate (transformers' own), or auto: prefix where it "
+            help="prefix (what questions share is computed once), generate (transformers' own), vllm, or auto: prefix where it "
             "can run."
         ),
     ] = "auto",
@@ -81,7 +82,8 @@ def run(
         typer.Option(
             metavar="NAME=VALUE,...",
             help="Of a server: concurrency, timeout (seconds a try), key (environment variable), max_calls, max_tokens, "
-            "cache (folder).",
+            "cache (folder). Of vLLM: tensor_parallel_size, data_parallel_size, gpu_memory_utilization, max_model_len, "
+            "max_num_seqs, enforce_eager.",
         ),
     ] = "",
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts per batch of generate.")] = 16,
@@ -147,6 +149,7 @@ def run(
         find_source(
             given,
             engine_args,
+            engine,
             dtype=dtype,
             device=_own_gpu(shard, device),
             router_noise_seed=noise,

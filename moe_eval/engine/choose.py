@@ -8,6 +8,7 @@ from moe_eval.engine.named import Source
 from moe_eval.engine.prefix.support import why_not
 from moe_eval.engine.replay import ReplaySource
 from moe_eval.engine.server import ServerSource
+from moe_eval.engine.vllm import VllmSource
 from moe_eval.errors import UserError, unknown
 
 __all__ = ["ENGINES", "Engine", "choose_backend"]
@@ -32,6 +33,12 @@ def choose_backend(
     if isinstance(source, (ServerSource, ReplaySource)):
         if engine != "auto":
             raise UserError(f"--engine {engine}: {source.name} is not loaded here; leave --engine out")
+        return source.backend(), None
+    if isinstance(source, VllmSource):
+        if engine not in ("auto", "vllm"):
+            raise UserError(f"--engine {engine}: {source.title} names an engine already; leave one of them out")
+        if routing:
+            source.check_sparse("--routing")
         return source.backend(), None
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)

@@ -269,14 +269,14 @@ class ModelSource:
             UserError: when a weight is missing, unknown or of the wrong shape, or a file is damaged.
         """
         from safetensors import SafetensorError
-        from transformers import AutoModelForImageTextToText, AutoProcessor
+        from transformers import AutoModelForImageTextToText
         from transformers.utils import logging
 
         if not sys.stderr.isatty():
             logging.disable_progress_bar()
         config = self.config
+        processor = self.load_processor()
         try:
-            processor = AutoProcessor.from_pretrained(self.folder)
             loaded: Any = AutoModelForImageTextToText.from_pretrained(
                 self.folder, config=config, dtype=self.torch_dtype, output_loading_info=True
             )
@@ -295,6 +295,22 @@ class ModelSource:
             enable_router_noise(model, self.router_noise_seed)
         if self.adapter is not None:
             model = with_adapter(model, self.adapter)
+        return model.to(self.torch_device).eval(), processor
+
+    def load_processor(self) -> Any:
+        """The model's processor, with the chat template that is used.
+
+        Raises:
+            UserError: when a file is damaged, or the template cannot render a question about a picture.
+        """
+        from transformers import AutoProcessor
+
+        import moellava  # noqa: F401  (registers its processor with the Auto classes)
+
+        try:
+            processor = AutoProcessor.from_pretrained(self.folder)
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise UserError(f"model {self.name} ({self.folder}): {_one_line(error)}") from error
         if self._template is not None:
             processor.chat_template = self._template
         tokenizer = getattr(processor, "tokenizer", None)
@@ -303,7 +319,7 @@ class ModelSource:
         check_template(
             processor, f"--chat-template {self.chat_template}" if self.chat_template else f"model {self.name}"
         )
-        return model.to(self.torch_device).eval(), processor
+        return processor
 
 
 def _is_upstream(folder: Path) -> bool:

@@ -6,6 +6,7 @@ from moe_eval.engine.models import ModelSource
 from moe_eval.engine.options import parse_options
 from moe_eval.engine.replay import ReplaySource
 from moe_eval.engine.server import ServerOptions, ServerSource
+from moe_eval.engine.vllm import VllmOptions, VllmSource
 from moe_eval.errors import UserError
 
 __all__ = ["Source", "find_source"]
@@ -23,11 +24,12 @@ ONLY_LOADED_HERE = {
 """Options of loading a model, and how they are when nothing is said."""
 
 
-def find_source(given: str, engine_args: str = "", **loading: Any) -> Source:
+def find_source(given: str, engine_args: str = "", engine: str = "auto", **loading: Any) -> Source:
     """What a word names; nothing is loaded or asked for it.
 
     Args:
-        given: `openai:NAME@URL`, `replay:FILE`, or what `ModelSource` takes.
+        given: `openai:NAME@URL`, `replay:FILE`, `vllm:MODEL`, or what `ModelSource` takes.
+        engine: `vllm` is as good as `vllm:`.
         engine_args: `name=value,…` of what answers.
         loading: `label`, and how a model is loaded, as `ModelSource` takes it.
 
@@ -35,9 +37,13 @@ def find_source(given: str, engine_args: str = "", **loading: Any) -> Source:
         UserError: for a name or an option that is not, or that means nothing for what is named.
     """
     kind = given.partition(":")[0]
+    if kind == "vllm" or (engine == "vllm" and kind not in ("openai", "replay")):
+        options = parse_options(VllmOptions, engine_args)
+        label = loading.pop("label", None) or (given if kind == "vllm" else None)
+        return VllmSource(given.removeprefix("vllm:"), label=label, options=options, **loading)
     if kind not in ("openai", "replay"):
         if engine_args:
-            raise UserError(f"--engine-args {engine_args}: {given} has none; openai:NAME@URL does")
+            raise UserError(f"--engine-args {engine_args}: {given} has none; openai:NAME@URL and vllm:MODEL do")
         return ModelSource(given, **loading)
     for name, usual in ONLY_LOADED_HERE.items():
         if loading.get(name, usual) != usual:
@@ -46,5 +52,5 @@ def find_source(given: str, engine_args: str = "", **loading: Any) -> Source:
     if kind == "openai":
         return ServerSource(given, parse_options(ServerOptions, engine_args), loading.get("label"))
     if engine_args:
-        raise UserError(f"--engine-args {engine_args}: {given} has none; openai:NAME@URL does")
+        raise UserError(f"--engine-args {engine_args}: {given} has none; openai:NAME@URL and vllm:MODEL do")
     return ReplaySource(given, loading.get("label"))
