@@ -105,8 +105,6 @@ class VllmBackend(SourcedBackend):
         """
         source = self._source
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-        if source.options.tensor_parallel_size == source.options.data_parallel_size == 1:
-            os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # errors of the engine stay errors of ours
         try:
             from vllm import LLM
         except ImportError as error:
@@ -140,9 +138,10 @@ class VllmBackend(SourcedBackend):
                 yield from self._answer(asked)
 
     def _answer(self, asked: "list[tuple[Request, list[Image]]]") -> Iterator[Answer]:
-        from vllm import SamplingParams
-
         model, processor = self.loaded
+        from vllm import SamplingParams
+        from vllm.exceptions import VLLMClientError
+
         prompts = [
             {
                 "prompt": render(processor, request.text, len(images)),
@@ -154,7 +153,7 @@ class VllmBackend(SourcedBackend):
         limits = [SamplingParams(temperature=0, max_tokens=request.max_new_tokens) for request, _ in asked]
         try:
             outputs = model.generate(prompts, limits, use_tqdm=False)
-        except ValueError as error:  # one prompt that does not fit stops all of them
+        except (ValueError, VLLMClientError) as error:  # one prompt that does not fit stops all of them
             if len(asked) > 1:
                 for one in asked:
                     yield from self._answer([one])
