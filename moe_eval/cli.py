@@ -52,6 +52,10 @@ COMMANDS = {  # where each is, and its first sentence, so that --help need not i
         "check.check",
         "Say whether a run is worse than a baseline: exit code 0 is fine, 1 worse, 2 cannot tell.",
     ),
+    "certify": (
+        "certify.certify",
+        "Say whether engines answer a model's questions alike: exit code 0 is equal or within noise, 1 different.",
+    ),
     "figures": (
         "figures.figures",
         "Draw the figures of the MoE-LLaVA paper from runs, ready for a paper, with their data as CSV beside them.",
