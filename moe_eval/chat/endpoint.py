@@ -73,6 +73,7 @@ class Endpoint:
         timeout: seconds after which a try counts as lost, however slowly its reply still drips.
         pause: how to wait, in seconds; tests do not. None: until the time is over or `given_up` is set.
         role: what it is to us, for messages.
+        extra: fields of every request beside the usual ones.
         given_up: once set, nobody waits for another try.
     """
 
@@ -82,6 +83,7 @@ class Endpoint:
     timeout: float = 60.0
     pause: Callable[[float], None] | None = None
     role: str = "judge"
+    extra: Mapping[str, Any] = field(default_factory=dict)
     given_up: Event = field(default_factory=Event, repr=False, compare=False)
 
     @property
@@ -145,6 +147,7 @@ class Endpoint:
 
     def _ask_once(self, messages: Sequence[Message], temperature: float, max_tokens: int) -> Reply:
         body = {"model": self.model, "messages": messages, "temperature": temperature, "max_tokens": max_tokens}
+        body |= self.extra
         try:
             content = self._fetch("chat/completions", body)
         except urllib.error.HTTPError as error:

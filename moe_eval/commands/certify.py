@@ -14,7 +14,7 @@ from moe_eval.comparison.certificate import certify_runs
 from moe_eval.comparison.certificate_text import as_data, as_markdown
 from moe_eval.engine.choose import choose_backend
 from moe_eval.engine.named import find_source
-from moe_eval.errors import UserError
+from moe_eval.errors import UserError, unknown
 from moe_eval.evaluation import carry_out
 from moe_eval.files.atomic import write_atomically
 from moe_eval.runs.plan import Plan, make_plans
@@ -22,6 +22,7 @@ from moe_eval.runs.stored_run import StoredRun
 
 __all__ = ["certify"]
 
+ENGINES = ("generate", "prefix", "vllm")
 CERTIFICATES = Path("results/certificates")
 
 
@@ -57,6 +58,9 @@ def certify(
     names = list(dict.fromkeys(word.strip() for word in engines.split(",") if word.strip()))
     if len(names) < 2:
         raise UserError(f"--engines {engines}: at least two are wanted, such as generate,prefix")
+    for name in names:
+        if name not in ENGINES and ":" not in name:
+            raise unknown("engine", name, ENGINES)
     asked = [word.strip() for word in (own_task(task_file) or tasks).split(",")]
     shown = Shown(quiet=as_json, several=True)
     show_life(f"looking for {model}")

@@ -82,7 +82,7 @@ def run(
         typer.Option(
             metavar="NAME=VALUE,...",
             help="Of a server: concurrency, timeout (seconds a try), key (environment variable), max_calls, max_tokens, "
-            "cache (folder). Of vLLM: tensor_parallel_size, data_parallel_size, gpu_memory_utilization, max_model_len, "
+            "cache (folder), add_special_tokens. Of vLLM: tensor_parallel_size, data_parallel_size, gpu_memory_utilization, max_model_len, "
             "max_num_seqs, enforce_eager.",
         ),
     ] = "",

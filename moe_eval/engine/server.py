@@ -49,6 +49,8 @@ class ServerOptions:
         max_calls: ask at most so often in one process.
         max_tokens: spend at most so many tokens, in and out, in one process.
         cache: folder of everything that servers have said.
+        add_special_tokens: ask vLLM to begin a prompt as the tokenizer does, where the chat template does not; others do so
+            anyway, or refuse the field.
     """
 
     concurrency: Annotated[int, Field(ge=1)] = 8
@@ -57,6 +59,7 @@ class ServerOptions:
     max_calls: Annotated[int, Field(ge=0)] | None = None
     max_tokens: Annotated[int, Field(ge=0)] | None = None
     cache: Path = Path("results/replies")
+    add_special_tokens: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,8 @@ class ServerSource:
         assert match is not None
         key = os.environ.get(self.options.key) or None
         url = match["url"].rstrip("/")
-        return Endpoint(url, match["model"], key, self.options.timeout, role="model")
+        extra = {"add_special_tokens": True} if self.options.add_special_tokens else {}
+        return Endpoint(url, match["model"], key, self.options.timeout, role="model", extra=extra)
 
     def backend(self) -> "ServerBackend":
         """What asks it."""
@@ -194,7 +198,8 @@ class ServerBackend:
         ask = partial(self._ask, messages, request.max_new_tokens)
         try:
             reply = self._cache.get(
-                call_key(messages, 0, request.max_new_tokens), partial(self._purse.pay, expected, ask)
+                call_key(messages, 0, request.max_new_tokens, *self._endpoint.extra),
+                partial(self._purse.pay, expected, ask),
             )
         except RefusedError as error:
             return Unanswered(request.id, str(error), failed=True)

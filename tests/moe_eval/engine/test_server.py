@@ -69,6 +69,13 @@ def test_every_question_is_asked_with_its_picture_and_answered(tmp_path):
     assert (np.asarray(sent) == np.asarray(Picture().open())).all()
 
 
+def test_special_tokens_are_asked_for_where_they_are_wanted_and_are_another_question(tmp_path):
+    with ChatServer(lambda *_: "1") as server:
+        list(backend(server, tmp_path).generate(questions(1)))
+        list(backend(server, tmp_path, add_special_tokens=True).generate(questions(1)))
+    assert [body.get("add_special_tokens") for body in server.requests] == [None, True]
+
+
 def test_pictures_stand_where_the_text_says():
     content = chat_messages("A <image> then <image>?", [Picture().open()] * 2)[0]["content"]
     assert [part.get("text", "picture") for part in content] == ["A", "picture", "then", "picture", "?"]
