@@ -23,6 +23,7 @@ from moe_eval.statistics.interval import IntervalMethodRecord, IntervalRecord
 from moe_eval.task import Dataset
 
 __all__ = [
+    "SAME_ANSWERS",
     "DataRecord",
     "GenerationRecord",
     "HeadlineRecord",
