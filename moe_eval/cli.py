@@ -17,6 +17,10 @@ __all__ = ["app", "main"]
 
 COMMANDS = {  # where each is, and its first sentence, so that --help need not import them all
     "run": ("run.run", "Answer a task's questions with a model, score the answers, write the run."),
+    "merge": (
+        "merge.merge_",
+        "Merge the shards of runs (`moe-eval run --shard I/N`), and score what they make together.",
+    ),
     "score": ("score.score", "Score stored answers."),
     "import": (
         "import_answers.import_",
@@ -47,6 +51,10 @@ COMMANDS = {  # where each is, and its first sentence, so that --help need not i
     "check": (
         "check.check",
         "Say whether a run is worse than a baseline: exit code 0 is fine, 1 worse, 2 cannot tell.",
+    ),
+    "certify": (
+        "certify.certify",
+        "Say whether engines answer a model's questions alike: exit code 0 is equal or within noise, 1 different.",
     ),
     "figures": (
         "figures.figures",

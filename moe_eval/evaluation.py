@@ -1,15 +1,18 @@
 """A plan carried out: asked (`runs`), scored (`scoring`), written. What the command line and Python both call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from moe_eval.engine.backend import Backend
 from moe_eval.judge.record import read_judge
-from moe_eval.runs.answering import answer
+from moe_eval.registry import find_task
+from moe_eval.runs.answering import Answered, answer
+from moe_eval.runs.merging import StoredShard, merged
 from moe_eval.runs.plan import Plan
 from moe_eval.runs.records import ScoresRecord, write_record
 from moe_eval.scoring.score import score_answers
 
-__all__ = ["carry_out"]
+__all__ = ["carry_out", "carry_out_shard", "merge"]
 
 
 def carry_out(
@@ -28,3 +31,29 @@ def carry_out(
         scores = score_answers(plan.task, plan.protocol_name, plan.dataset, answered.answers, answered.missing, judge)
         write_record(scores, plan.folder / "scores.json")
         return scores
+
+
+def carry_out_shard(
+    plan: Plan, backend: Backend, on_answer: Callable[[int, int], None] = lambda answered, total: None
+) -> Answered:
+    """Answer a shard's questions; what the answers are worth is told when all shards are merged.
+
+    Raises:
+        UserError: see `moe_eval.runs.answering.answer`.
+    """
+    with answer(plan, backend, on_answer) as answered:
+        return answered
+
+
+def merge(shards: Sequence[StoredShard], out: Path, allow_missing: bool = False) -> tuple[Path, ScoresRecord]:
+    """Make the run of its shards, score it, and write its files; its folder comes back, too.
+
+    Raises:
+        UserError: see `moe_eval.runs.merging.merged`.
+    """
+    with merged(shards, out, allow_missing) as run:
+        task, answered = find_task(run.run.task), run.answered
+        judge = read_judge(run.folder, run.run.protocol)
+        scores = score_answers(task, run.run.protocol, run.dataset, answered.answers, answered.missing, judge)
+        write_record(scores, run.folder / "scores.json")
+        return run.folder, scores

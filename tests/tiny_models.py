@@ -32,7 +32,9 @@ def tiny_config(backbone: str = "llama", tower: str = "clip", layers=(0, 2), tex
     if backbone == "stablelm":
         sizes["use_qkv_bias"] = True
     text_config = AutoConfig.for_model(
-        backbone, hidden_size=32, pad_token_id=None, **{"vocab_size": len(VOCABULARY) - 1, **sizes, **(text or {})}
+        backbone,
+        pad_token_id=None,
+        **{"hidden_size": 32, "vocab_size": len(VOCABULARY) - 1, **sizes, **(text or {})},
     )
     vision_config = AutoConfig.for_model(
         f"{tower}_vision_model",

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from moe_eval.chat.budget import Budget
 from moe_eval.commands.judge import (
     JUDGE_CACHE,
     OPENAI,
@@ -30,7 +31,6 @@ from moe_eval.commands.options import JsonOption, ProtocolOption, TaskFileOption
 from moe_eval.errors import UserError
 from moe_eval.files.jsonl import read_jsonl
 from moe_eval.judge.calibration import Calibration, calibrate
-from moe_eval.judge.grading import Budget
 from moe_eval.registry import find_task, only_choice
 from moe_eval.scoring.answers import read_answers
 from moe_eval.task import Grade, Task

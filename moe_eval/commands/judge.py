@@ -11,11 +11,12 @@ from typing import Annotated, TextIO
 import typer
 from tqdm import tqdm
 
+from moe_eval.chat.budget import Budget, Cost
+from moe_eval.chat.cache import ReplyCache
+from moe_eval.chat.endpoint import Endpoint
 from moe_eval.commands.options import TaskFileOption, own_task
 from moe_eval.errors import UserError
-from moe_eval.judge.cache import ReplyCache
-from moe_eval.judge.endpoint import Endpoint
-from moe_eval.judge.grading import Budget, Cost, estimate, grade_answers
+from moe_eval.judge.grading import asked_by, estimate, grade_answers
 from moe_eval.judge.record import JUDGE_FILE, GradedAnswer, JudgeRecord, fingerprint
 from moe_eval.registry import find_task
 from moe_eval.runs.lock import only_process
@@ -191,7 +192,7 @@ def judge_answers(
         raise UserError(f"judge: {excess}, before anything was asked: allow more, or use a smaller --runs")
     with tqdm(total=len(samples) * runs, desc=f"judge {model}", unit="grade") as bar:
         judged = grade_answers(
-            judge, samples, answers, runs, replies, endpoint.ask,
+            judge, samples, answers, runs, replies, asked_by(endpoint),
             budget=asking.budget, concurrency=asking.concurrency, on_grade=lambda: bar.update(),
         )  # fmt: skip
     return Judged(judged.grades, endpoint, runs, replies.last_day, judged.paid, judged.refused)

@@ -1,5 +1,6 @@
 """`moe-eval run`: every model on every task, one run folder each."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +10,16 @@ import typer
 
 from moe_eval.commands.options import RUNS, JsonOption, ProtocolOption, TaskFileOption, own_task, show_life
 from moe_eval.commands.shown import Shown
+from moe_eval.commands.workers import ask_in_workers, command_words
 from moe_eval.engine.choose import choose_backend
-from moe_eval.engine.models import ModelSource
+from moe_eval.engine.named import Source, find_source
+from moe_eval.engine.replay import ReplaySource
 from moe_eval.errors import UserError
-from moe_eval.evaluation import carry_out
+from moe_eval.evaluation import carry_out, carry_out_shard
+from moe_eval.machine.resources import gpu_memory
 from moe_eval.runs.plan import Plan, make_plans
 from moe_eval.runs.preview import preview
+from moe_eval.runs.shard import parse_shard
 from moe_eval.task import Dataset
 
 __all__ = ["run", "run_models"]
@@ -24,9 +29,14 @@ ROUTED_BY_DEFAULT = 5_000
 
 
 def run(
+    context: typer.Context,
     models: Annotated[
         list[str],
-        typer.Argument(metavar="MODEL...", help="A name of `list models`, a folder, or hf:ORG/NAME."),
+        typer.Argument(
+            metavar="MODEL...",
+            help="A name of `list models`, a folder, hf:ORG/NAME, openai:NAME@URL (a server), replay:FILE (stored answers), or "
+            "vllm: and any of the first three.",
+        ),
     ],
     tasks: Annotated[
         str | None,
@@ -67,14 +77,35 @@ def run(
     engine: Annotated[
         str,
         typer.Option(
-            help="prefix (what questions share is computed once), generate (transformers' own), or auto: prefix where it "
+            help="prefix (what questions share is computed once), generate (transformers' own), vllm, or auto: prefix where it "
             "can run."
         ),
     ] = "auto",
+    engine_args: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME=VALUE,...",
+            help="Of a server: concurrency, timeout (seconds a try), key (environment variable), max_calls, max_tokens, "
+            "cache (folder), add_special_tokens. Of vLLM: tensor_parallel_size, data_parallel_size, gpu_memory_utilization, max_model_len, "
+            "max_num_seqs, enforce_eager.",
+        ),
+    ] = "",
     batch_size: Annotated[int, typer.Option(min=1, help="Prompts per batch of generate.")] = 16,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Ask only the first so many questions, in whole groups.")
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Ask only the I-th of N shares, dealt by picture (slurm, torchrun: which, the environment says); "
+            "`moe-eval merge` puts them together.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(min=1, help="Processes that share the questions, each with a GPU of its own if there are some."),
+    ] = 1,
     allow_missing: Annotated[bool, typer.Option(help="Score without samples whose pictures are unreadable.")] = False,
     fresh: Annotated[bool, typer.Option(help="Throw away earlier answers instead of going on from them.")] = False,
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
@@ -109,7 +140,7 @@ def run(
 
     Example: moe-eval run moe-llava-nano --tasks pope
     """
-    names = [word for words in models for word in words.split(",") if word]
+    names = [name for words in models for name in _names(words)]
     if name and len(names) > 1:
         raise UserError(f"--name {name}: there are {len(names)} models, and one name")
     if quiet and verbose:
@@ -119,10 +150,12 @@ def run(
     defined = own_task(task_file)
     noise = seed if router_noise else None
     sources = [
-        ModelSource(
+        find_source(
             given,
+            engine_args,
+            engine,
             dtype=dtype,
-            device=device,
+            device=_own_gpu(shard, device),
             router_noise_seed=noise,
             label=name,
             revision=revision,
@@ -132,29 +165,60 @@ def run(
         )
         for given in names
     ]
-    code = run_models(
-        sources,
-        [word.strip() for word in (tasks or defined or "all").split(",")],
-        Shown(quiet=quiet or as_json, verbose=verbose, as_json=as_json),
-        engine=engine,
-        batch_size=batch_size,
-        routing=routing,
-        plan_only=plan,
-        data=data,
-        protocol=protocol,
-        out=out,
-        limit=limit,
-        allow_missing=allow_missing,
-        fresh=fresh,
-        ablation=ablate,
-        max_new_tokens=max_new_tokens,
-    )
+    asked = [word.strip() for word in (tasks or defined or "all").split(",")]
+    shown = Shown(quiet=quiet or as_json, verbose=verbose, as_json=as_json)
+    settings: dict[str, Any] = {
+        "data": data,
+        "protocol": protocol,
+        "out": out,
+        "limit": limit,
+        "allow_missing": allow_missing,
+        "fresh": fresh,
+        "ablation": ablate,
+        "max_new_tokens": max_new_tokens,
+    }
+    if workers > 1 and not plan:
+        if shard:
+            raise UserError(f"--workers {workers} and --shard {shard}: say one of them")
+        for source in sources:
+            source.check_name()
+        plans = [
+            one for source in sources for one in make_plans(source.title, asked, source.trained_on_mini, **settings)
+        ]
+        code = ask_in_workers(plans, command_words(context), workers, device, shown)
+    else:
+        code = run_models(
+            sources,
+            asked,
+            shown,
+            engine=engine,
+            batch_size=batch_size,
+            routing=routing,
+            plan_only=plan,
+            shard=parse_shard(shard, os.environ) if shard else None,
+            **settings,
+        )
     if code:
         raise typer.Exit(code)
 
 
+def _own_gpu(shard: str | None, device: str) -> str:
+    """The device; under torchrun, which starts several processes on a machine, each takes a GPU of its own."""
+    rank = os.environ.get("LOCAL_RANK")
+    return (
+        f"cuda:{rank}"
+        if shard == "torchrun" and device == "auto" and rank and int(rank) < len(gpu_memory())
+        else device
+    )
+
+
+def _names(words: str) -> list[str]:
+    """Models that are separated by commas; a URL or a file may have some of its own."""
+    return [words] if words.startswith(("openai:", "replay:")) else [word for word in words.split(",") if word]
+
+
 def run_models(
-    models: Sequence[ModelSource],
+    models: Sequence[Source],
     tasks: Sequence[str],
     shown: Shown,
     *,
@@ -184,8 +248,10 @@ def run_models(
         (model, make_plans(model.title, tasks, model.trained_on_mini, data=data, protocol=protocol, **settings))
         for model in models
     ]
-    for model in models:
+    for model, plans in jobs:
         model.check_name()
+        if isinstance(model, ReplaySource) and len(plans) > 1:
+            raise UserError(f"{model.name}: holds the answers of one task: say which with --tasks")
     if plan_only:
         print("\n\n".join(preview(model, plans, batch_size) for model, plans in jobs))
         return 0
@@ -216,17 +282,20 @@ def run_models(
             with shown.kept_going(plan):
                 _tell_what_is_asked(plan, shown)
                 with shown.progress(plan) as on_answer:
+                    if plan.shard:
+                        shown.shared(plan, carry_out_shard(plan, backend, on_answer))
+                        continue
                     scores = carry_out(plan, backend, on_answer)
                 shown.scored(plan, scores)
     return shown.end()
 
 
-def _is_recorded(plan: Plan, model: ModelSource, wanted: bool | None, among_others: bool) -> bool:
+def _is_recorded(plan: Plan, model: Source, wanted: bool | None, among_others: bool) -> bool:
     """Whether a run records its routing: as wanted, and otherwise where it is cheap, and asks nothing again."""
     if wanted is not None:
         return wanted and (model.is_sparse or not among_others)
     answered_without = (plan.folder / "responses.jsonl").exists() and not (plan.folder / "routing.jsonl").exists()
-    return model.is_sparse and len(plan.dataset.samples) <= ROUTED_BY_DEFAULT and (plan.fresh or not answered_without)
+    return model.is_sparse and len(plan.whole.samples) <= ROUTED_BY_DEFAULT and (plan.fresh or not answered_without)
 
 
 def _tell_what_is_asked(plan: Plan, shown: Shown) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from moe_eval.errors import UserError
+from moe_eval.runs.answering import Answered
 from moe_eval.runs.plan import Plan
 from moe_eval.runs.records import ScoresRecord
 from moe_eval.runs.routing import summarise_routing
@@ -66,13 +67,32 @@ class Shown:
         else:
             print(f"{plan.title} {headline_line(scores)} → {plan.folder}", flush=True)
 
+    def shared(self, plan: Plan, answered: Answered) -> None:
+        """A shard is finished."""
+        told = {"model": plan.title, "task": plan.task.name, "shard": str(plan.shard)}
+        self.done.append(
+            {**told, "questions": len(answered.answers), "missing": len(answered.missing), "folder": str(plan.folder)}
+        )
+        if not self.as_json:
+            print(
+                f"{plan.title} {plan.task.name}: shard {plan.shard}, {len(answered.answers):,} of "
+                f"{len(plan.whole.samples):,} questions → {plan.folder}",
+                flush=True,
+            )
+
     @contextmanager
     def progress(self, plan: Plan) -> Iterator[Callable[[int, int], None]]:
+        """The bar of one run."""
+        with self.bar(len(plan.dataset.samples), f"{plan.title} {plan.task.name}") as on_answer:
+            yield on_answer
+
+    @contextmanager
+    def bar(self, total: int, title: str) -> Iterator[Callable[[int, int], None]]:
         """A bar with the time that is left, drawn seldom where the output is a file."""
         terminal = sys.stderr.isatty()
         with tqdm(
-            total=len(plan.dataset.samples),
-            desc=f"{plan.title} {plan.task.name}",
+            total=total,
+            desc=title,
             unit="q",
             disable=self.quiet,
             leave=not (self.several and terminal),

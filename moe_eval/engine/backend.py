@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from moe_eval.images import ImageRef
 
@@ -15,6 +15,7 @@ __all__ = [
     "Request",
     "Response",
     "Routing",
+    "Telling",
     "TokenPath",
     "Unanswered",
 ]
@@ -122,13 +123,14 @@ class Routing:
 @dataclass(frozen=True)
 class Response:
     """One answer: its text without special tokens and surrounding blanks, how many tokens were generated, and, where
-    that is recorded, how they were routed."""
+    there is that, how they were routed, and what a server's model thought before it answered."""
 
     id: str
     text: str
     tokens: int
     finish_reason: Literal["stop", "length"]
     routing: Routing | None = None
+    reasoning: str | None = None
 
 
 @dataclass(frozen=True)
@@ -155,4 +157,13 @@ class Backend(Protocol):
 
         Questions about one picture should be neighbours in `requests`; backends make use of that.
         """
+        ...
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A backend that knows more when it has answered than before."""
+
+    def told(self) -> dict[str, str | int]:
+        """What run records keep of it, such as what a server calls itself, and what was used."""
         ...

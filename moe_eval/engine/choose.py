@@ -4,8 +4,11 @@ from typing import Literal, get_args
 
 from moe_eval.engine.backend import Backend
 from moe_eval.engine.generate import GenerateBackend
-from moe_eval.engine.models import ModelSource
+from moe_eval.engine.named import Source
 from moe_eval.engine.prefix.support import why_not
+from moe_eval.engine.replay import ReplaySource
+from moe_eval.engine.server import ServerSource
+from moe_eval.engine.vllm import VllmSource
 from moe_eval.errors import UserError, unknown
 
 __all__ = ["ENGINES", "Engine", "choose_backend"]
@@ -15,9 +18,9 @@ ENGINES = get_args(Engine)
 
 
 def choose_backend(
-    source: ModelSource, engine: str = "auto", batch_size: int = 16, routing: bool = False
+    source: Source, engine: str = "auto", batch_size: int = 16, routing: bool = False
 ) -> tuple[Backend, str | None]:
-    """The engine that answers, and, where `auto` means `generate`, why.
+    """The engine that answers, and, where `auto` means `generate`, why; of what is not loaded here there is one.
 
     The model's configuration is read for it, which downloads the model if it is not here; its weights are not.
 
@@ -27,6 +30,16 @@ def choose_backend(
     Raises:
         UserError: for an engine that does not exist, or that cannot answer for the model.
     """
+    if isinstance(source, (ServerSource, ReplaySource)):
+        if engine != "auto":
+            raise UserError(f"--engine {engine}: {source.name} is not loaded here; leave --engine out")
+        return source.backend(), None
+    if isinstance(source, VllmSource):
+        if engine not in ("auto", "vllm"):
+            raise UserError(f"--engine {engine}: {source.title} names an engine already; leave one of them out")
+        if routing:
+            source.check_sparse("--routing")
+        return source.backend(), None
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
     reason = None

@@ -14,7 +14,16 @@ from moe_eval.errors import UserError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["GenerateBackend", "encode", "picture_options", "plain_routing", "render", "response", "stop_ids"]
+__all__ = [
+    "GenerateBackend",
+    "encode",
+    "picture_options",
+    "plain_routing",
+    "render",
+    "response",
+    "stop_ids",
+    "stop_ids_of",
+]
 
 PLACE = "<image>"
 """Where the text of a question says that a picture belongs."""
@@ -214,7 +223,12 @@ def plain_routing(recorder: Any, sequence: Any, token_text: Callable[[int], str]
 
 
 def stop_ids(model: Any, tokenizer: Any) -> set[int]:
-    eos = model.generation_config.eos_token_id
+    return stop_ids_of(model.generation_config, tokenizer)
+
+
+def stop_ids_of(generation_config: Any, tokenizer: Any) -> set[int]:
+    """The tokens that end an answer."""
+    eos = generation_config.eos_token_id
     eos = tokenizer.eos_token_id if eos is None else eos
     return set(eos) if isinstance(eos, (list, tuple)) else {eos}
 

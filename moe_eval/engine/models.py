@@ -268,14 +268,14 @@ class ModelSource:
         Raises:
             UserError: when a weight is missing, unknown or of the wrong shape, or a file is damaged.
         """
-        from transformers import AutoModelForImageTextToText, AutoProcessor
+        from transformers import AutoModelForImageTextToText
         from transformers.utils import logging
 
         if not sys.stderr.isatty():
             logging.disable_progress_bar()
         config = self.config
         trust = {"trust_remote_code": self.trust_remote_code}
-        processor = self._read("its processor", lambda: AutoProcessor.from_pretrained(self.folder, **trust))
+        processor = self.load_processor()
         loaded: Any = self._read(
             "its weights",
             lambda: AutoModelForImageTextToText.from_pretrained(
@@ -291,6 +291,28 @@ class ModelSource:
                 )
         if self.adapter is not None:
             model = with_adapter(model, self.adapter)
+        model = model.to(self.torch_device).eval()
+        try_out(model, processor, self.name)
+        if self.router_noise_seed is not None:
+            from moellava import enable_router_noise
+
+            enable_router_noise(model, self.router_noise_seed)
+        return model, processor
+
+    def load_processor(self) -> Any:
+        """The model's processor, with the chat template that is used.
+
+        Raises:
+            UserError: when a file is damaged, or the template cannot render a question about a picture.
+        """
+        from transformers import AutoProcessor
+
+        import moellava  # noqa: F401  (registers its processor with the Auto classes)
+
+        trust = self.trust_remote_code
+        processor = self._read(
+            "its processor", lambda: AutoProcessor.from_pretrained(self.folder, trust_remote_code=trust)
+        )
         if self._template is not None:
             processor.chat_template = self._template
         tokenizer = getattr(processor, "tokenizer", None)
@@ -299,13 +321,7 @@ class ModelSource:
         check_template(
             processor, f"--chat-template {self.chat_template}" if self.chat_template else f"model {self.name}"
         )
-        model = model.to(self.torch_device).eval()
-        try_out(model, processor, self.name)
-        if self.router_noise_seed is not None:
-            from moellava import enable_router_noise
-
-            enable_router_noise(model, self.router_noise_seed)
-        return model, processor
+        return processor
 
     def _read(self, what: str, read: Callable[[], Any]) -> Any:
         """What `read` gives; whatever transformers raises meanwhile is an error about the folder, in one line."""

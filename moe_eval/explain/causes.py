@@ -6,6 +6,7 @@ from typing import Literal
 
 from moe_eval.explain.effects import KnownEffect
 from moe_eval.explain.evidence import Evidence
+from moe_eval.runs.records import SAME_ANSWERS
 from moe_eval.table.measured import HEADLINE, PAPERS_PROTOCOL, interval_of
 from moe_eval.task import worth
 
@@ -150,7 +151,11 @@ def _software(evidence: Evidence) -> Cause:
         )
     versions = run.sessions[-1].versions if run.sessions else {}
     named = ", ".join(f"{name} {versions[name]}" for name in ("torch", "transformers") if name in versions)
-    what = f"{run.model.backend} in {run.model.dtype}" + (f", {named}" if named else "")
+    told = run.sessions[-1].told if run.sessions else {}
+    engine = " ".join(filter(None, (run.model.backend, str(told.get("vllm") or told.get("server") or ""))))
+    what = f"{engine} in {run.model.dtype}" + (f", {named}" if named else "")
+    if run.model.backend not in SAME_ANSWERS:
+        what += "; `moe-eval certify` tells how its answers differ from transformers'"
     return Cause(
         "software",
         "yes",

@@ -3,38 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from threading import Event, Lock
+from functools import partial
+from threading import Event
 
+from moe_eval.chat.budget import Budget, Cost, Purse
+from moe_eval.chat.cache import ReplyCache, call_key
+from moe_eval.chat.endpoint import Endpoint, RefusedError, Reply, guess_tokens
 from moe_eval.errors import UserError
-from moe_eval.judge.cache import ReplyCache
-from moe_eval.judge.endpoint import RefusedError, Reply, guess_tokens
 from moe_eval.task import Grade, Judge, JudgeCall, Sample
 
-__all__ = ["Budget", "Cost", "Grades", "estimate", "grade_answers"]
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Calls to an endpoint and the tokens that go in and out."""
-
-    calls: int = 0
-    tokens: int = 0
-
-
-@dataclass(frozen=True)
-class Budget:
-    """The most that a judge may cost; None: no limit."""
-
-    calls: int | None = None
-    tokens: int | None = None
-
-    def excess(self, cost: Cost) -> str | None:
-        """Which limit a cost is above, in words."""
-        if self.calls is not None and cost.calls > self.calls:
-            return f"{cost.calls:,} calls are more than --max-calls {self.calls:,}"
-        if self.tokens is not None and cost.tokens > self.tokens:
-            return f"{cost.tokens:,} tokens are more than --max-tokens {self.tokens:,}"
-        return None
+__all__ = ["Grades", "asked_by", "estimate", "grade_answers"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +30,8 @@ class Grades:
     refused: Mapping[str, str]
 
 
+NO_LIMIT = Budget()
+
 Job = tuple[Sample, int]
 """A sample and the number of the judge's run, from 0."""
 
@@ -63,7 +43,7 @@ def estimate(judge: Judge, samples: Sequence[Sample], answers: Mapping[str, str]
         dialogue = judge.grade(sample, answers[sample.id])
         place, call = 0, next(dialogue)
         try:
-            while reply := cache.find(call, run, place):
+            while reply := cache.find(_key(call, run, place)):
                 place, call = place + 1, dialogue.send(reply.text)
         except StopIteration:
             continue
@@ -80,7 +60,7 @@ def grade_answers(
     cache: ReplyCache,
     ask: Callable[[JudgeCall], Reply],
     *,
-    budget: Budget = Budget(),
+    budget: Budget = NO_LIMIT,
     concurrency: int = 8,
     on_grade: Callable[[], None] = lambda: None,
 ) -> Grades:
@@ -95,10 +75,13 @@ def grade_answers(
         UserError: when the endpoint gives up, refuses every answer, or the budget is spent. What was said until then is in
             the cache.
     """
-    purse = _Purse(budget, ask)
+    purse = Purse(budget, "judge")
     grades: dict[str, list[Grade]] = {sample.id: [0.0] * runs for sample in samples}
     refused: dict[str, str] = {}
     stopped = Event()
+
+    def pay(call: JudgeCall) -> Reply:
+        return purse.pay(guess_tokens(call.prompt) + call.max_tokens, partial(ask, call))
 
     def work(job: Job) -> tuple[Job, Grade | None]:
         sample, run = job
@@ -106,7 +89,7 @@ def grade_answers(
         call, place = next(dialogue), 0
         try:
             while not stopped.is_set():
-                reply = cache.get(call, run, place, purse.ask)
+                reply = cache.get(_key(call, run, place), partial(pay, call))
                 call, place = dialogue.send(reply.text), place + 1
         except StopIteration as done:
             return job, done.value
@@ -141,28 +124,14 @@ def grade_answers(
     return Grades({name: tuple(values) for name, values in grades.items() if name not in without}, purse.paid, refused)
 
 
-class _Purse:
-    """Counts what is paid, and pays no more when the budget is spent."""
+def asked_by(endpoint: Endpoint) -> Callable[[JudgeCall], Reply]:
+    """How a judge's calls reach its endpoint."""
+    return lambda call: endpoint.ask([{"role": "user", "content": call.prompt}], call.temperature, call.max_tokens)
 
-    def __init__(self, budget: Budget, ask: Callable[[JudgeCall], Reply]):
-        self.paid = Cost()
-        self._budget = budget
-        self._ask = ask
-        self._lock = Lock()
 
-    def ask(self, call: JudgeCall) -> Reply:
-        reserved = guess_tokens(call.prompt) + call.max_tokens
-        self._pay(1, reserved)
-        reply = self._ask(call)
-        self._pay(0, reply.prompt_tokens + reply.completion_tokens - reserved, check=False)
-        return reply
-
-    def _pay(self, calls: int, tokens: int, check: bool = True) -> None:
-        with self._lock:
-            cost = Cost(self.paid.calls + calls, self.paid.tokens + tokens)
-            if check and (excess := self._budget.excess(cost)):
-                raise UserError(f"judge: the budget is spent: {excess}")
-            self.paid = cost
+def _key(call: JudgeCall, run: int, place: int) -> str:
+    """Five runs are five calls, and a judge that is asked again is really asked again."""
+    return call_key(call.prompt, call.temperature, call.max_tokens, run, place)
 
 
 def _jobs(samples: Sequence[Sample], runs: int) -> list[Job]:

@@ -11,6 +11,7 @@ from moe_eval.report.notes import run_notes
 from moe_eval.runs.journal import answer_lines
 from moe_eval.runs.recorded import RecordedNumber, read_recorded
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
+from moe_eval.runs.shard import SHARDS
 from moe_eval.scoring.headlines import headline_name
 from moe_eval.task import Dataset, worth
 
@@ -59,7 +60,7 @@ def find_run_folders(paths: Iterable[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for path in paths:
-        folders = sorted(file.parent for file in path.glob("**/run.json"))
+        folders = sorted(file.parent for file in path.glob("**/run.json") if file.parent.parent.name != SHARDS)
         if not folders:
             raise UserError(f"{path}: no run in it (no run.json); start one with `moe-eval run`")
         found += folders

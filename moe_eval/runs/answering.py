@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from moe_eval.engine.ablation import find_ablation
-from moe_eval.engine.backend import Backend, ModelInfo, Request, Unanswered
+from moe_eval.engine.backend import Backend, ModelInfo, Request, Telling, Unanswered
 from moe_eval.errors import UserError
 from moe_eval.runs import environment
 from moe_eval.runs.journal import Journal
@@ -26,13 +26,14 @@ from moe_eval.runs.records import (
     PromptRecord,
     RunRecord,
     SessionRecord,
+    ShardRecord,
     read_record,
     write_record,
 )
 from moe_eval.runs.routing import ROUTING_FILES, RoutingJournal, write_routing
 from moe_eval.task import Sample, Task
 
-__all__ = ["RUN_FILES", "Answered", "answer"]
+__all__ = ["RUN_FILES", "Answered", "answer", "by_group"]
 
 RUN_FILES = ("run.json", "responses.jsonl", "scores.json", "judge.json", RECORDED_FILE, *ROUTING_FILES)
 
@@ -74,7 +75,7 @@ def answer(
         with Journal(folder / "responses.jsonl") as journal:
             sessions = _earlier_sessions(plan, record) if journal.responses else []
             routes = RoutingJournal(folder, journal.responses) if plan.routing else nullcontext()
-            with routes, _session(folder, record, sessions, journal):
+            with routes, _session(folder, record, sessions, journal, backend):
                 unanswered = _ask(record, plan, backend, journal, routes, on_answer)
         if plan.routing:
             write_routing(folder, record, len(journal.responses))
@@ -92,6 +93,7 @@ def _describe(plan: Plan, model: ModelInfo) -> RunRecord:
         protocol=plan.protocol_name,
         model=model,
         data=DataRecord.of(plan.dataset),
+        shard=ShardRecord.of(plan.shard, plan.whole) if plan.shard else None,
         prompt=PromptRecord.of(prompts),
         generation=GenerationRecord(
             max_new_tokens=plan.max_new_tokens or plan.protocol.max_new_tokens or plan.task.max_new_tokens,
@@ -142,7 +144,9 @@ def _earlier_sessions(plan: Plan, record: RunRecord) -> list[SessionRecord]:
 
 
 @contextmanager
-def _session(folder: Path, record: RunRecord, earlier: Sequence[SessionRecord], journal: Journal) -> Iterator[None]:
+def _session(
+    folder: Path, record: RunRecord, earlier: Sequence[SessionRecord], journal: Journal, backend: Backend
+) -> Iterator[None]:
     """Writes `run.json` before the first question and again, with the time it took, when the session ends."""
     session = SessionRecord(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -158,7 +162,9 @@ def _session(folder: Path, record: RunRecord, earlier: Sequence[SessionRecord], 
         yield
     finally:
         seconds = round(time.monotonic() - start, 3)
-        done = session.model_copy(update={"answered": len(journal.responses) - before, "seconds": seconds})
+        told = backend.told() if isinstance(backend, Telling) else {}
+        answered = len(journal.responses) - before
+        done = session.model_copy(update={"answered": answered, "seconds": seconds, "told": told})
         with suppress(UserError):  # a full disk was reported by the journal, or will be by scores.json
             write_record(record.model_copy(update={"sessions": [*earlier, done]}), path)
 
@@ -185,7 +191,7 @@ def _ask(
             max_new_tokens=generation.max_new_tokens,
             pad_images=generation.pad_images,
         )
-        for sample in _by_group(dataset.samples)
+        for sample in by_group(dataset.samples)
         if sample.id not in journal.responses or sample.id not in recorded
     )
     unanswered = []
@@ -202,7 +208,7 @@ def _ask(
     return unanswered
 
 
-def _by_group(samples: Sequence[Sample]) -> list[Sample]:
+def by_group(samples: Sequence[Sample]) -> list[Sample]:
     """Questions about one picture next to each other, otherwise in the order of the data."""
     first_seen: dict[str, int] = {}
     for sample in samples:

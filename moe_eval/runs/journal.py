@@ -17,7 +17,7 @@ from moe_eval.engine.backend import Response
 from moe_eval.errors import UserError
 from moe_eval.files.jsonl import read_jsonl
 
-__all__ = ["AppendOnlyFile", "Journal", "answer_lines", "read_responses"]
+__all__ = ["AppendOnlyFile", "Journal", "answer_lines", "journal_line", "read_responses"]
 
 FSYNC_SECONDS = 1.0
 
@@ -92,14 +92,21 @@ class Journal(AppendOnlyFile):
         Raises:
             UserError: when the disk is full; what was written before is kept whole.
         """
-        record = {
-            "id": response.id,
-            "response": response.text,
-            "tokens": response.tokens,
-            "finish_reason": response.finish_reason,
-        }
-        self.append_line(json.dumps(record).encode())
+        self.append_line(journal_line(response).encode())
         self.responses[response.id] = response
+
+
+def journal_line(response: Response) -> str:
+    """An answer as the journal has it, without the end of the line."""
+    record: dict[str, str | int] = {
+        "id": response.id,
+        "response": response.text,
+        "tokens": response.tokens,
+        "finish_reason": response.finish_reason,
+    }
+    if response.reasoning:
+        record["reasoning"] = response.reasoning
+    return json.dumps(record)
 
 
 def read_responses(path: Path) -> list[Response]:
@@ -116,6 +123,7 @@ def read_responses(path: Path) -> list[Response]:
                 text=record["response"],
                 tokens=int(record["tokens"]),
                 finish_reason=record["finish_reason"],
+                reasoning=record.get("reasoning"),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(

@@ -14,6 +14,7 @@ from typing import Any
 from moe_eval.engine.ablation import find_ablation
 from moe_eval.errors import UserError
 from moe_eval.registry import find_task, only_choice, own_tasks
+from moe_eval.runs.shard import Shard
 from moe_eval.task import Dataset, Task, TaskProtocol
 
 __all__ = ["DATA_VARIABLE", "Plan", "default_source", "make_plans", "run_folder"]
@@ -44,6 +45,7 @@ class Plan:
         fresh: throw away what the folder holds of an earlier run.
         max_new_tokens: length limit of an answer; None: the protocol's or the task's.
         data: the samples, where they are at hand already; otherwise `source` is loaded.
+        shard: the share of the questions that is asked; None: all.
         at: the run's folder, where it is not the usual one.
 
     Raises:
@@ -62,6 +64,7 @@ class Plan:
     fresh: bool = False
     max_new_tokens: int | None = None
     data: Dataset | None = None
+    shard: Shard | None = None
     at: Path | None = None
 
     def __post_init__(self) -> None:
@@ -77,7 +80,8 @@ class Plan:
 
     @property
     def folder(self) -> Path:
-        return self.at or run_folder(self.out, self.model, self.task.name, self.ablation)
+        folder = self.at or run_folder(self.out, self.model, self.task.name, self.ablation)
+        return self.shard.folder(folder) if self.shard else folder
 
     @property
     def title(self) -> str:
@@ -86,7 +90,16 @@ class Plan:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The samples; the first to ask for them loads them, and downloads them where that is needed.
+        """The samples that are asked: all, or the shard's.
+
+        Raises:
+            UserError: as for `whole`, and when there are fewer groups of questions than shards.
+        """
+        return self.shard.of(self.whole) if self.shard else self.whole
+
+    @cached_property
+    def whole(self) -> Dataset:
+        """The samples, those of other shards included; the first to ask for them loads them, and downloads them where that is needed.
 
         Raises:
             UserError: when they cannot be had, are not as they should be, or have no pictures.

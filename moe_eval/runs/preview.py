@@ -1,38 +1,49 @@
 """A plan in words, before anything is fetched: `moe-eval run --plan`. It fetches nothing but sizes, and loads no weights."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from moe_eval.errors import UserError
 from moe_eval.runs.plan import Plan
 
+if TYPE_CHECKING:
+    from moe_eval.engine.models import ModelSource
+    from moe_eval.engine.named import Source
+
 __all__ = ["preview"]
 
 
-def preview(model: Any, plans: Sequence[Plan], batch_size: int) -> str:
+def preview(model: "Source", plans: Sequence[Plan], batch_size: int) -> str:
     """Model, data, where both come from and go to, memory, and how many questions; what is missing is named.
 
     Args:
-        model: the `moe_eval.engine.models.ModelSource` that is going to answer.
+        model: the `moe_eval.engine.named.Source` that is going to answer.
         plans: of this model.
     """
-    from moe_eval.machine.resources import available_memory, gpu_memory
+    from moe_eval.engine.models import ModelSource
 
     lines = [f"{model.name}: {model.whereabouts}"]
-    try:
-        size, device, dtype = model.weight_bytes, model.torch_device, model.torch_dtype
-        there = gpu_memory()[0] if device.type == "cuda" else available_memory()
-        enough = "" if size <= there else ": too little"
-        lines.append(
-            f"  {str(dtype).removeprefix('torch.')} on {device}, batches of {batch_size}; weights take {size / 1e9:.2f} GB of "
-            f"{there / 1e9:.1f} GB of memory{enough}"
-        )
-    except UserError as error:
-        lines.append(f"  device, dtype and memory cannot be told before its configuration is here: {_one_line(error)}")
+    if isinstance(model, ModelSource):
+        lines.append(_memory(model, batch_size))
     for plan in plans:
         lines.append(f"  {plan.task.name}: {_questions(plan)}, protocol {plan.protocol_name} → {plan.folder}")
     lines.append("  the expected time is shown with the first answers")
     return "\n".join(lines)
+
+
+def _memory(model: "ModelSource", batch_size: int) -> str:
+    from moe_eval.machine.resources import available_memory, gpu_memory
+
+    try:
+        size, device, dtype = model.weight_bytes, model.torch_device, model.torch_dtype
+        there = gpu_memory()[0] if device.type == "cuda" else available_memory()
+        enough = "" if size <= there else ": too little"
+        return (
+            f"  {str(dtype).removeprefix('torch.')} on {device}, batches of {batch_size}; weights take {size / 1e9:.2f} GB of "
+            f"{there / 1e9:.1f} GB of memory{enough}"
+        )
+    except UserError as error:
+        return f"  device, dtype and memory cannot be told before its configuration is here: {_one_line(error)}"
 
 
 def _questions(plan: Plan) -> str:

@@ -18,10 +18,12 @@ from moe_eval.engine.backend import ModelInfo
 from moe_eval.errors import UserError
 from moe_eval.files.atomic import write_atomically
 from moe_eval.files.record import Record
+from moe_eval.runs.shard import Shard
 from moe_eval.statistics.interval import IntervalMethodRecord, IntervalRecord
 from moe_eval.task import Dataset
 
 __all__ = [
+    "SAME_ANSWERS",
     "DataRecord",
     "GenerationRecord",
     "HeadlineRecord",
@@ -34,6 +36,7 @@ __all__ = [
     "RunRecord",
     "ScoresRecord",
     "SessionRecord",
+    "ShardRecord",
     "prompt_fingerprint",
     "read_record",
     "write_record",
@@ -64,6 +67,18 @@ def prompt_fingerprint(prompts: Iterable[str]) -> str:
     """SHA-256 over prompts in the order of the data; half a surrogate pair, which a broken question may hold, counts."""
     digest = hashlib.sha256("\0".join(prompts).encode("utf-8", "surrogatepass")).hexdigest()
     return f"sha256:{digest}"
+
+
+class ShardRecord(Record):
+    """Which share of a run's questions was asked; `data` of the record is about the share alone."""
+
+    number: int = Field(description="from 1")
+    count: int = Field(description="of shares")
+    whole: DataRecord = Field(description="all that the shares together are asked")
+
+    @classmethod
+    def of(cls, shard: Shard, whole: Dataset) -> "ShardRecord":
+        return cls(number=shard.number, count=shard.count, whole=DataRecord.of(whole))
 
 
 class PromptRecord(Record):
@@ -116,6 +131,10 @@ class SessionRecord(Record):
     git_commit: str | None
     versions: dict[str, str]
     hardware: dict[str, str | int]
+    told: dict[str, str | int] = Field(
+        default={},
+        description="what answered told of itself: such as a server's own name and the tokens that it counts",
+    )
 
 
 class RunRecord(Record):
@@ -128,6 +147,7 @@ class RunRecord(Record):
     data: DataRecord
     prompt: PromptRecord | None = Field(description="null where imported answers do not say what was asked")
     generation: GenerationRecord | None = Field(description="null for imported answers, which do not say")
+    shard: ShardRecord | None = Field(default=None, description="the share that was asked; null: all")
     origin: OriginRecord | None = Field(default=None, description="of imported answers; null for those made here")
     sessions: list[SessionRecord] = Field(default=[])
 

@@ -42,7 +42,7 @@ def find_runs(paths: Iterable[Path]) -> list[Path]:
             raise UserError(f"{path}: no finished run in it (no scores.json); start one with `moe-eval run`")
         found += runs
     unreadable = {folder: error for folder in dict.fromkeys(found) if (error := _fault(folder))}
-    if len(unreadable) == len(set(found)):
+    if unreadable and len(unreadable) == len(set(found)):
         raise next(iter(unreadable.values()))
     for error in unreadable.values():
         print(f"left out: {error}", file=sys.stderr)

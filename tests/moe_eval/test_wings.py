@@ -21,6 +21,7 @@ WINGS = [
     "lmms",
     "registry",
     "machine",
+    "chat",
     "engine",
     "runs",
     "judge",

@@ -8,11 +8,12 @@ import pytest
 from moe_eval.tasks.mmvet import TASK
 from moe_eval.tasks.mmvet.judge import PROMPTS
 
+from moe_eval.chat.budget import Budget, Cost
+from moe_eval.chat.cache import ReplyCache
+from moe_eval.chat.endpoint import Endpoint, RefusedError, Reply
 from moe_eval.errors import UserError
 from moe_eval.images import NamedImage
-from moe_eval.judge.cache import ReplyCache
-from moe_eval.judge.endpoint import Endpoint, RefusedError, Reply
-from moe_eval.judge.grading import Budget, Cost, estimate, grade_answers
+from moe_eval.judge.grading import estimate, grade_answers
 from moe_eval.task import Judge, JudgeCall, NoGrade, Sample
 from tests.vectors import read_vectors
 
@@ -104,7 +105,7 @@ def test_estimate_is_what_an_obedient_judge_costs(tmp_path):
 def test_a_spent_budget_stops_and_keeps_what_was_paid_for(tmp_path):
     script = Script(lambda call: "1.0")
     with pytest.raises(
-        UserError, match=r"budget is spent: 5 calls are more than --max-calls 4\. 4 of 6 gradings are done"
+        UserError, match=r"budget is spent: 5 calls are more than max-calls 4\. 4 of 6 gradings are done"
     ):
         grade(tmp_path, script, budget=Budget(calls=4), concurrency=1)
     assert len(script.calls) == 4
@@ -114,7 +115,7 @@ def test_a_spent_budget_stops_and_keeps_what_was_paid_for(tmp_path):
 
 def test_a_budget_of_tokens_is_kept(tmp_path):
     script = Script(lambda call: "1.0")
-    with pytest.raises(UserError, match="tokens are more than --max-tokens 900"):
+    with pytest.raises(UserError, match="tokens are more than max-tokens 900"):
         grade(tmp_path, script, budget=Budget(tokens=900), concurrency=1)
     assert 0 < 101 * len(script.calls) <= 900
 

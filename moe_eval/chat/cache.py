@@ -1,4 +1,4 @@
-"""What a judge has said, on disk, so that nothing is asked twice: not by a restart, and not by another run."""
+"""What servers have said, on disk, so that nothing is asked twice: not by a restart, and not by another run."""
 
 import hashlib
 import json
@@ -6,25 +6,34 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import asdict, fields
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
+from moe_eval.chat.endpoint import Endpoint, Reply
 from moe_eval.errors import UserError
-from moe_eval.judge.endpoint import Endpoint, Reply
-from moe_eval.task import JudgeCall
 
-__all__ = ["ReplyCache"]
+__all__ = ["ReplyCache", "call_key"]
+
+TEXT = "reply"
+"""What the file calls a reply's `text`."""
+
+
+def call_key(*parts: Any) -> str:
+    """SHA-256 over everything that makes a call the same call, in plain JSON values."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 class ReplyCache:
     """Replies of one endpoint and model, in an append-only file of JSON lines.
 
-    A call is the same if prompt, temperature, length limit, run of the judge and place in the dialogue are the same:
-    five runs are five calls, and a judge that is asked again is really asked again.
-
     Args:
         folder: created if missing; one file per endpoint and model.
         today: the day that new replies are marked with, ISO 8601; empty: none.
+
+    Raises:
+        UserError: when the folder or the file cannot be used.
 
     Attributes:
         last_day: the latest day of the replies that were asked for, empty if none is known.
@@ -49,25 +58,23 @@ class ReplyCache:
         for line in lines:
             try:
                 record = json.loads(line)
-                self._replies[record["key"]] = Reply(
-                    record["reply"], record["prompt_tokens"], record["completion_tokens"]
-                )
+                known = {field.name: record[field.name] for field in fields(Reply) if field.name in record}
+                self._replies[record["key"]] = Reply(record[TEXT], **known)
                 self._days[record["key"]] = str(record.get("day", ""))
             except (ValueError, KeyError, TypeError):
                 continue  # torn by a kill or a full disk: it is asked again
 
-    def find(self, call: JudgeCall, run: int, place: int) -> Reply | None:
-        """The stored reply, if there is one."""
-        return self._replies.get(_key(call, run, place))
+    def find(self, key: str) -> Reply | None:
+        """The stored reply to the call of that key, if there is one."""
+        return self._replies.get(key)
 
-    def get(self, call: JudgeCall, run: int, place: int, ask: Callable[[JudgeCall], Reply]) -> Reply:
+    def get(self, key: str, ask: Callable[[], Reply]) -> Reply:
         """The stored reply, or else what `ask` says, stored before it is returned; asked once for all threads."""
-        key = _key(call, run, place)
         with self._lock:
             asking = self._asking[key]
         with asking:
             if key not in self._replies:
-                reply = ask(call)
+                reply = ask()
                 self._store(key, reply)
                 self._replies[key], self._days[key] = reply, self._today
             with self._lock:
@@ -75,12 +82,8 @@ class ReplyCache:
             return self._replies[key]
 
     def _store(self, key: str, reply: Reply) -> None:
-        record = {
-            "key": key,
-            "day": self._today,
-            "reply": reply.text,
-            **{n: getattr(reply, n) for n in ("prompt_tokens", "completion_tokens")},
-        }
+        told = {name: value for name, value in asdict(reply).items() if value not in (None, "")}
+        record = {"key": key, "day": self._today, TEXT: told.pop("text", ""), **told}
         # The line end comes first, too: a line that was torn before must not swallow this one.
         line = b"\n" + json.dumps(record).encode() + b"\n"
         try:
@@ -91,8 +94,3 @@ class ReplyCache:
                 os.close(descriptor)
         except OSError as error:
             raise UserError(f"{self.path}: cannot write ({error.strerror}); free some space and start again") from error
-
-
-def _key(call: JudgeCall, run: int, place: int) -> str:
-    parts = [call.prompt, call.temperature, call.max_tokens, run, place]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-__all__ = ["Fault", "JudgeServer"]
+__all__ = ["ChatServer", "Fault"]
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,13 @@ class Fault:
 
 
 @dataclass
-class JudgeServer:
+class ChatServer:
     """Serves `/v1/chat/completions`.
 
     Args:
         script: from the body of a request and the number of requests before it to the reply, or a fault.
         usage: tokens that it claims to have used, or None: it does not say.
+        models: names that `/v1/models` lists; None: there is no such list.
 
     Attributes:
         requests: bodies of everything that was asked, and `keys`, the authorization of each.
@@ -45,6 +46,7 @@ class JudgeServer:
 
     script: Callable[[dict[str, Any], int], str | Fault | None]
     usage: dict[str, int] | None = None
+    models: list[str] | None = None
     requests: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     most_at_once: int = 0
@@ -54,7 +56,7 @@ class JudgeServer:
         host, port = self._server.server_address[:2]
         return f"http://{host}:{port}/v1"
 
-    def __enter__(self) -> "JudgeServer":
+    def __enter__(self) -> "ChatServer":
         self._lock, self._working = threading.Lock(), 0
         handler = type("Handler", (_Handler,), {"judge": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -82,10 +84,14 @@ class JudgeServer:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    judge: JudgeServer
+    judge: ChatServer
 
     def log_message(self, *_: object) -> None:
         pass
+
+    def do_GET(self) -> None:
+        listed = {"data": [{"id": name} for name in self.judge.models or []]}
+        self._send(Fault(404 if self.judge.models is None else 200, json.dumps(listed).encode()))
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -95,6 +101,9 @@ class _Handler(BaseHTTPRequestHandler):
         if not isinstance(reply, Fault):
             record = {"choices": [{"message": {"role": "assistant", "content": reply}}], "usage": self.judge.usage}
             reply = Fault(body=json.dumps(record).encode())
+        self._send(reply)
+
+    def _send(self, reply: Fault) -> None:
         time.sleep(reply.delay)
         if reply.hang_up:
             return

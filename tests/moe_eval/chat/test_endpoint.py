@@ -4,12 +4,11 @@ import json
 
 import pytest
 
+from moe_eval.chat.endpoint import ATTEMPTS, Endpoint
 from moe_eval.errors import UserError
-from moe_eval.judge.endpoint import ATTEMPTS, Endpoint
-from moe_eval.task import JudgeCall
-from tests.judge_server import Fault, JudgeServer
+from tests.chat_server import ChatServer, Fault
 
-CALL = JudgeCall("How good is it? ", temperature=0.5, max_tokens=3)
+MESSAGES = [{"role": "user", "content": "How good is it? "}]
 
 
 @pytest.fixture(autouse=True)
@@ -17,8 +16,9 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
 
-def ask(server: JudgeServer, pauses: list[float] | None = None, call: JudgeCall = CALL, **options):
-    return Endpoint(server.url, "judge-1", pause=(pauses if pauses is not None else []).append, **options).ask(call)
+def ask(server: ChatServer, pauses: list[float] | None = None, messages=MESSAGES, **options):
+    endpoint = Endpoint(server.url, "judge-1", pause=(pauses if pauses is not None else []).append, **options)
+    return endpoint.ask(messages, 0.5, 3)
 
 
 def first_then(*faults: Fault):
@@ -26,7 +26,7 @@ def first_then(*faults: Fault):
 
 
 def test_a_call_is_sent_as_the_original_sends_it():
-    with JudgeServer(lambda *_: "0.7", usage={"prompt_tokens": 11, "completion_tokens": 2}) as server:
+    with ChatServer(lambda *_: "0.7", usage={"prompt_tokens": 11, "completion_tokens": 2}) as server:
         reply = ask(server, key="secret")
     assert (reply.text, reply.prompt_tokens, reply.completion_tokens) == ("0.7", 11, 2)
     assert server.requests == [
@@ -41,8 +41,8 @@ def test_a_call_is_sent_as_the_original_sends_it():
 
 
 def test_an_empty_reply_is_a_reply_and_half_a_surrogate_can_be_sent():
-    with JudgeServer(lambda *_: None) as server:
-        assert ask(server, call=JudgeCall("\ud800", 0.0, 3)).text == ""
+    with ChatServer(lambda *_: None) as server:
+        assert ask(server, messages=[{"role": "user", "content": "\ud800"}]).text == ""
         assert server.requests[0]["messages"][0]["content"] == "\ud800"
         assert server.keys == [None]
 
@@ -63,7 +63,7 @@ def test_an_empty_reply_is_a_reply_and_half_a_surrogate_can_be_sent():
 )
 def test_what_passes_is_tried_again(fault):
     pauses: list[float] = []
-    with JudgeServer(first_then(fault, fault)) as server:
+    with ChatServer(first_then(fault, fault)) as server:
         assert ask(server, pauses, timeout=0.2).text == "0.5"
     assert len(server.requests) == 3
     assert len(pauses) == 2
@@ -71,7 +71,7 @@ def test_what_passes_is_tried_again(fault):
 
 def test_the_server_says_how_long_to_wait():
     pauses: list[float] = []
-    with JudgeServer(
+    with ChatServer(
         first_then(Fault(429, headers={"Retry-After": "7"}), Fault(429, headers={"Retry-After": "soon"}))
     ) as server:
         ask(server, pauses)
@@ -80,14 +80,14 @@ def test_the_server_says_how_long_to_wait():
 
 def test_waits_grow():
     pauses: list[float] = []
-    with JudgeServer(lambda *_: Fault(500)) as server, pytest.raises(UserError):
+    with ChatServer(lambda *_: Fault(500)) as server, pytest.raises(UserError):
         ask(server, pauses)
     assert len(pauses) == ATTEMPTS - 1
     assert all(0 <= pause <= 2**number for number, pause in enumerate(pauses))
 
 
 def test_after_six_tries_it_is_an_error_of_one_line():
-    with JudgeServer(lambda *_: Fault(500, b"out of\norder")) as server, pytest.raises(UserError) as caught:
+    with ChatServer(lambda *_: Fault(500, b"out of\norder")) as server, pytest.raises(UserError) as caught:
         ask(server)
     assert f"{ATTEMPTS} tries failed, the last one: status 500: out of order" in str(caught.value)
     assert len(server.requests) == ATTEMPTS
@@ -103,18 +103,18 @@ def test_after_six_tries_it_is_an_error_of_one_line():
     ],
 )
 def test_what_does_not_pass_is_an_error_at_once(status, error, message):
-    with JudgeServer(lambda *_: Fault(status, json.dumps({"error": error}).encode())) as server:
+    with ChatServer(lambda *_: Fault(status, json.dumps({"error": error}).encode())) as server:
         with pytest.raises(UserError, match=message):
-            ask(server)
+            ask(server, key="secret")
         assert len(server.requests) == 1
 
 
 def test_nobody_there_is_one_line():
     endpoint = Endpoint("http://127.0.0.1:9/v1", "judge-1", pause=lambda _: None)
     with pytest.raises(UserError, match=r"judge judge-1 at http://127\.0\.0\.1:9/v1: 6 tries failed.*refused"):
-        endpoint.ask(CALL)
+        endpoint.ask(MESSAGES, 0.5, 3)
 
 
 def test_what_is_no_url_is_one_line():
     with pytest.raises(UserError, match="gpt-4 is no URL"):
-        Endpoint("gpt-4", "judge-1").ask(CALL)
+        Endpoint("gpt-4", "judge-1").ask(MESSAGES, 0.5, 3)

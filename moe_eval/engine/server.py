@@ -1,0 +1,253 @@
+"""A model behind an OpenAI-compatible server with pictures, `openai:NAME@URL`: vLLM, SGLang, llama.cpp, hosted models, ours.
+
+Several questions are in work at once; each answer is kept in a cache before anybody sees it, so nothing is asked twice.
+What the server does with a picture (its size, padding) is its own business; it gets every pixel, as PNG.
+"""
+
+import base64
+import hashlib
+import io
+import os
+import re
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from moe_eval.chat.budget import Budget, Purse
+from moe_eval.chat.cache import ReplyCache, call_key
+from moe_eval.chat.endpoint import Endpoint, Message, RefusedError, Reply, guess_tokens
+from moe_eval.engine.backend import Answer, ModelInfo, Request, Response, Unanswered
+from moe_eval.engine.prefetch import open_images
+from moe_eval.errors import UserError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["ServerBackend", "ServerOptions", "ServerSource", "chat_messages"]
+
+NAME = re.compile(r"openai:(?P<model>.+?)@(?P<url>https?://.+)")
+REFUSED_IN_A_ROW = 8
+"""So many refusals and no answer yet: it is not the questions, and the rest need not be tried."""
+PICTURE_TOKENS = 576
+"""What a picture is guessed to cost before the server says it."""
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """What `--engine-args` can say about a server.
+
+    Args:
+        concurrency: questions in work at the same time.
+        timeout: seconds that a try may take in all.
+        key: the environment variable that holds the key.
+        max_calls: ask at most so often in one process.
+        max_tokens: spend at most so many tokens, in and out, in one process.
+        cache: folder of everything that servers have said.
+        add_special_tokens: ask vLLM to begin a prompt as the tokenizer does, where the chat template does not; others do so
+            anyway, or refuse the field.
+    """
+
+    concurrency: Annotated[int, Field(ge=1)] = 8
+    timeout: Annotated[float, Field(gt=0)] = 120.0
+    key: str = "OPENAI_API_KEY"
+    max_calls: Annotated[int, Field(ge=0)] | None = None
+    max_tokens: Annotated[int, Field(ge=0)] | None = None
+    cache: Path = Path("results/replies")
+    add_special_tokens: bool = False
+
+
+@dataclass(frozen=True)
+class ServerSource:
+    """A model by its server.
+
+    Args:
+        name: `openai:NAME@URL`, the URL up to and including the version.
+        options: how it is asked.
+        label: what it is called in folders and tables; None: its name.
+
+    Raises:
+        UserError: for a name of another shape, and one with a password in it.
+    """
+
+    name: str
+    options: ServerOptions = ServerOptions()
+    label: str | None = None
+    is_local: bool = field(default=True, init=False)
+    is_sparse: bool = field(default=False, init=False)
+    trained_on_mini: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        match = NAME.fullmatch(self.name)
+        if match is None:
+            raise UserError(f"{self.name}: openai:NAME@URL is wanted, such as openai:my-model@http://localhost:8000/v1")
+        if "@" in match["url"]:
+            raise UserError(
+                "openai:NAME@URL: the URL holds a password, which would be written into run.json; put the key "
+                "into the environment (--engine-args key=VARIABLE)"
+            )
+
+    @property
+    def title(self) -> str:
+        """What folders and tables call it."""
+        return self.label or self.name
+
+    @property
+    def whereabouts(self) -> str:
+        return "behind a server; nothing is loaded here"
+
+    def check_name(self) -> None:
+        """Its shape was checked already; whether it is there, the first question shows."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        match = NAME.fullmatch(self.name)
+        assert match is not None
+        key = os.environ.get(self.options.key) or None
+        url = match["url"].rstrip("/")
+        extra = {"add_special_tokens": True} if self.options.add_special_tokens else {}
+        return Endpoint(url, match["model"], key, self.options.timeout, role="model", extra=extra)
+
+    def backend(self) -> "ServerBackend":
+        """What asks it."""
+        return ServerBackend(self)
+
+
+class ServerBackend:
+    """Asks a server.
+
+    A question that the server refuses (its content filter, its context) stays unanswered; the others are asked all the same.
+
+    Args:
+        source: which server, and how it is asked.
+    """
+
+    def __init__(self, source: ServerSource):
+        self._source = source
+        self._endpoint = source.endpoint
+        options = source.options
+        self._purse = Purse(Budget(options.max_calls, options.max_tokens), self._endpoint.title)
+        self._paid: list[tuple[int, int]] = []  # tokens in and out, per call
+        self._names: set[str] = set()
+
+    def describe(self) -> ModelInfo:
+        """Its name; of its weights nothing is known, so the fingerprint is that of the name the server is asked for."""
+        digest = hashlib.sha256(self._endpoint.model.encode()).hexdigest()
+        name = self._source.title
+        return ModelInfo(
+            name,
+            family="server",
+            weights_fingerprint=f"sha256:{digest}",
+            backend="openai",
+            dtype="unknown",
+            source=self._source.name if name != self._source.name else None,
+        )
+
+    def told(self) -> dict[str, str | int]:
+        """What the server calls itself, and what was used: calls and tokens, without what came from the cache."""
+        tokens_in, tokens_out = (sum(tokens) for tokens in zip((0, 0), *self._paid, strict=True))
+        used = {"calls": len(self._paid), "prompt_tokens": tokens_in, "completion_tokens": tokens_out}
+        return {"server": ", ".join(sorted(self._names)), **used}
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
+        """Each answer as soon as it is there.
+
+        Raises:
+            UserError: when the server is not there, or gives up; what was answered until then has been handed over.
+        """
+        given_up, concurrency = self._endpoint.given_up, self._source.options.concurrency
+        given_up.clear()
+        answered = False
+        refused = 0
+        waiting: set[Future[Answer]] = set()
+        with ThreadPoolExecutor(concurrency, thread_name_prefix="ask-server") as pool:
+            try:
+                for number, item in zip(count(), open_images(requests, ahead=2 * concurrency), strict=False):
+                    if number == 0:
+                        self._endpoint.models()  # finds a wrong URL or key before anything is tried six times
+                    if isinstance(item, Unanswered):
+                        yield item
+                        continue
+                    waiting.add(pool.submit(self._answer, *item))
+                    if len(waiting) < concurrency:
+                        continue
+                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    for answer in _handed_over(done):
+                        answered = answered or isinstance(answer, Response)
+                        refused += isinstance(answer, Unanswered)
+                        yield answer
+                        if refused >= REFUSED_IN_A_ROW and not answered and isinstance(answer, Unanswered):
+                            raise UserError(
+                                f"{answer.reason}. It refused the first {refused} questions, so no more are asked"
+                            )
+                while waiting:
+                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    yield from _handed_over(done)
+            finally:
+                given_up.set()
+                pool.shutdown(cancel_futures=True)
+
+    def _answer(self, request: Request, images: "list[Image]") -> Answer:
+        messages = chat_messages(request.text, images)
+        expected = guess_tokens(request.text) + PICTURE_TOKENS * len(images) + request.max_new_tokens
+        ask = partial(self._ask, messages, request.max_new_tokens)
+        try:
+            reply = self._cache.get(
+                call_key(messages, 0, request.max_new_tokens, *self._endpoint.extra),
+                partial(self._purse.pay, expected, ask),
+            )
+        except RefusedError as error:
+            return Unanswered(request.id, str(error), failed=True)
+        except UserError as error:
+            self._endpoint.given_up.set()  # here, so that no other thread tries on before the error is seen
+            raise UserError(f"{error}; what was answered is kept, and the same command goes on") from error
+        self._names.add(reply.model)
+        return Response(
+            request.id,
+            reply.text.strip(),
+            tokens=reply.completion_tokens,
+            finish_reason="length" if reply.finish_reason == "length" else "stop",
+            reasoning=reply.reasoning or None,
+        )
+
+    def _ask(self, messages: list[Message], max_tokens: int) -> Reply:
+        reply = self._endpoint.ask(messages, 0, max_tokens)
+        self._paid.append((reply.prompt_tokens, reply.completion_tokens))
+        return reply
+
+    @cached_property
+    def _cache(self) -> ReplyCache:
+        return ReplyCache(self._source.options.cache, self._endpoint)
+
+
+def _handed_over(done: set[Future[Answer]]) -> Iterator[Answer]:
+    """Answers first, then the first error: what is answered is kept."""
+    yield from (future.result() for future in done if future.exception() is None)
+    for future in done:
+        future.result()
+
+
+def chat_messages(text: str, images: "list[Image]") -> list[Message]:
+    """The user turn in OpenAI's form: pictures first, or where the text says `<image>`, if it says so as often as there are some.
+
+    Pictures are PNG, which keeps every pixel, in `data:` URLs.
+    """
+    parts = [{"type": "image_url", "image_url": {"url": _data_url(image)}} for image in images]
+    words = text.split("<image>")
+    if not parts or len(words) != len(parts) + 1:
+        content: list[Any] = [*parts, {"type": "text", "text": text}]
+    else:
+        told = [{"type": "text", "text": word.strip()} for word in words]
+        content = [told[0], *(part for pair in zip(parts, told[1:], strict=True) for part in pair)]
+    return [{"role": "user", "content": [part for part in content if part.get("text") != ""]}]
+
+
+def _data_url(image: "Image") -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,51 @@
+"""`moe-eval run --workers N` makes the run that one process makes."""
+
+import pytest
+
+from moe_eval.cli import main
+from moe_eval.commands import workers
+from moe_eval.commands.shown import Shown
+from moe_eval.errors import UserError
+from moe_eval.runs.plan import make_plans
+
+RUN = ("run", "moe-llava-nano", "--tasks", "pope", "--data", "mini", "--limit", "54", "--device", "cpu")
+
+
+def call(*words: object) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main([str(word) for word in words])
+    return int(caught.value.code or 0)
+
+
+@pytest.mark.slow  # three processes that import torch
+def test_workers_give_the_run_of_one_process(tmp_path, capsys):
+    assert call(*RUN, "--out", tmp_path / "one", "--quiet") == 0
+    assert call(*RUN, "--out", tmp_path / "two", "--workers", 2, "--no-routing") == 0
+    one, two = (tmp_path / name / "moe-llava-nano" / "pope" for name in ("one", "two"))
+    assert sorted((one / "responses.jsonl").read_text().splitlines()) == sorted(
+        (two / "responses.jsonl").read_text().splitlines()
+    )
+    assert (one / "scores.json").read_bytes() == (two / "scores.json").read_bytes()
+    assert not (two / "shards" / "1-of-2" / "routing.json").exists()  # the option has reached the shards
+
+
+def test_workers_and_a_shard_are_one_too_many(capsys):
+    assert call(*RUN, "--workers", 2, "--shard", "1/2") == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "moe-eval: --workers 2 and --shard 1/2: say one of them"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "count", "device", "message"),
+    [
+        (1, 3, "auto", "--workers 3: a worker needs a GPU, and here is 1; take fewer, or --device cpu"),
+        (2, 3, "cuda", "here are 2"),
+        (2, 2, "cuda:1", "every worker takes a device of its own; leave --device cuda:1 out"),
+        (0, 40, "auto", "mini has only 33 groups of questions here; take fewer shards"),
+    ],
+)
+def test_workers_without_a_device_or_work_are_refused(monkeypatch, tmp_path, gpus, count, device, message):
+    monkeypatch.setattr(workers, "gpu_memory", lambda: [1] * gpus)
+    monkeypatch.setattr(workers, "run_workers", lambda *_: pytest.fail("started"))
+    plans = make_plans("m", ["pope"], True, out=tmp_path)
+    with pytest.raises(UserError, match=message):
+        workers.ask_in_workers(plans, [], count, device, Shown(quiet=True))
