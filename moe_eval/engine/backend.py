@@ -1,6 +1,6 @@
 """The interface of everything that answers questions, and the values that go in and out."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -74,13 +74,19 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class Request:
-    """One question as a backend gets it; image line and chat template are the backend's business."""
+    """One question as a backend gets it; image line and chat template are the backend's business.
+
+    Args:
+        continuations: the answers that may be given. Where there are some, nothing is generated: the response is the
+            most likely of them, with the log-probability of each.
+    """
 
     id: str
     images: tuple[ImageRef, ...]
     text: str
     max_new_tokens: int
     pad_images: bool = True
+    continuations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,13 +126,19 @@ class Routing:
 @dataclass(frozen=True)
 class Response:
     """One answer: its text without special tokens and surrounding blanks, how many tokens were generated, and, where
-    that is recorded, how they were routed."""
+    that is recorded, how they were routed.
+
+    Args:
+        log_probabilities: of the request's continuations: the natural logarithm of the probability that the answer begins
+            so, the sum over the continuation's tokens, from float32 logits. None where none were given.
+    """
 
     id: str
     text: str
     tokens: int
     finish_reason: Literal["stop", "length"]
     routing: Routing | None = None
+    log_probabilities: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,26 @@
 """The plain backend: batches of prompts through `model.generate`, for any image-text-to-text model of transformers."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from moe_eval.engine.backend import Answer, Request, Response, Routing, TokenPath, Unanswered
+from moe_eval.engine.likelihood import plain_likelihood
 from moe_eval.engine.models import ModelSource
 from moe_eval.engine.prefetch import open_images
+from moe_eval.engine.prompting import Batch, encode
 from moe_eval.engine.sourced import SourcedBackend
 from moe_eval.errors import UserError
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    pass
 
-__all__ = ["GenerateBackend", "encode", "picture_options", "plain_routing", "render", "response", "stop_ids"]
-
-Batch = list[tuple[Request, "list[Image]"]]
+__all__ = ["GenerateBackend", "plain_routing", "response", "stop_ids"]
 
 
 class GenerateBackend(SourcedBackend):
-    """Greedy answers in left-padded batches.
+    """Greedy answers in left-padded batches; where answers are given, one plain forward pass after the other.
 
     The model is loaded when the first question comes, so that a finished run costs no loading.
 
@@ -69,13 +69,19 @@ class GenerateBackend(SourcedBackend):
 
 
 def _fit_together(one: Request, other: Request) -> bool:
-    return (one.max_new_tokens, one.pad_images) == (other.max_new_tokens, other.pad_images)
+    return _settings(one) == _settings(other)
+
+
+def _settings(request: Request) -> tuple[int, bool, bool]:
+    return request.max_new_tokens, request.pad_images, bool(request.continuations)
 
 
 def _answer(model: Any, processor: Any, batch: Batch) -> list[Response]:
     import torch
 
     requests = [request for request, _ in batch]
+    if requests[0].continuations:
+        return [plain_likelihood(model, processor, request, images) for request, images in batch]
     inputs = encode(processor, batch).to(model.device, dtype=model.dtype)
     tokenizer = processor.tokenizer
     try:
@@ -98,50 +104,6 @@ def _answer(model: Any, processor: Any, batch: Batch) -> list[Response]:
     stops = stop_ids(model, tokenizer)
     answers = sequences[:, inputs["input_ids"].shape[1] :].tolist()  # [batch, new tokens]
     return [response(request.id, ids, stops, tokenizer) for request, ids in zip(requests, answers, strict=True)]
-
-
-def encode(processor: Any, batch: Batch, beginnings: Sequence[str] = ()) -> Any:
-    """Model inputs of a batch: rendered by the chat template, pictures first, padded on the left.
-
-    Pictures stand where the text says `<image>`, if it says so as often as there are pictures.
-
-    Args:
-        beginnings: what each answer begins with; none: the model starts it.
-    """
-    prompts = [render(processor, request.text, len(images)) for request, images in batch]
-    if beginnings:
-        prompts = [prompt + beginning for prompt, beginning in zip(prompts, beginnings, strict=True)]
-    pictures = [images for _, images in batch]
-    return processor(
-        text=prompts,
-        images=pictures if any(pictures) else None,
-        padding=True,
-        padding_side="left",
-        return_tensors="pt",
-        **picture_options(processor, batch[0][0].pad_images),
-    )
-
-
-def render(processor: Any, text: str, images: int) -> str:
-    """A question as the model reads it: in its chat template, pictures first, unless the text says where they are."""
-    return str(
-        processor.apply_chat_template(
-            [{"role": "user", "content": _content(processor, text, images)}], add_generation_prompt=True, tokenize=False
-        )
-    )
-
-
-def picture_options(processor: Any, pad_images: bool) -> dict[str, bool]:
-    """Only LLaVA's way of preparing pictures knows padding to a square; other models have their own."""
-    from moellava import MoELlavaProcessor
-
-    return {"do_pad": pad_images} if isinstance(processor, MoELlavaProcessor) else {}
-
-
-def _content(processor: Any, text: str, images: int) -> list[dict[str, str]]:
-    token = getattr(processor, "image_token", None)
-    placed = token == "<image>" and text.count(token) == images
-    return [{"type": "image"}] * (0 if placed else images) + [{"type": "text", "text": text}]
 
 
 def response(request_id: str, ids: list[int], stops: Set[int], tokenizer: Any) -> Response:

@@ -15,8 +15,9 @@ from loguru import logger
 from tqdm import tqdm
 
 from moe_eval.engine.backend import Request, Unanswered
-from moe_eval.engine.generate import GenerateBackend, encode
+from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
+from moe_eval.engine.prompting import encode
 from moe_eval.errors import UserError
 from moe_eval.lmms.request import is_greedy, max_new_tokens, pictures_only
 

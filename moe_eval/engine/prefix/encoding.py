@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from moe_eval.engine.backend import Request
-from moe_eval.engine.generate import picture_options, render
-from moe_eval.engine.prefix.packing import Pack, Row, make_rows
+from moe_eval.engine.likelihood import continuation_ids
+from moe_eval.engine.prefix.packing import Pack, Prompt, Row, make_rows
+from moe_eval.engine.prompting import picture_options, render
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -43,7 +44,7 @@ class Encoder:
         ids = {different[0]: first["input_ids"][0].tolist()}
         for text in different[1:]:
             ids[text] = self._ids(text, different[0], ids[different[0]], images, requests[0].pad_images)
-        prompts = [(request, ids[text]) for request, text in zip(requests, texts, strict=True)]
+        prompts = [self._prompt(request, ids[text]) for request, text in zip(requests, texts, strict=True)]
         rows = make_rows(prompts, self._picture_end(ids[different[0]]))
         for row in rows:
             of_first = row.starts_like(ids[different[0]])
@@ -55,10 +56,15 @@ class Encoder:
         self, requests: Sequence[Request], texts: Sequence[str], different: Sequence[str]
     ) -> list[Row]:
         ids = dict(zip(different, self._processor(text=list(different))["input_ids"], strict=True))
-        rows = make_rows([(request, ids[text]) for request, text in zip(requests, texts, strict=True)], 0)
+        prompts = [self._prompt(request, ids[text]) for request, text in zip(requests, texts, strict=True)]
+        rows = make_rows(prompts, 0)
         for row in rows:
             row.take({}, None)
         return rows
+
+    def _prompt(self, request: Request, ids: Sequence[int]) -> Prompt:
+        continuations = continuation_ids(self._processor, request) if request.continuations else {}
+        return Prompt(request, ids, continuations)
 
     def _encode(self, text: str, images: "list[Image]", pad_images: bool) -> Mapping[str, Any]:
         options = picture_options(self._processor, pad_images)

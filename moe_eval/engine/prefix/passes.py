@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
+from moe_eval.engine.likelihood import log_probability
 from moe_eval.engine.prefix.packing import Branch, Pack
 from moe_eval.engine.prefix.routes import Routes
 from moe_eval.engine.prefix.slots import PADDING, Slots
@@ -20,7 +21,8 @@ __all__ = ["answer_pack"]
 def answer_pack(
     model: Any, pack: Pack, inputs: Mapping[str, Any], stops: frozenset[int], routes: Routes | None = None
 ) -> Iterator[tuple[int, Branch]]:
-    """Generate greedily below every row of a pack; a branch comes, with its row's number, when it has ended.
+    """Generate greedily below every row of a pack, or measure what is given; a branch comes, with its row's number, when it
+    has ended.
 
     Args:
         inputs: of the prefix pass: `input_ids` and `attention_mask` [rows, tokens], padded on the left, the pictures, and
@@ -42,18 +44,21 @@ def answer_pack(
     if routes is not None:
         routes.note(inputs["input_ids"], slots.owner)
     rows = list(range(len(pack.rows)))
-    # [rows, branches, vocabulary]
-    logits = output.logits if alone else _branch_pass(model, pack, cache, slots, routes, device)
+    # [rows, branches, depth, vocabulary]
+    logits = output.logits[:, :, None] if alone else _branch_pass(model, pack, cache, slots, routes, device)
     open_ones = [list(range(len(row.branches))) for row in pack.rows]
-    chosen = logits.argmax(-1).tolist()
     while True:
+        chosen = logits[:, :, -1].argmax(-1).tolist()
         still_open = []
         for number, (row, names) in enumerate(zip(rows, open_ones, strict=True)):
             left = []
             for place, name in enumerate(names):
                 branch = pack.rows[row].branches[name]
-                branch.generated.append(chosen[number][place])
-                if branch.generated[-1] in stops or len(branch.generated) >= branch.limit:
+                if branch.continuations:
+                    branch.log_probabilities = _measured(branch, logits[number, place])
+                else:
+                    branch.generated.append(chosen[number][place])
+                if len(branch.generated) >= branch.limit or branch.generated[-1] in stops:
                     branch.ended = True
                     yield row, branch
                 else:
@@ -64,11 +69,15 @@ def answer_pack(
             return
         rows, open_ones = _drop_finished(rows, open_ones, cache, slots, routes)
         logits = _step(model, pack, rows, open_ones, cache, slots, routes, device)
-        chosen = logits.argmax(-1).tolist()
+
+
+def _measured(branch: Branch, logits: torch.Tensor) -> dict[str, float]:
+    """Log-probabilities of a branch's continuations, from logits [depth, vocabulary]."""
+    return {words: log_probability(logits[-len(ids) :], ids) for words, ids in branch.continuations.items()}
 
 
 def _branch_pass(model: Any, pack: Pack, cache: Any, slots: Slots, routes: Routes | None, device: Any) -> torch.Tensor:
-    """All branches of all rows at once; logits after the last token of each, [rows, branches, vocabulary].
+    """All branches of all rows at once; logits after the last tokens of each, [rows, branches, depth, vocabulary].
 
     Branches are padded on the left to one length, so that they end at the same places in every row.
     """
@@ -84,8 +93,10 @@ def _branch_pass(model: Any, pack: Pack, cache: Any, slots: Slots, routes: Route
             owner[number, name, start:] = name
             positions[number, name, start:] = torch.arange(len(row.prefix), len(row.prefix) + len(branch.ids))
     ids, owner, positions = (tensor.flatten(1).to(device) for tensor in (ids, owner, positions))
-    ends = torch.arange(1, count + 1, device=device) * length - 1
-    return _forward(model, ids, owner, positions, cache, slots, routes, keep=ends)
+    depth = max(branch.depth for row in pack.rows for branch in row.branches)
+    ends = torch.arange(1, count + 1, device=device)[:, None] * length - torch.arange(depth, 0, -1, device=device)
+    logits = _forward(model, ids, owner, positions, cache, slots, routes, keep=ends.flatten())
+    return logits.unflatten(1, (count, depth))
 
 
 def _step(
@@ -98,7 +109,7 @@ def _step(
     routes: Routes | None,
     device: Any,
 ) -> torch.Tensor:
-    """The last token of every open branch; logits after it, [rows, open branches, vocabulary]."""
+    """The last token of every open branch; logits after it, [rows, open branches, 1, vocabulary]."""
     count = max(map(len, open_ones))
     ids = torch.zeros(len(rows), count, dtype=torch.long)
     owner, positions = torch.full_like(ids, PADDING), torch.zeros_like(ids)
@@ -108,7 +119,7 @@ def _step(
             ids[number, place] = branch.generated[-1]
             owner[number, place] = name
             positions[number, place] = len(pack.rows[row].prefix) + len(branch.ids) + len(branch.generated) - 1
-    return _forward(model, ids.to(device), owner.to(device), positions.to(device), cache, slots, routes)
+    return _forward(model, ids.to(device), owner.to(device), positions.to(device), cache, slots, routes)[:, :, None]
 
 
 def _forward(
