@@ -25,6 +25,14 @@ def carry_out(
     """
     with answer(plan, backend, on_answer) as answered:
         judge = read_judge(plan.folder, plan.protocol_name)
-        scores = score_answers(plan.task, plan.protocol_name, plan.dataset, answered.answers, answered.missing, judge)
+        scores = score_answers(
+            plan.task,
+            plan.protocol_name,
+            plan.dataset,
+            answered.answers,
+            answered.missing,
+            judge,
+            log_probabilities=answered.log_probabilities,
+        )
         write_record(scores, plan.folder / "scores.json")
         return scores

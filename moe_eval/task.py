@@ -134,6 +134,8 @@ class TaskProtocol:
         aggregate: worth of all answers; does not depend on their order.
         max_new_tokens: length limit of an answer, where it is not the task's.
         judge: how a language model grades answers, where the score needs that.
+        continuations: the answers that may be given. Where there are some, nothing is generated: the most likely is the
+            answer, and `score` finds the log-probability of each in `sample.meta["log_probabilities"]`.
         maximum: the best that the headline can be; tolerances are in percent of it.
     """
 
@@ -143,6 +145,7 @@ class TaskProtocol:
     aggregate: Callable[[Sequence[SampleScore]], Result]
     max_new_tokens: int | None = None
     judge: Judge | None = None
+    continuations: Callable[[Sample], Sequence[str]] | None = None
     maximum: float = 100.0
 
 
@@ -264,6 +267,11 @@ class Task:
     answer_id: Callable[[Mapping[str, Any]], str] = question_id
     submission: Submission | None = None
     repository: str | None = None
+
+    @property
+    def text_protocols(self) -> dict[str, TaskProtocol]:
+        """Those that read free text, by name: stored answers can be scored under each of them."""
+        return {name: protocol for name, protocol in self.protocols.items() if protocol.continuations is None}
 
     def protocol(self, name: str) -> TaskProtocol:
         """The protocol of that name.

@@ -218,6 +218,10 @@ def run_models(
 
 def _is_recorded(plan: Plan, model: ModelSource, wanted: bool | None, among_others: bool) -> bool:
     """Whether a run records its routing: as wanted, and otherwise where it is cheap, and asks nothing again."""
+    if plan.protocol.continuations:  # nothing is generated, and many continuations may share one pass
+        if wanted:
+            raise UserError(f"--routing: protocol {plan.protocol_name} only measures answers; leave it out")
+        return False
     if wanted is not None:
         return wanted and (model.is_sparse or not among_others)
     answered_without = (plan.folder / "responses.jsonl").exists() and not (plan.folder / "routing.jsonl").exists()

@@ -45,10 +45,12 @@ class Answered:
     Args:
         answers: texts by sample id.
         missing: ids of samples whose pictures cannot be opened.
+        log_probabilities: of the answers that could be given, by sample id, where the protocol wants them.
     """
 
     answers: Mapping[str, str]
     missing: Sequence[str]
+    log_probabilities: Mapping[str, Mapping[str, float]]
 
 
 @contextmanager
@@ -80,10 +82,16 @@ def answer(
         if plan.routing:
             write_routing(folder, record, len(journal.responses))
         _check_readable(plan.task, unanswered, len(dataset.samples), plan.allow_missing)
-        answers = {
-            sample.id: journal.responses[sample.id].text for sample in dataset.samples if sample.id in journal.responses
-        }
-        yield Answered(answers, [item.id for item in unanswered])
+        responses = [journal.responses[sample.id] for sample in dataset.samples if sample.id in journal.responses]
+        yield Answered(
+            answers={response.id: response.text for response in responses},
+            missing=[item.id for item in unanswered],
+            log_probabilities={
+                response.id: response.log_probabilities
+                for response in responses
+                if response.log_probabilities is not None
+            },
+        )
 
 
 def _describe(plan: Plan, model: ModelInfo) -> RunRecord:
@@ -184,7 +192,7 @@ def _ask(
     on_answer: Callable[[int, int], None],
 ) -> list[Unanswered]:
     """Journal the answers to all open questions; what could not be asked comes back."""
-    dataset, prompt, generation = plan.dataset, plan.protocol.prompt, record.generation
+    dataset, protocol, generation = plan.dataset, plan.protocol, record.generation
     assert generation is not None  # only imported answers have none
     ablate = find_ablation(generation.ablation) if generation.ablation else lambda request: request
     # Answers that were made without routing are made again, for their routing alone.
@@ -193,9 +201,10 @@ def _ask(
         Request(
             id=sample.id,
             images=sample.images,
-            text=prompt(sample),
+            text=protocol.prompt(sample),
             max_new_tokens=generation.max_new_tokens,
             pad_images=generation.pad_images,
+            continuations=tuple(protocol.continuations(sample)) if protocol.continuations else (),
         )
         for sample in _by_group(dataset.samples)
         if sample.id not in journal.responses or sample.id not in recorded

@@ -10,7 +10,7 @@ import os
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from moe_eval.engine.backend import Response
 from moe_eval.errors import UserError
@@ -91,12 +91,14 @@ class Journal(AppendOnlyFile):
         Raises:
             UserError: when the disk is full; what was written before is kept whole.
         """
-        record = {
+        record: dict[str, Any] = {
             "id": response.id,
             "response": response.text,
             "tokens": response.tokens,
             "finish_reason": response.finish_reason,
         }
+        if response.log_probabilities is not None:
+            record["log_probabilities"] = dict(response.log_probabilities)
         self.append_line(json.dumps(record).encode())
         self.responses[response.id] = response
 
@@ -115,6 +117,7 @@ def read_responses(path: Path) -> list[Response]:
                 text=str(record["response"]),
                 tokens=int(record["tokens"]),
                 finish_reason=record["finish_reason"],
+                log_probabilities=record.get("log_probabilities"),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(

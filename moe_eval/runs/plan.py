@@ -77,12 +77,18 @@ class Plan:
 
     @property
     def folder(self) -> Path:
-        return self.at or run_folder(self.out, self.model, self.task.name, self.ablation)
+        return self.at or run_folder(self.out, self.model, self.task.name, self._variant)
 
     @property
     def title(self) -> str:
         """Such as `llava-nano, image=grey`."""
-        return f"{self.model}, {self.ablation}" if self.ablation else self.model
+        return f"{self.model}, {self._variant}" if self._variant else self.model
+
+    @property
+    def _variant(self) -> str:
+        """What keeps it from lying among the model's other runs: its answers are not generated, or to other questions."""
+        measured = self.protocol_name if self.protocol.continuations else None
+        return "+".join(filter(None, (measured, self.ablation)))
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -153,15 +159,16 @@ def default_source(task: Task, trained_on_mini: bool) -> str:
     return next(name for name in ("hub", "mini", *task.sources) if name in task.sources)
 
 
-def run_folder(out: Path, model: str, task: str, ablation: str | None = None) -> Path:
-    """`out/<model>/<task>`, with both names made safe for a path; ablated runs lie beside, not among, the others.
+def run_folder(out: Path, model: str, task: str, variant: str | None = None) -> Path:
+    """`out/<model>/<task>`, with both names made safe for a path; variants, such as ablated runs, lie beside, not among,
+    the others.
 
     >>> run_folder(Path("results/runs"), "hf:llava-hf/llava-1.5-7b-hf", "pope").as_posix()
     'results/runs/hf--llava-hf--llava-1.5-7b-hf/pope'
     >>> run_folder(Path("results/runs"), "llava-1.5-7b", "pope", "image=grey").as_posix()
     'results/runs/llava-1.5-7b--image=grey/pope'
     """
-    return out / _path_part(f"{model}@{ablation}" if ablation else model) / _path_part(task)
+    return out / _path_part(f"{model}@{variant}" if variant else model) / _path_part(task)
 
 
 def _path_part(name: str) -> str:

@@ -1,10 +1,12 @@
 """From answers to scores: joined by id, scored by the task, pure."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from moe_eval.errors import UserError
 from moe_eval.judge.record import JudgeRecord, with_grades
 from moe_eval.runs.records import DataRecord, HeadlineRecord, IntervalMethodRecord, IntervalRecord, ScoresRecord
+from moe_eval.scoring.likelihood import with_log_probabilities
 from moe_eval.task import Dataset, SampleScore, Task, TaskProtocol
 
 __all__ = ["score_answers"]
@@ -18,6 +20,7 @@ def score_answers(
     missing: Sequence[str] = (),
     judge: JudgeRecord | None = None,
     intervals: bool = True,
+    log_probabilities: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
 ) -> ScoresRecord:
     """Scores of the answers to a data set.
 
@@ -26,9 +29,11 @@ def score_answers(
         missing: ids of samples that may lack an answer; they are left out and listed in the result.
         judge: grades of the answers, for a protocol that needs them; without, such a score is pending.
         intervals: how sure the numbers are; takes longer than the numbers themselves.
+        log_probabilities: of the answers that could be given, by sample id, for a protocol that needs them.
 
     Raises:
-        UserError: when a sample has no answer and is not in `missing`, or nothing is left to score.
+        UserError: when a sample has no answer and is not in `missing`, nothing is left to score, or log-probabilities that
+            the protocol needs are missing.
     """
     protocol = task.protocol(protocol_name)
     absent = [sample.id for sample in dataset.samples if sample.id not in answers]
@@ -42,6 +47,8 @@ def score_answers(
     if not answered:
         raise UserError(f"{task.name}: not one of the {len(dataset.samples)} questions has an answer")
     answered = with_grades(answered, answers, judge)
+    if protocol.continuations:
+        answered = with_log_probabilities(task.name, protocol_name, protocol.continuations, answered, log_probabilities)
     scores = [protocol.score(sample, answers[sample.id]) for sample in answered]
     result = protocol.aggregate(scores)
     samples = [
