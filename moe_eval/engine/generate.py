@@ -16,6 +16,9 @@ from moe_eval.errors import UserError
 if TYPE_CHECKING:
     pass
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 __all__ = ["GenerateBackend", "plain_routing", "response", "stop_ids"]
 
 
@@ -51,6 +54,9 @@ class GenerateBackend(SourcedBackend):
             yield from self._answer(batch)
 
     def _answer(self, batch: Batch) -> list[Response]:
+        if batch[0][0].continuations:
+            return [self._measure(request, images) for request, images in batch]
+        self._ask([request.id for request, _ in batch])
         if not self._routing:
             return _answer(*self.loaded, batch)
         with self._recorder as recorder:
@@ -60,6 +66,10 @@ class GenerateBackend(SourcedBackend):
             replace(response, routing=plain_routing(recorder, sequence, self._token_text))
             for response, sequence in zip(responses, recorder.sequences, strict=True)
         ]
+
+    def _measure(self, request: Request, images: "list[Image]") -> Response:
+        self._ask([request.id])
+        return plain_likelihood(*self.loaded, request, images)
 
     @cached_property
     def _recorder(self) -> Any:
@@ -80,8 +90,6 @@ def _answer(model: Any, processor: Any, batch: Batch) -> list[Response]:
     import torch
 
     requests = [request for request, _ in batch]
-    if requests[0].continuations:
-        return [plain_likelihood(model, processor, request, images) for request, images in batch]
     inputs = encode(processor, batch).to(model.device, dtype=model.dtype)
     tokenizer = processor.tokenizer
     try:

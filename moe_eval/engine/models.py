@@ -290,9 +290,9 @@ class ModelSource:
                     f"{min(map(str, keys))}; the checkpoint and its config.json do not belong together"
                 )
         if self.router_noise_seed is not None:
-            from moellava import enable_router_noise
+            from moellava.noise import enable_question_noise
 
-            enable_router_noise(model, self.router_noise_seed)
+            model.question_noise = enable_question_noise(model, self.router_noise_seed)
         if self.adapter is not None:
             model = with_adapter(model, self.adapter)
         if self._template is not None:

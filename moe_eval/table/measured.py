@@ -163,6 +163,9 @@ def _remark(run: RunRecord) -> str:
     remarks = ["random weights"] if run.model.random_weights else ["imported answers"] if run.origin else []
     if run.generation and run.generation.ablation:
         remarks.append(run.generation.ablation)
+    protocol = find_task(run.task).protocols.get(run.protocol)
+    if protocol and protocol.continuations:  # no answer was generated: not in one row with those that were
+        remarks.append(run.protocol)
     return ", ".join(remarks)
 
 

@@ -108,7 +108,7 @@ def score_vlmevalkit(sample: Sample, response: str) -> SampleScore:
 
 def score_likelihood(sample: Sample, response: str) -> SampleScore:
     """The likelier of "Yes" and "No", and the probability of yes."""
-    return {**_score(sample, response.lower()), **probability_of_yes(sample)}
+    return {**score_llava(sample, response), **probability_of_yes(sample)}
 
 
 def _score(sample: Sample, prediction: str) -> SampleScore:

@@ -85,7 +85,7 @@ def score_vlmevalkit(sample: Sample, response: str) -> SampleScore:
 
 def score_likelihood(sample: Sample, response: str) -> SampleScore:
     """The likelier of "Yes" and "No", and the probability of yes."""
-    return {**_compared(sample, response.lower()), **probability_of_yes(sample)}
+    return {**score(sample, response), **probability_of_yes(sample)}
 
 
 @of_totals

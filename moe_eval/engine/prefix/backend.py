@@ -1,6 +1,6 @@
 """The backend: requests in, answers out; what questions share is computed once."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
@@ -73,7 +73,7 @@ class PrefixBackend(SourcedBackend):
         self, groups: dict[Any, list[Request]], unanswered: list[Unanswered], too_long: dict[str, Request]
     ) -> Iterator[Row]:
         """Rows of all groups; what cannot be in one is put aside."""
-        encoder, window = Encoder(self.loaded[1]), sliding_window(self.loaded[0].config)
+        encoder, window = Encoder(self.loaded[1], share=not self._is_noisy), sliding_window(self.loaded[0].config)
         for item in open_images((group[0] for group in groups.values()), AHEAD):
             if isinstance(item, Unanswered):
                 group = next(group for group in groups.values() if group[0].id == item.id)
@@ -110,7 +110,7 @@ class PrefixBackend(SourcedBackend):
         stops = frozenset(stop_ids(model, processor.tokenizer))
         inputs = pack_inputs(pack, model.device, model.dtype)
         with self._routes.watching(len(pack.rows)) if self._routes else nullcontext() as routes:
-            for row, branch in answer_pack(model, pack, inputs, stops, routes):
+            for row, branch in answer_pack(model, pack, inputs, stops, routes, self._name_rows):
                 if branch.continuations:
                     yield from self._measured(branch)
                     continue
@@ -118,6 +118,10 @@ class PrefixBackend(SourcedBackend):
                 answer = response("", branch.generated, stops, processor.tokenizer)
                 for request in branch.requests:
                     yield replace(answer, id=request.id, routing=routing)
+
+    def _name_rows(self, rows: Sequence[Row]) -> None:
+        """With noise a row is one question's."""
+        self._ask([row.branches[0].requests[0].id for row in rows])
 
     def _measured(self, branch: Branch) -> Iterator[Response]:
         """The responses that are complete with what this branch has of them."""

@@ -3,14 +3,14 @@
 All go through the model's own `forward`, with explicit positions and masks, and a `DynamicCache`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from transformers import DynamicCache
 
 from moe_eval.engine.likelihood import log_probability
-from moe_eval.engine.prefix.packing import Branch, Pack
+from moe_eval.engine.prefix.packing import Branch, Pack, Row
 from moe_eval.engine.prefix.routes import Routes
 from moe_eval.engine.prefix.slots import PADDING, Slots
 
@@ -19,7 +19,12 @@ __all__ = ["answer_pack"]
 
 @torch.inference_mode()
 def answer_pack(
-    model: Any, pack: Pack, inputs: Mapping[str, Any], stops: frozenset[int], routes: Routes | None = None
+    model: Any,
+    pack: Pack,
+    inputs: Mapping[str, Any],
+    stops: frozenset[int],
+    routes: Routes | None = None,
+    on_rows: Callable[[Sequence[Row]], None] = lambda rows: None,
 ) -> Iterator[tuple[int, Branch]]:
     """Generate greedily below every row of a pack, or measure what is given; a branch comes, with its row's number, when it
     has ended.
@@ -29,11 +34,13 @@ def answer_pack(
             whatever else the processor gives for them.
         stops: ids after which a branch has ended.
         routes: where each pass leaves what the routers chose.
+        on_rows: called with the rows that the next passes compute, before the first pass and when they become fewer.
     """
     device = inputs["input_ids"].device
     valid = inputs["attention_mask"].bool()
     slots, cache = Slots(valid), DynamicCache()
     alone = all(not branch.ids for row in pack.rows for branch in row.branches)
+    on_rows(pack.rows)
     output = model(
         **inputs,
         position_ids=(valid.long().cumsum(1) - 1).clamp(min=0),
@@ -68,6 +75,7 @@ def answer_pack(
         if not any(open_ones):
             return
         rows, open_ones = _drop_finished(rows, open_ones, cache, slots, routes)
+        on_rows([pack.rows[row] for row in rows])
         logits = _step(model, pack, rows, open_ones, cache, slots, routes, device)
 
 
