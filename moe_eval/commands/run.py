@@ -9,12 +9,14 @@ import typer
 
 from moe_eval.commands.options import RUNS, JsonOption, ProtocolOption, TaskFileOption, own_task, show_life
 from moe_eval.commands.shown import Shown
+from moe_eval.comparison.seeds import SpreadsRecord, noisy_runs, spread_line, spreads_of
 from moe_eval.engine.choose import choose_backend
 from moe_eval.engine.models import ModelSource
 from moe_eval.errors import UserError
 from moe_eval.evaluation import carry_out
 from moe_eval.runs.plan import Plan, make_plans
 from moe_eval.runs.preview import preview
+from moe_eval.runs.records import RunRecord, read_record, write_record
 from moe_eval.task import Dataset
 
 __all__ = ["run", "run_models"]
@@ -79,6 +81,12 @@ def run(
         bool, typer.Option(help="Draw second experts with noise, as the original's evaluation does.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the router noise.")] = 0,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="With --router-noise: a run for each of so many seeds, from --seed on, and their spread."
+        ),
+    ] = None,
     routing: Annotated[
         bool | None,
         typer.Option(
@@ -108,24 +116,27 @@ def run(
     names = [word for words in models for word in words.split(",") if word]
     if name and len(names) > 1:
         raise UserError(f"--name {name}: there are {len(names)} models, and one name")
+    if seeds and not router_noise:
+        raise UserError(f"--seeds {seeds}: seeds are of the routing noise; say --router-noise, too")
     if quiet and verbose:
         raise UserError("--quiet and --verbose: say one of them")
     if not (quiet or as_json):
         show_life(f"looking for {', '.join(names)}")
     defined = own_task(task_file)
-    noise = seed if router_noise else None
+    noise = range(seed, seed + (seeds or 1)) if router_noise else [None]
     sources = [
         ModelSource(
             given,
             dtype=dtype,
             device=device,
-            router_noise_seed=noise,
+            router_noise_seed=one,
             label=name,
             revision=revision,
             adapter=adapter,
             chat_template=chat_template,
         )
         for given in names
+        for one in noise
     ]
     code = run_models(
         sources,
@@ -176,7 +187,18 @@ def run_models(
         UserError: for names that do not exist, and where a single run was asked for and fails.
     """
     jobs = [
-        (model, make_plans(model.title, tasks, model.trained_on_mini, data=data, protocol=protocol, **settings))
+        (
+            model,
+            make_plans(
+                model.title,
+                tasks,
+                model.trained_on_mini,
+                data=data,
+                protocol=protocol,
+                router_noise_seed=model.router_noise_seed,
+                **settings,
+            ),
+        )
         for model in models
     ]
     for model in models:
@@ -213,7 +235,23 @@ def run_models(
                 with shown.progress(plan) as on_answer:
                     scores = carry_out(plan, backend, on_answer)
                 shown.scored(plan, scores)
+    _tell_spreads([plan for model, plans in jobs for plan in plans if model.router_noise_seed is not None], shown)
     return shown.end()
+
+
+def _tell_spreads(plans: Sequence[Plan], shown: Shown) -> None:
+    """Of runs that differ in the seed of the routing noise only: say mean and spread, and write those of every number."""
+    told: dict[Path, SpreadsRecord] = {}
+    for plan in plans:
+        if (plan.folder / "scores.json").is_file():
+            run = read_record(RunRecord, plan.folder / "run.json")
+            noisy, without = noisy_runs(plan.folder, run)
+            if len(noisy) > 1:
+                told[replace(plan, router_noise_seed=None).folder / "spread.json"] = spreads_of(run, noisy, without)
+    for path, spreads in told.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_record(spreads, path)
+        shown.say(f"{spreads.model} {spreads.task}: {spread_line(spreads)} → {path}")
 
 
 def _is_recorded(plan: Plan, model: ModelSource, wanted: bool | None, among_others: bool) -> bool:

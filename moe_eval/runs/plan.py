@@ -43,6 +43,7 @@ class Plan:
         allow_missing: score without the samples whose pictures cannot be opened, instead of failing at the end.
         fresh: throw away what the folder holds of an earlier run.
         max_new_tokens: length limit of an answer; None: the protocol's or the task's.
+        router_noise_seed: the model's, which keeps runs with different noise apart.
         data: the samples, where they are at hand already; otherwise `source` is loaded.
         at: the run's folder, where it is not the usual one.
 
@@ -61,6 +62,7 @@ class Plan:
     allow_missing: bool = False
     fresh: bool = False
     max_new_tokens: int | None = None
+    router_noise_seed: int | None = None
     data: Dataset | None = None
     at: Path | None = None
 
@@ -86,9 +88,10 @@ class Plan:
 
     @property
     def _variant(self) -> str:
-        """What keeps it from lying among the model's other runs: its answers are not generated, or to other questions."""
+        """What keeps it from lying among the model's other runs: its answers are made otherwise, or to other questions."""
         measured = self.protocol_name if self.protocol.continuations else None
-        return "+".join(filter(None, (measured, self.ablation)))
+        noise = None if self.router_noise_seed is None else f"noise-seed{self.router_noise_seed}"
+        return "+".join(filter(None, (measured, noise, self.ablation)))
 
     @cached_property
     def dataset(self) -> Dataset:

@@ -134,6 +134,7 @@ def test_lists_are_json_too(capsys, what):
     [
         (("a,b", "--name", "x"), "--name x: there are 2 models, and one name"),
         (("a", "--quiet", "--verbose"), "say one of them"),
+        (("llava-tiny", "--seeds", "3"), "--seeds 3: seeds are of the routing noise; say --router-noise, too"),
         (("llava-tiny", "--adapter", "none"), "no adapter_config.json in it"),
     ],
 )
