@@ -13,7 +13,7 @@ import torch
 
 from moellava.modeling import MoELlavaForConditionalGeneration
 
-__all__ = ["QuestionNoise", "enable_question_noise"]
+__all__ = ["QuestionNoise", "enable_question_noise", "key_of", "uniform_numbers"]
 
 GAMMA, FIRST, SECOND = -0x61C8864680B583EB, -0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15
 """SplitMix64's constants as signed 64-bit integers. Source: Steele, Lea, Flood, OOPSLA 2014; Vigna's `splitmix64.c`."""
@@ -36,10 +36,7 @@ class QuestionNoise:
 
     def ask(self, questions: Sequence[str]) -> None:
         """The passes that follow compute a row for each of these questions, known by their ids."""
-        digests = (
-            hashlib.sha256(f"{self._seed} {question}".encode("utf-8", "surrogatepass")) for question in questions
-        )
-        self._keys = [int.from_bytes(digest.digest()[:8], "little", signed=True) for digest in digests]
+        self._keys = [key_of(self._seed, question) for question in questions]
 
     def note_positions(self, module: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
         """Before a pass through the language model: where its tokens stand, [rows, tokens] int64."""
@@ -64,8 +61,23 @@ class QuestionNoise:
         keys = torch.tensor(self._keys, device=like.device)[:, None, None]  # [rows, 1, 1]
         experts = torch.arange(like.shape[-1], device=like.device)
         index = (positions.to(like.device)[:, :, None] * MOST + layer) * MOST + experts  # [rows, tokens, experts]
-        bits = _mixed(keys + index * GAMMA) >> 41 & (1 << 23) - 1
-        return ((2 * bits + 1).to(like.dtype) / (1 << 24)).view(like.shape)
+        return uniform_numbers(keys, index).view(like.shape)
+
+
+def key_of(seed: int, question: str) -> int:
+    """A signed 64-bit integer that stands for both."""
+    digest = hashlib.sha256(f"{seed} {question}".encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "little", signed=True)
+
+
+def uniform_numbers(keys: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """The numbers at places of the sequences that keys begin: float32, inside (0, 1), equal on every device.
+
+    Args:
+        keys, index: int64, of shapes that fit together.
+    """
+    bits = _mixed(keys + index * GAMMA) >> 41 & (1 << 23) - 1
+    return (2 * bits + 1).float() / (1 << 24)
 
 
 def enable_question_noise(model: MoELlavaForConditionalGeneration, seed: int) -> QuestionNoise:

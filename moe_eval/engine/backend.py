@@ -79,6 +79,8 @@ class Request:
     Args:
         continuations: the answers that may be given. Where there are some, nothing is generated: the response is the
             most likely of them, with the log-probability of each.
+        temperature: 0: every token is the likeliest; above, tokens are drawn, at 1 with the model's probabilities.
+        seed: of what is drawn, which follows from it and from `id`.
     """
 
     id: str
@@ -87,6 +89,8 @@ class Request:
     max_new_tokens: int
     pad_images: bool = True
     continuations: tuple[str, ...] = ()
+    temperature: float = 0.0
+    seed: int = 0
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from moe_eval.engine.likelihood import plain_likelihood
 from moe_eval.engine.models import ModelSource
 from moe_eval.engine.prefetch import open_images
 from moe_eval.engine.prompting import Batch, encode
+from moe_eval.engine.sampling import Draws
 from moe_eval.engine.sourced import SourcedBackend
 from moe_eval.errors import UserError
 
@@ -23,7 +24,7 @@ __all__ = ["GenerateBackend", "plain_routing", "response", "stop_ids"]
 
 
 class GenerateBackend(SourcedBackend):
-    """Greedy answers in left-padded batches; where answers are given, one plain forward pass after the other.
+    """Greedy or drawn answers in left-padded batches; where answers are given, one plain forward pass after the other.
 
     The model is loaded when the first question comes, so that a finished run costs no loading.
 
@@ -102,6 +103,7 @@ def _answer(model: Any, processor: Any, batch: Batch) -> list[Response]:
                 temperature=None,
                 top_p=None,
                 top_k=None,
+                logits_processor=[Draws(requests, inputs["input_ids"].shape[1])],
                 pad_token_id=_pad_token_id(model, tokenizer),
             )
     except torch.OutOfMemoryError as error:

@@ -28,7 +28,7 @@ AHEAD = 64
 
 
 class PrefixBackend(SourcedBackend):
-    """Greedy answers, or the likelihood of given ones; the questions about a picture hang as branches below their common
+    """Greedy or drawn answers, or the likelihood of given ones; the questions about a picture hang as branches below their common
     beginning.
 
     The model is loaded when the first question comes. Answers come picture by picture.
@@ -137,7 +137,9 @@ class PrefixBackend(SourcedBackend):
 
     def _routing_of(self, row: Row, number: int, branch: Branch, routes: Routes) -> Routing:
         prompt_tokens = len(row.prefix) + len(branch.ids)
-        return plain_routing(routes, routes.of(number, row.branches.index(branch), prompt_tokens), self._token_text)
+        return plain_routing(
+            routes, routes.of(number, row.branches.index(branch), branch.below, prompt_tokens), self._token_text
+        )
 
     @cached_property
     def _budget(self) -> Budget:

@@ -36,6 +36,7 @@ class Branch:
         ids: token ids after the row's prefix; none where the row has one branch. Of given continuations all tokens but the
             last are among them.
         continuations: whose log-probabilities are wanted; they differ in their last token only. None: tokens are generated.
+        below: the branch of the row whose prompt it goes on from, where that has several drawn answers.
     """
 
     requests: list[Request]
@@ -44,11 +45,18 @@ class Branch:
     generated: list[int] = field(default_factory=list)
     log_probabilities: dict[str, float] = field(default_factory=dict)
     ended: bool = False
+    below: int | None = None
 
     @property
     def limit(self) -> int:
         """Most tokens that are generated."""
         return 0 if self.continuations else self.requests[0].max_new_tokens
+
+    def forks(self, number: int) -> "list[Branch]":
+        """A branch per request, where several draw answers of their own; `number` is this branch's in its row."""
+        if self.continuations or len(self.requests) == 1 or not self.requests[0].temperature:
+            return []
+        return [Branch([request], self.ids, below=number) for request in self.requests]
 
     @property
     def depth(self) -> int:
@@ -78,11 +86,17 @@ class Row:
         return len(self.prefix) + max(len(branch.ids) + branch.limit for branch in self.branches)
 
     def halves(self) -> "list[Row]":
-        """Two rows with half of the branches that have not ended each, to be begun again; as few as there are."""
-        left = [
-            Branch(branch.requests, branch.ids, branch.continuations) for branch in self.branches if not branch.ended
-        ]
-        parts = [left[: len(left) // 2], left[len(left) // 2 :]]
+        """Two rows with half of the branches that have not ended each, to be begun again; as few as there are.
+
+        Answers that are drawn after one prompt become branches of their own; where it is the whole prefix, requests of one.
+        """
+        left = [branch for branch in self.branches if not branch.ended]
+        if all(not branch.ids for branch in left):
+            requests = [request for branch in left for request in branch.requests]
+            halves = [requests[: len(requests) // 2], requests[len(requests) // 2 :]]
+            return [replace(self, branches=[Branch(half, [])]) for half in halves if half]
+        again = [Branch(branch.requests, branch.ids, branch.continuations) for branch in left]
+        parts = [again[: len(again) // 2], again[len(again) // 2 :]]
         return [replace(self, branches=part) for part in parts if part]
 
     def starts_like(self, ids: Sequence[int]) -> bool:
@@ -136,13 +150,13 @@ def make_rows(prompts: Sequence[Prompt], picture_end: int) -> list[Row]:
 
 def _branches(prompts: Sequence[Prompt]) -> list[Branch]:
     """Whole prompts as branches, with all tokens but the last of the continuations that are wanted of them."""
-    different: dict[tuple[tuple[int, ...], int, Tokens | None], Branch] = {}
+    different: dict[tuple[tuple[int, ...], int, float, Tokens | None], Branch] = {}
     for prompt in prompts:
         request = prompt.request
         # No continuation and one of a single token are not the same: there, nothing is generated.
         stems = {ids[:-1]: None for ids in prompt.continuations.values()} if prompt.continuations else {None: None}
         for stem in stems:
-            key = tuple(prompt.ids), request.max_new_tokens, stem
+            key = tuple(prompt.ids), request.max_new_tokens, request.temperature, stem
             branch = different.setdefault(key, Branch([], [*prompt.ids, *(stem or ())]))
             branch.requests.append(request)
             branch.continuations |= {words: ids for words, ids in prompt.continuations.items() if ids[:-1] == stem}

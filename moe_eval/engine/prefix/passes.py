@@ -13,6 +13,7 @@ from moe_eval.engine.likelihood import log_probability
 from moe_eval.engine.prefix.packing import Branch, Pack, Row
 from moe_eval.engine.prefix.routes import Routes
 from moe_eval.engine.prefix.slots import PADDING, Slots
+from moe_eval.engine.sampling import perturbed
 
 __all__ = ["answer_pack"]
 
@@ -26,8 +27,9 @@ def answer_pack(
     routes: Routes | None = None,
     on_rows: Callable[[Sequence[Row]], None] = lambda rows: None,
 ) -> Iterator[tuple[int, Branch]]:
-    """Generate greedily below every row of a pack, or measure what is given; a branch comes, with its row's number, when it
-    has ended.
+    """Generate below every row of a pack, or measure what is given; a branch comes, with its row's number, when it has ended.
+
+    Branches whose requests each draw an answer get further branches, one per request, that go on from them.
 
     Args:
         inputs: of the prefix pass: `input_ids` and `attention_mask` [rows, tokens], padded on the left, the pictures, and
@@ -53,16 +55,20 @@ def answer_pack(
     rows = list(range(len(pack.rows)))
     # [rows, branches, depth, vocabulary]
     logits = output.logits[:, :, None] if alone else _branch_pass(model, pack, cache, slots, routes, device)
-    open_ones = [list(range(len(row.branches))) for row in pack.rows]
+    open_ones = [_fork(row) for row in pack.rows]
+    places = [[_prompt_of(row, name) for name in names] for row, names in zip(pack.rows, open_ones, strict=True)]
     while True:
         chosen = logits[:, :, -1].argmax(-1).tolist()
         still_open = []
         for number, (row, names) in enumerate(zip(rows, open_ones, strict=True)):
             left = []
-            for place, name in enumerate(names):
+            for place, name in zip(places[number], names, strict=True):
                 branch = pack.rows[row].branches[name]
                 if branch.continuations:
                     branch.log_probabilities = _measured(branch, logits[number, place])
+                elif branch.requests[0].temperature:
+                    drawn = perturbed(logits[number, place, -1], branch.requests[0], len(branch.generated))
+                    branch.generated.append(int(drawn.argmax()))
                 else:
                     branch.generated.append(chosen[number][place])
                 if len(branch.generated) >= branch.limit or branch.generated[-1] in stops:
@@ -77,6 +83,22 @@ def answer_pack(
         rows, open_ones = _drop_finished(rows, open_ones, cache, slots, routes)
         on_rows([pack.rows[row] for row in rows])
         logits = _step(model, pack, rows, open_ones, cache, slots, routes, device)
+        places = [list(range(len(names))) for names in open_ones]
+
+
+def _fork(row: Row) -> list[int]:
+    """Numbers of a row's branches that go on; those that fork have ended themselves."""
+    for number, branch in enumerate(list(row.branches)):
+        forks = branch.forks(number)
+        branch.ended = bool(forks)
+        row.branches += forks
+    return [number for number, branch in enumerate(row.branches) if not branch.ended]
+
+
+def _prompt_of(row: Row, number: int) -> int:
+    """The branch with the prompt that a branch goes on from: mostly itself."""
+    below = row.branches[number].below
+    return number if below is None else below
 
 
 def _measured(branch: Branch, logits: torch.Tensor) -> dict[str, float]:
@@ -120,14 +142,16 @@ def _step(
     """The last token of every open branch; logits after it, [rows, open branches, 1, vocabulary]."""
     count = max(map(len, open_ones))
     ids = torch.zeros(len(rows), count, dtype=torch.long)
-    owner, positions = torch.full_like(ids, PADDING), torch.zeros_like(ids)
+    owner, below, positions = torch.full_like(ids, PADDING), torch.full_like(ids, PADDING), torch.zeros_like(ids)
     for number, (row, names) in enumerate(zip(rows, open_ones, strict=True)):
         for place, name in enumerate(names):
             branch = pack.rows[row].branches[name]
             ids[number, place] = branch.generated[-1]
             owner[number, place] = name
+            below[number, place] = _prompt_of(pack.rows[row], name)
             positions[number, place] = len(pack.rows[row].prefix) + len(branch.ids) + len(branch.generated) - 1
-    return _forward(model, ids.to(device), owner.to(device), positions.to(device), cache, slots, routes)[:, :, None]
+    ids, owner, below, positions = (tensor.to(device) for tensor in (ids, owner, below, positions))
+    return _forward(model, ids, owner, positions, cache, slots, routes, below=below)[:, :, None]
 
 
 def _forward(
@@ -139,8 +163,9 @@ def _forward(
     slots: Slots,
     routes: Routes | None,
     keep: torch.Tensor | int = 0,
+    below: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    mask = slots.write(owner, model.dtype)
+    mask = slots.write(owner, model.dtype, below)
     kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or ())
     output = model(
         input_ids=ids,
