@@ -33,6 +33,7 @@ def carry_out(
             answered.missing,
             judge,
             log_probabilities=answered.log_probabilities,
+            drawn=plan.sampling.samples if plan.sampling else None,
         )
         write_record(scores, plan.folder / "scores.json")
         return scores

@@ -32,6 +32,7 @@ __all__ = [
     "Submission",
     "Task",
     "TaskProtocol",
+    "answer_ids",
     "question_id",
     "worth",
 ]
@@ -237,6 +238,11 @@ class Card:
 def question_id(answer: Mapping[str, Any]) -> str:
     """The sample that a line of a LLaVA answers file belongs to, where `question_id` alone says it."""
     return str(answer["question_id"])
+
+
+def answer_ids(sample_id: str, samples: int | None) -> list[str]:
+    """The ids of the answers to a question: its own, or `ID#1`, `ID#2`, … where `samples` of them are drawn."""
+    return [sample_id] if samples is None else [f"{sample_id}#{number}" for number in range(1, samples + 1)]
 
 
 @dataclass(frozen=True)

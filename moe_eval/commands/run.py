@@ -14,7 +14,7 @@ from moe_eval.engine.choose import choose_backend
 from moe_eval.engine.models import ModelSource
 from moe_eval.errors import UserError
 from moe_eval.evaluation import carry_out
-from moe_eval.runs.plan import Plan, make_plans
+from moe_eval.runs.plan import Plan, Sampling, make_plans
 from moe_eval.runs.preview import preview
 from moe_eval.runs.records import RunRecord, read_record, write_record
 from moe_eval.task import Dataset
@@ -77,10 +77,17 @@ def run(
     fresh: Annotated[bool, typer.Option(help="Throw away earlier answers instead of going on from them.")] = False,
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    temperature: Annotated[
+        float,
+        typer.Option(
+            min=0.0, help="Draw answers instead of taking the likeliest tokens (0); 1: as likely as they are."
+        ),
+    ] = 0.0,
+    samples: Annotated[int, typer.Option(min=1, help="With --temperature: answers to each question.")] = 1,
     router_noise: Annotated[
         bool, typer.Option(help="Draw second experts with noise, as the original's evaluation does.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the router noise.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of router noise and of drawn answers.")] = 0,
     seeds: Annotated[
         int | None,
         typer.Option(
@@ -118,6 +125,8 @@ def run(
         raise UserError(f"--name {name}: there are {len(names)} models, and one name")
     if seeds and not router_noise:
         raise UserError(f"--seeds {seeds}: seeds are of the routing noise; say --router-noise, too")
+    if samples > 1 and not temperature:
+        raise UserError(f"--samples {samples}: greedy answers are all the same; say --temperature 1, for example")
     if quiet and verbose:
         raise UserError("--quiet and --verbose: say one of them")
     if not (quiet or as_json):
@@ -153,6 +162,7 @@ def run(
         allow_missing=allow_missing,
         fresh=fresh,
         ablation=ablate,
+        sampling=Sampling(temperature, samples, seed) if temperature else None,
         max_new_tokens=max_new_tokens,
     )
     if code:

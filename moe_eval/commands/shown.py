@@ -71,7 +71,7 @@ class Shown:
         """A bar with the time that is left, drawn seldom where the output is a file."""
         terminal = sys.stderr.isatty()
         with tqdm(
-            total=len(plan.dataset.samples),
+            total=plan.asked,
             desc=f"{plan.title} {plan.task.name}",
             unit="q",
             disable=self.quiet,

@@ -139,6 +139,13 @@ def _decoding(evidence: Evidence) -> Cause:
     generation, cut, asked = evidence.run.generation, evidence.cut, evidence.run.data.samples
     if generation is None:
         return Cause("decoding", "unknown", "imported answers do not say how they were decoded")
+    own = evidence.task.protocols.get(evidence.run.protocol)
+    if own and own.continuations:
+        return Cause(
+            "decoding", "yes", "nothing is generated: the likeliest of the given answers counts; the papers: greedy"
+        )
+    if generation.drawn:
+        return Cause("decoding", "yes", f"{generation.drawn}; the papers: one greedy answer")
     theirs = evidence.task.protocols.get(PAPERS_PROTOCOL)
     limit = (theirs and theirs.max_new_tokens) or evidence.task.max_new_tokens
     ours = generation.max_new_tokens

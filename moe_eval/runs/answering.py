@@ -8,9 +8,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -19,7 +20,7 @@ from moe_eval.engine.backend import Backend, ModelInfo, Request, Unanswered
 from moe_eval.errors import UserError
 from moe_eval.runs import environment
 from moe_eval.runs.journal import Journal
-from moe_eval.runs.plan import Plan
+from moe_eval.runs.plan import Plan, Sampling
 from moe_eval.runs.recorded import RECORDED_FILE
 from moe_eval.runs.records import (
     DataRecord,
@@ -31,7 +32,7 @@ from moe_eval.runs.records import (
     write_record,
 )
 from moe_eval.runs.routing import ROUTING_FILES, RoutingJournal, write_routing
-from moe_eval.task import Sample, Task
+from moe_eval.task import Sample, Task, answer_ids
 
 __all__ = ["RUN_FILES", "Answered", "answer"]
 
@@ -81,8 +82,9 @@ def answer(
                 unanswered = _ask(record, plan, backend, journal, routes, on_answer)
         if plan.routing:
             write_routing(folder, record, len(journal.responses))
-        _check_readable(plan.task, unanswered, len(dataset.samples), plan.allow_missing)
-        responses = [journal.responses[sample.id] for sample in dataset.samples if sample.id in journal.responses]
+        _check_readable(plan.task, unanswered, plan.asked, plan.allow_missing)
+        keys = [key for sample in dataset.samples for key in _keys(sample, plan)]
+        responses = [journal.responses[key] for key in keys if key in journal.responses]
         yield Answered(
             answers={response.id: response.text for response in responses},
             missing=[item.id for item in unanswered],
@@ -106,8 +108,13 @@ def _describe(plan: Plan, model: ModelInfo) -> RunRecord:
             max_new_tokens=plan.max_new_tokens or plan.protocol.max_new_tokens or plan.task.max_new_tokens,
             pad_images=model.family not in plan.task.unpadded_families,
             ablation=plan.ablation,
+            **_drawn(plan.sampling),
         ),
     )
+
+
+def _drawn(sampling: Sampling | None) -> dict[str, Any]:
+    return {"do_sample": True, **asdict(sampling)} if sampling else {}
 
 
 def _make(folder: Path) -> None:
@@ -199,18 +206,21 @@ def _ask(
     recorded = routes.recorded if isinstance(routes, RoutingJournal) else journal.responses
     requests = (
         Request(
-            id=sample.id,
+            id=key,
             images=sample.images,
             text=protocol.prompt(sample),
             max_new_tokens=generation.max_new_tokens,
             pad_images=generation.pad_images,
             continuations=tuple(protocol.continuations(sample)) if protocol.continuations else (),
+            temperature=generation.temperature or 0.0,
+            seed=generation.seed or 0,
         )
         for sample in _by_group(dataset.samples)
-        if sample.id not in journal.responses or sample.id not in recorded
+        for key in _keys(sample, plan)
+        if key not in journal.responses or key not in recorded
     )
     unanswered = []
-    on_answer(len(journal.responses), len(dataset.samples))
+    on_answer(len(journal.responses), plan.asked)
     for answer in backend.generate(map(ablate, requests)):
         if isinstance(answer, Unanswered):
             unanswered.append(answer)
@@ -219,8 +229,12 @@ def _ask(
                 routes.append(answer.id, answer.routing)
             if answer.id not in journal.responses:
                 journal.append(answer)
-        on_answer(len(journal.responses), len(dataset.samples))
+        on_answer(len(journal.responses), plan.asked)
     return unanswered
+
+
+def _keys(sample: Sample, plan: Plan) -> list[str]:
+    return answer_ids(sample.id, plan.sampling.samples if plan.sampling else None)
 
 
 def _by_group(samples: Sequence[Sample]) -> list[Sample]:

@@ -13,10 +13,11 @@ from typing import Any
 
 from moe_eval.engine.ablation import find_ablation
 from moe_eval.errors import UserError
+from moe_eval.metrics.totals import OfTotals
 from moe_eval.registry import find_task, only_choice, own_tasks
 from moe_eval.task import Dataset, Task, TaskProtocol
 
-__all__ = ["DATA_VARIABLE", "Plan", "default_source", "make_plans", "run_folder"]
+__all__ = ["DATA_VARIABLE", "Plan", "Sampling", "default_source", "make_plans", "run_folder"]
 
 DATA_VARIABLE = "MOE_EVAL_DATA"
 """Environment variable that names a folder in the layout of LLaVA's `playground/data/eval`."""
@@ -25,6 +26,21 @@ LLAVA_FOLDERS = {"mmvet": "mm-vet"}
 """LLaVA's names of the folders of tasks, where they are not the task's."""
 
 USUAL_PROTOCOL = "llava"
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Answers that are drawn instead of greedy.
+
+    Args:
+        temperature: above 0; at 1 tokens are drawn with the model's probabilities.
+        samples: answers to each question.
+        seed: of what is drawn.
+    """
+
+    temperature: float
+    samples: int = 1
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -43,12 +59,13 @@ class Plan:
         allow_missing: score without the samples whose pictures cannot be opened, instead of failing at the end.
         fresh: throw away what the folder holds of an earlier run.
         max_new_tokens: length limit of an answer; None: the protocol's or the task's.
+        sampling: how answers are drawn; None: they are greedy.
         router_noise_seed: the model's, which keeps runs with different noise apart.
         data: the samples, where they are at hand already; otherwise `source` is loaded.
         at: the run's folder, where it is not the usual one.
 
     Raises:
-        UserError: for a protocol, a source or an ablation that does not exist.
+        UserError: for a protocol, a source or an ablation that does not exist, and answers that cannot be drawn.
     """
 
     model: str
@@ -62,6 +79,7 @@ class Plan:
     allow_missing: bool = False
     fresh: bool = False
     max_new_tokens: int | None = None
+    sampling: Sampling | None = None
     router_noise_seed: int | None = None
     data: Dataset | None = None
     at: Path | None = None
@@ -72,6 +90,15 @@ class Plan:
             self.task.check_source(self.source)
         if self.ablation:
             find_ablation(self.ablation)
+        if self.sampling and self.protocol.continuations:
+            raise UserError(
+                f"--temperature: protocol {self.protocol_name} draws no answers, it measures them; leave it out"
+            )
+        if self.sampling and not isinstance(self.protocol.aggregate, OfTotals):
+            raise UserError(
+                f"--temperature: {self.task.name} puts its scores together in a way that knows one answer per question; "
+                "see `of_totals` in docs/adding-a-task.md"
+            )
 
     @property
     def protocol(self) -> TaskProtocol:
@@ -80,6 +107,11 @@ class Plan:
     @property
     def folder(self) -> Path:
         return self.at or run_folder(self.out, self.model, self.task.name, self._variant)
+
+    @property
+    def asked(self) -> int:
+        """How many answers there are to be."""
+        return len(self.dataset.samples) * (self.sampling.samples if self.sampling else 1)
 
     @property
     def title(self) -> str:
@@ -91,7 +123,8 @@ class Plan:
         """What keeps it from lying among the model's other runs: its answers are made otherwise, or to other questions."""
         measured = self.protocol_name if self.protocol.continuations else None
         noise = None if self.router_noise_seed is None else f"noise-seed{self.router_noise_seed}"
-        return "+".join(filter(None, (measured, noise, self.ablation)))
+        drawn = f"temperature{self.sampling.temperature:g}" if self.sampling else None
+        return "+".join(filter(None, (measured, noise, drawn, self.ablation)))
 
     @cached_property
     def dataset(self) -> Dataset:

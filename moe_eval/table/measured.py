@@ -163,6 +163,8 @@ def _remark(run: RunRecord) -> str:
     remarks = ["random weights"] if run.model.random_weights else ["imported answers"] if run.origin else []
     if run.generation and run.generation.ablation:
         remarks.append(run.generation.ablation)
+    if run.generation and run.generation.drawn:
+        remarks.append(run.generation.drawn)
     protocol = find_task(run.task).protocols.get(run.protocol)
     if protocol and protocol.continuations:  # no answer was generated: not in one row with those that were
         remarks.append(run.protocol)
@@ -172,7 +174,7 @@ def _remark(run: RunRecord) -> str:
 def comparability(run: RunRecord, scores: ScoresRecord) -> tuple[str, str]:
     """Why a run's numbers cannot stand beside published ones ("" if they can), and what they can be compared by.
 
-    Numbers are comparable when the second is equal: `OFFICIAL`, or the questions, protocol, judge and ablation.
+    Numbers are comparable when the second is equal: `OFFICIAL`, or the questions, protocol, judge, ablation and drawing.
     """
     ablation = run.generation.ablation if run.generation else None
     judge = (scores.judge or "").split(",")[0]
@@ -187,10 +189,15 @@ def comparability(run: RunRecord, scores: ScoresRecord) -> tuple[str, str]:
         reasons.append(f"graded by {judge}")
     if ablation:
         reasons.append(f"ablation {ablation}")
+    drawn = run.generation.drawn if run.generation else None
+    if drawn:
+        reasons.append(drawn)
     if not reasons:
         return "", OFFICIAL
     missing = "|".join(scores.missing)
-    return "; ".join(reasons), " ".join([run.data.fingerprint, missing, scores.protocol, judge, str(ablation or "")])
+    return "; ".join(reasons), " ".join(
+        [run.data.fingerprint, missing, scores.protocol, judge, str(ablation or ""), drawn or ""]
+    )
 
 
 def _papers_judge(task: str) -> str | None:
