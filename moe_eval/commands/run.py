@@ -9,14 +9,13 @@ import typer
 
 from moe_eval.commands.options import RUNS, JsonOption, ProtocolOption, TaskFileOption, own_task, show_life
 from moe_eval.commands.shown import Shown
-from moe_eval.comparison.seeds import SpreadsRecord, noisy_runs, spread_line, spreads_of
+from moe_eval.comparison.seeds import spread_line, write_spreads
 from moe_eval.engine.choose import choose_backend
 from moe_eval.engine.models import ModelSource
 from moe_eval.errors import UserError
 from moe_eval.evaluation import carry_out
 from moe_eval.runs.plan import Plan, Sampling, make_plans
 from moe_eval.runs.preview import preview
-from moe_eval.runs.records import RunRecord, read_record, write_record
 from moe_eval.task import Dataset
 
 __all__ = ["run", "run_models"]
@@ -245,23 +244,9 @@ def run_models(
                 with shown.progress(plan) as on_answer:
                     scores = carry_out(plan, backend, on_answer)
                 shown.scored(plan, scores)
-    _tell_spreads([plan for model, plans in jobs for plan in plans if model.router_noise_seed is not None], shown)
-    return shown.end()
-
-
-def _tell_spreads(plans: Sequence[Plan], shown: Shown) -> None:
-    """Of runs that differ in the seed of the routing noise only: say mean and spread, and write those of every number."""
-    told: dict[Path, SpreadsRecord] = {}
-    for plan in plans:
-        if (plan.folder / "scores.json").is_file():
-            run = read_record(RunRecord, plan.folder / "run.json")
-            noisy, without = noisy_runs(plan.folder, run)
-            if len(noisy) > 1:
-                told[replace(plan, router_noise_seed=None).folder / "spread.json"] = spreads_of(run, noisy, without)
-    for path, spreads in told.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_record(spreads, path)
+    for path, spreads in write_spreads([plan for _, plans in jobs for plan in plans]):
         shown.say(f"{spreads.model} {spreads.task}: {spread_line(spreads)} → {path}")
+    return shown.end()
 
 
 def _is_recorded(plan: Plan, model: ModelSource, wanted: bool | None, among_others: bool) -> bool:

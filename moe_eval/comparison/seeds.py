@@ -3,17 +3,21 @@
 Runs with noise lie beside the model's other runs, one folder per seed, so that what belongs together is found again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
 
 from pydantic import Field
 
 from moe_eval.files.record import Record
-from moe_eval.runs.records import DataRecord, RunRecord, ScoresRecord, read_record
+from moe_eval.runs.plan import Plan
+from moe_eval.runs.records import DataRecord, RunRecord, ScoresRecord, read_record, write_record
 from moe_eval.task import Result
 
-__all__ = ["SpreadRecord", "SpreadsRecord", "noisy_runs", "spread_line", "spreads_of"]
+__all__ = ["SpreadRecord", "SpreadsRecord", "noisy_runs", "spread_line", "spreads_of", "write_spreads"]
+
+SPREAD_FILE = "spread.json"
 
 
 class SpreadRecord(Record):
@@ -96,6 +100,26 @@ def spreads_of(run: RunRecord, noisy: Mapping[int, ScoresRecord], plain: ScoresR
         numbers={name: SpreadRecord.of([numbers[name] for numbers in of_seeds]) for name in names},
         without_noise=plain.headline.value if plain else None,
     )
+
+
+def write_spreads(plans: Sequence[Plan]) -> list[tuple[Path, SpreadsRecord]]:
+    """Of finished runs that differ in the seed of the routing noise only: a `spread.json` beside the run without noise.
+
+    Args:
+        plans: those without noise are passed over.
+    """
+    written: dict[Path, SpreadsRecord] = {}
+    for plan in plans:
+        if plan.router_noise_seed is None or not (plan.folder / "scores.json").is_file():
+            continue
+        run = read_record(RunRecord, plan.folder / "run.json")
+        noisy, plain = noisy_runs(plan.folder, run)
+        if len(noisy) > 1:
+            written[replace(plan, router_noise_seed=None).folder / SPREAD_FILE] = spreads_of(run, noisy, plain)
+    for path, spreads in written.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_record(spreads, path)
+    return list(written.items())
 
 
 def spread_line(spreads: SpreadsRecord) -> str:

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from moe_eval.comparison.seeds import noisy_runs, spread_line, spreads_of
+from moe_eval.comparison.seeds import SpreadsRecord, noisy_runs, spread_line, spreads_of, write_spreads
+from moe_eval.registry import find_task
+from moe_eval.runs.plan import Plan
 from moe_eval.runs.records import RunRecord, read_record
 from tests.run_folders import OTHER_DATA, TRAINED_MODEL, write_run
 
@@ -52,3 +54,15 @@ def test_every_number_has_its_mean_and_spread(plain):
         "score 61.00 ± 1.00 (mean and standard deviation over 3 seeds of the routing noise, from 60.00 to 62.00; without "
         "noise 61.00)"
     )
+
+
+def test_the_spread_of_finished_runs_is_written_beside_the_run_without_noise(tmp_path):
+    model = TRAINED_MODEL.name
+    task = find_task("pope")
+    plans = [Plan(model, task, "llava", "mini", tmp_path, router_noise_seed=seed) for seed in range(3)]
+    for plan, value in zip(plans[:2], (60.0, 62.0), strict=True):  # the third is not finished
+        write_run(plan.folder, "pope", value, model=replace(TRAINED_MODEL, router_noise_seed=plan.router_noise_seed))
+    ((path, spreads),) = write_spreads([replace(plans[0], router_noise_seed=None), *plans])
+    assert path == tmp_path / model / "pope" / "spread.json"
+    assert read_record(SpreadsRecord, path) == spreads
+    assert (spreads.numbers["headline"].mean, spreads.without_noise) == (61.0, None)
