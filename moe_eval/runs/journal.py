@@ -8,6 +8,7 @@ at the end, so a power cut loses a second.
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,7 +17,7 @@ from moe_eval.engine.backend import Response
 from moe_eval.errors import UserError
 from moe_eval.files.jsonl import read_jsonl
 
-__all__ = ["AppendOnlyFile", "Journal", "read_responses"]
+__all__ = ["AppendOnlyFile", "Journal", "read_responses", "recorded_log_probabilities"]
 
 FSYNC_SECONDS = 1.0
 
@@ -117,16 +118,28 @@ def read_responses(path: Path) -> list[Response]:
                 text=str(record["response"]),
                 tokens=int(record["tokens"]),
                 finish_reason=record["finish_reason"],
-                log_probabilities=record.get("log_probabilities"),
+                log_probabilities=recorded_log_probabilities(record),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(
-                f"{path} line {number}: not an answer of ours: id, response, tokens, finish_reason are needed"
+                f"{path} line {number}: not an answer of ours: id, response, tokens, finish_reason are needed, and numbers by "
+                "answer where there are log_probabilities"
             ) from error
         if response.id in responses:
             raise UserError(f"{path} line {number}: id {response.id} occurs twice; remove one of the two lines")
         responses[response.id] = response
     return list(responses.values())
+
+
+def recorded_log_probabilities(record: Mapping[str, Any]) -> dict[str, float] | None:
+    """Those of a line of a journal, by answer; None where it has none.
+
+    Raises:
+        AttributeError, TypeError, ValueError: where it has something else under that name.
+    """
+    if "log_probabilities" not in record:
+        return None
+    return {str(answer): float(value) for answer, value in record["log_probabilities"].items()}
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from moe_eval.errors import UserError
 from moe_eval.files.jsonl import read_jsonl
+from moe_eval.runs.journal import recorded_log_probabilities
 from moe_eval.task import Dataset, Sample, Task
 
 __all__ = [
@@ -145,7 +146,7 @@ def _read(task: Task, dataset: Dataset, path: Path) -> Iterator[StoredAnswer]:
         where = f"{task.name}: {place}"
         try:
             if "response" in record:
-                measured = record.get("log_probabilities")
+                measured = recorded_log_probabilities(record)
                 answer = StoredAnswer(
                     str(record["id"]), record["response"], "moe-eval", place, log_probabilities=measured
                 )

@@ -35,7 +35,8 @@ class Branch:
         requests: the questions that it answers; several if they are the same, with the same limit.
         ids: token ids after the row's prefix; none where the row has one branch. Of given continuations all tokens but the
             last are among them.
-        continuations: whose log-probabilities are wanted; they differ in their last token only. None: tokens are generated.
+        continuations: whose log-probabilities are wanted; they differ in their last token only. Without
+            any, tokens are generated.
         below: the branch of the row whose prompt it goes on from, where that has several drawn answers.
     """
 

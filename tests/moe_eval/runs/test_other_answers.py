@@ -9,7 +9,7 @@ from moe_eval.tasks.pope import TASK
 
 from moe_eval.errors import UserError
 from moe_eval.runs.journal import read_responses
-from moe_eval.runs.plan import Sampling
+from moe_eval.runs.plan import Plan, Sampling
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
 from moe_eval.scoring.rescore import rescore
 from moe_eval.scoring.score import score_answers
@@ -81,3 +81,21 @@ def test_the_interval_holds_the_variance_over_answers(tmp_path):
         return interval.high - interval.low
 
     assert width(4) / width(1) == pytest.approx(0.5, abs=0.15)
+
+
+@pytest.mark.parametrize("value", ['"Yes"', '{"Yes": "likely"}', "[1]"])
+def test_odd_probabilities_in_a_journal_are_named(tmp_path, value):
+    line = '{"id": "1", "response": "Yes", "tokens": 0, "finish_reason": "stop", "log_probabilities": %s}\n'
+    (tmp_path / "responses.jsonl").write_text(line % value)
+    with pytest.raises(UserError, match=r"responses\.jsonl line 1: not an answer of ours: .*log_probabilities"):
+        read_responses(tmp_path / "responses.jsonl")
+
+
+def test_drawn_answers_are_scored_nowhere_else(tmp_path):
+    run(tmp_path, FakeBackend(), sampling=Sampling(0.7, samples=2))
+    assert "2 answers to each question were drawn" in rescore(tmp_path).why_not
+
+
+def test_measured_answers_are_not_drawn():
+    with pytest.raises(UserError, match="protocol likelihood draws no answers"):
+        Plan("m", TASK, "likelihood", "mini", sampling=Sampling(1.0))
