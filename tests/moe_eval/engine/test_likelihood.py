@@ -13,6 +13,7 @@ from moe_eval.engine.models import ModelSource
 from moe_eval.engine.prefix.backend import PrefixBackend
 from moe_eval.errors import UserError
 from moe_eval.mini.world import make_scenes
+from moe_eval.registry import find_task
 from tests.tiny_llava import save_tiny_llava
 from tests.tiny_models import tiny_model, tiny_processor
 from tests.tiny_vlms import ARCHITECTURES, save_tiny
@@ -113,3 +114,22 @@ def test_of_equally_likely_answers_the_first_counts():
 def test_a_function_has_no_probabilities():
     with pytest.raises(UserError, match="no log-probabilities"):
         list(FunctionBackend(lambda images, text: "Yes", "mine").generate([REQUESTS[-1]]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["pope", "mme", "mmbench", "scienceqa"])
+def test_the_nano_model_measures_what_it_generates(name):
+    source, task = ModelSource("moe-llava-nano", device="cpu"), find_task(name)
+    protocol = task.protocol("likelihood")
+    asked = [
+        Request(
+            sample.id, sample.images, protocol.prompt(sample), 8, continuations=tuple(protocol.continuations(sample))
+        )
+        for sample in task.load("mini").first(40).samples
+    ]
+    prefix, plain = (by_id(backend(source).generate(asked)) for backend in (PrefixBackend, GenerateBackend))
+    generated = by_id(PrefixBackend(source).generate([replace(request, continuations=()) for request in asked]))
+    for request in asked:
+        measured = prefix[request.id].log_probabilities
+        assert measured == pytest.approx(plain[request.id].log_probabilities, abs=1e-5, rel=0)
+        assert prefix[request.id].text == generated[request.id].text
