@@ -15,9 +15,6 @@ from moe_eval.engine.sourced import SourcedBackend
 from moe_eval.errors import UserError
 
 if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = ["GenerateBackend", "plain_routing", "response", "stop_ids"]
