@@ -54,7 +54,7 @@ class GenerateBackend(SourcedBackend):
     def _answer(self, batch: Batch) -> list[Response]:
         if batch[0][0].continuations:
             return [self._measure(request, images) for request, images in batch]
-        self._ask([request.id for request, _ in batch])
+        self.ask([request.id for request, _ in batch])
         if not self._routing:
             return _answer(*self.loaded, batch)
         with self._recorder as recorder:
@@ -66,7 +66,7 @@ class GenerateBackend(SourcedBackend):
         ]
 
     def _measure(self, request: Request, images: "list[Image]") -> Response:
-        self._ask([request.id])
+        self.ask([request.id])
         return plain_likelihood(*self.loaded, request, images)
 
     @cached_property

@@ -45,7 +45,7 @@ class SourcedBackend:
         """Whether what a token gets depends on its question."""
         return self._source.router_noise_seed is not None
 
-    def _ask(self, questions: Sequence[str]) -> None:
+    def ask(self, questions: Sequence[str]) -> None:
         """Say whose rows the next passes compute, to a model whose routing noise depends on it."""
         if self._is_noisy:
             self.loaded[0].question_noise.ask(questions)

@@ -135,6 +135,7 @@ class MoELlava(lmms):
         inputs = encode(processor, batch, [continuation]).to(model.device, dtype=model.dtype)
         ids = inputs["input_ids"][0]  # [T]
         start = _common_length(before.tolist(), ids.tolist())
+        self._backend.ask([asked.id])
         with torch.inference_mode():
             logits = model(**inputs).logits[0, start - 1 : -1].float()  # [continuation, vocabulary]
         loss = torch.nn.functional.cross_entropy(logits, ids[start:])

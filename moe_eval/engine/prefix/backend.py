@@ -121,7 +121,7 @@ class PrefixBackend(SourcedBackend):
 
     def _name_rows(self, rows: Sequence[Row]) -> None:
         """With noise a row is one question's."""
-        self._ask([row.branches[0].requests[0].id for row in rows])
+        self.ask([row.branches[0].requests[0].id for row in rows])
 
     def _measured(self, branch: Branch) -> Iterator[Response]:
         """The responses that are complete with what this branch has of them."""
