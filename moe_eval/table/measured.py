@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from moe_eval.errors import UserError
-from moe_eval.registry import find_task, task_title
+from moe_eval.registry import find_task, measures_answers, task_title
 from moe_eval.runs.recorded import RecordedNumber, read_recorded
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
 from moe_eval.scoring.headlines import headline_maximum, headline_name
@@ -165,8 +165,7 @@ def _remark(run: RunRecord) -> str:
         remarks.append(run.generation.ablation)
     if run.generation and run.generation.drawn:
         remarks.append(run.generation.drawn)
-    protocol = find_task(run.task).protocols.get(run.protocol)
-    if protocol and protocol.continuations:  # no answer was generated: not in one row with those that were
+    if measures_answers(run.task, run.protocol):  # not in one row with answers that were generated
         remarks.append(run.protocol)
     return ", ".join(remarks)
 
