@@ -28,7 +28,16 @@ def carry_out(
     """
     with answer(plan, backend, on_answer) as answered:
         judge = read_judge(plan.folder, plan.protocol_name)
-        scores = score_answers(plan.task, plan.protocol_name, plan.dataset, answered.answers, answered.missing, judge)
+        scores = score_answers(
+            plan.task,
+            plan.protocol_name,
+            plan.dataset,
+            answered.answers,
+            answered.missing,
+            judge,
+            log_probabilities=answered.log_probabilities,
+            drawn=plan.sampling.samples if plan.sampling else None,
+        )
         write_record(scores, plan.folder / "scores.json")
         return scores
 
@@ -54,6 +63,14 @@ def merge(shards: Sequence[StoredShard], out: Path, allow_missing: bool = False)
     with merged(shards, out, allow_missing) as run:
         task, answered = find_task(run.run.task), run.answered
         judge = read_judge(run.folder, run.run.protocol)
-        scores = score_answers(task, run.run.protocol, run.dataset, answered.answers, answered.missing, judge)
+        scores = score_answers(
+            task,
+            run.run.protocol,
+            run.dataset,
+            answered.answers,
+            answered.missing,
+            judge,
+            log_probabilities=answered.log_probabilities,
+        )
         write_record(scores, run.folder / "scores.json")
         return run.folder, scores

@@ -12,7 +12,7 @@ from moe_eval.errors import UserError, unknown
 from moe_eval.lmms import LMMS_PREFIX
 from moe_eval.task import Task
 
-__all__ = ["all_tasks", "find_task", "load_task_file", "only_choice", "own_tasks", "task_names"]
+__all__ = ["all_tasks", "find_task", "load_task_file", "measures_answers", "only_choice", "own_tasks", "task_names"]
 
 GROUP = "moe_eval.tasks"
 
@@ -80,6 +80,14 @@ def task_title(name: str) -> str:
         return find_task(name).title
     except UserError:
         return name
+
+
+def measures_answers(name: str, protocol: str) -> bool:
+    """Whether a task's protocol measures given answers instead of generating some; no where the task is not installed."""
+    try:
+        return find_task(name).protocol(protocol).continuations is not None
+    except UserError:
+        return False
 
 
 def only_choice(names: Collection[str], usual: str) -> str:

@@ -32,6 +32,7 @@ __all__ = [
     "Submission",
     "Task",
     "TaskProtocol",
+    "answer_ids",
     "question_id",
     "worth",
 ]
@@ -134,6 +135,8 @@ class TaskProtocol:
         aggregate: worth of all answers; does not depend on their order.
         max_new_tokens: length limit of an answer, where it is not the task's.
         judge: how a language model grades answers, where the score needs that.
+        continuations: the answers that may be given. Where there are some, nothing is generated: the most likely is the
+            answer, and `score` finds the log-probability of each in `sample.meta["log_probabilities"]`.
         maximum: the best that the headline can be; tolerances are in percent of it.
     """
 
@@ -143,6 +146,7 @@ class TaskProtocol:
     aggregate: Callable[[Sequence[SampleScore]], Result]
     max_new_tokens: int | None = None
     judge: Judge | None = None
+    continuations: Callable[[Sample], Sequence[str]] | None = None
     maximum: float = 100.0
 
 
@@ -236,6 +240,11 @@ def question_id(answer: Mapping[str, Any]) -> str:
     return str(answer["question_id"])
 
 
+def answer_ids(sample_id: str, samples: int | None) -> list[str]:
+    """The ids of the answers to a question: its own, or `ID#1`, `ID#2`, … where `samples` of them are drawn."""
+    return [sample_id] if samples is None else [f"{sample_id}#{number}" for number in range(1, samples + 1)]
+
+
 @dataclass(frozen=True)
 class Task:
     """A benchmark.
@@ -264,6 +273,11 @@ class Task:
     answer_id: Callable[[Mapping[str, Any]], str] = question_id
     submission: Submission | None = None
     repository: str | None = None
+
+    @property
+    def text_protocols(self) -> dict[str, TaskProtocol]:
+        """Those that read free text, by name: stored answers can be scored under each of them."""
+        return {name: protocol for name, protocol in self.protocols.items() if protocol.continuations is None}
 
     def protocol(self, name: str) -> TaskProtocol:
         """The protocol of that name.

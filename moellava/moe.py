@@ -148,7 +148,8 @@ def _has_place(
 class TopKRouter(nn.Module):
     """Linear router without bias, computed in float32 whatever the model's dtype, and its gating.
 
-    `generator` seeds the noise of `second_choice="gumbel"` (None: torch's global generator).
+    `generator` seeds the noise of `second_choice="gumbel"` (None: torch's global generator); `uniform`, where it is set,
+    gives its numbers instead: [T, E] in (0, 1) for a tensor of that shape.
     """
 
     def __init__(self, config: MoELlavaConfig, num_experts: int, hidden_size: int):
@@ -158,6 +159,7 @@ class TopKRouter(nn.Module):
         self.weight = nn.Parameter(torch.empty(num_experts, hidden_size))
         nn.init.uniform_(self.weight, -(hidden_size**-0.5), hidden_size**-0.5)  # torch's default, which upstream keeps
         self.generator: torch.Generator | None = None
+        self.uniform: Callable[[torch.Tensor], torch.Tensor] | None = None
 
     def forward(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """`router_logits` [T, E] float32, weights [T, K] float32, experts [T, K] int64, from [T, H]."""
@@ -189,6 +191,8 @@ class TopKRouter(nn.Module):
         return self._uniform(router_logits)
 
     def _uniform(self, like: torch.Tensor) -> torch.Tensor:
+        if self.uniform is not None:
+            return self.uniform(like)
         noise = torch.rand(like.shape, dtype=like.dtype, device=like.device, generator=self.generator)
         limits = torch.finfo(like.dtype)
         return noise.clamp(limits.tiny, 1 - limits.eps)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from math import log
 
 from moe_eval.engine.backend import Answer, ModelInfo, Parameters, Request, Response, Unanswered
 from moe_eval.engine.prefetch import open_images
@@ -28,7 +29,7 @@ class KilledError(Exception):
 
 @dataclass
 class FakeBackend:
-    """Answers `answer(request)`; dies after `dies_after` answers; takes `seconds` for each.
+    """Answers `answer(request)`, which of given continuations gets nine tenths; dies after `dies_after` answers; takes `seconds` for each.
 
     Attributes:
         asked: ids of the requests that were answered, in order.
@@ -53,4 +54,7 @@ class FakeBackend:
             time.sleep(self.seconds)
             request, _ = item
             self.asked.append(request.id)
-            yield Response(request.id, self.answer(request), tokens=2, finish_reason="stop")
+            text = self.answer(request)
+            others = max(len(request.continuations) - 1, 1)
+            measured = {words: log(0.9 if words == text else 0.1 / others) for words in request.continuations}
+            yield Response(request.id, text, tokens=2, finish_reason="stop", log_probabilities=measured or None)

@@ -11,13 +11,15 @@ import typer
 from moe_eval.commands.options import RUNS, JsonOption, ProtocolOption, TaskFileOption, own_task, show_life
 from moe_eval.commands.shown import Shown
 from moe_eval.commands.workers import ask_in_workers, command_words
+from moe_eval.comparison.seeds import spread_line, write_spreads
 from moe_eval.engine.choose import choose_backend
+from moe_eval.engine.models import ModelSource
 from moe_eval.engine.named import Source, find_source
 from moe_eval.engine.replay import ReplaySource
 from moe_eval.errors import UserError
 from moe_eval.evaluation import carry_out, carry_out_shard
 from moe_eval.machine.resources import gpu_memory
-from moe_eval.runs.plan import Plan, make_plans
+from moe_eval.runs.plan import Plan, Sampling, make_plans
 from moe_eval.runs.preview import preview
 from moe_eval.runs.shard import parse_shard
 from moe_eval.task import Dataset
@@ -110,10 +112,23 @@ def run(
     fresh: Annotated[bool, typer.Option(help="Throw away earlier answers instead of going on from them.")] = False,
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    temperature: Annotated[
+        float,
+        typer.Option(
+            min=0.0, help="Draw answers instead of taking the likeliest tokens (0); 1: as likely as they are."
+        ),
+    ] = 0.0,
+    samples: Annotated[int, typer.Option(min=1, help="With --temperature: answers to each question.")] = 1,
     router_noise: Annotated[
         bool, typer.Option(help="Draw second experts with noise, as the original's evaluation does.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, max=(1 << 63) - 1, help="Seed of the router noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=(1 << 63) - 1, help="Seed of router noise and of drawn answers.")] = 0,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="With --router-noise: a run for each of so many seeds, from --seed on, and their spread."
+        ),
+    ] = None,
     routing: Annotated[
         bool | None,
         typer.Option(
@@ -143,12 +158,16 @@ def run(
     names = [name for words in models for name in _names(words)]
     if name and len(names) > 1:
         raise UserError(f"--name {name}: there are {len(names)} models, and one name")
+    if seeds and not router_noise:
+        raise UserError(f"--seeds {seeds}: seeds are of the routing noise; say --router-noise, too")
+    if samples > 1 and not temperature:
+        raise UserError(f"--samples {samples}: greedy answers are all the same; say --temperature 1, for example")
     if quiet and verbose:
         raise UserError("--quiet and --verbose: say one of them")
     if not (quiet or as_json):
         show_life(f"looking for {', '.join(names)}")
     defined = own_task(task_file)
-    noise = seed if router_noise else None
+    noise = range(seed, seed + (seeds or 1)) if router_noise else [None]
     sources = [
         find_source(
             given,
@@ -156,7 +175,7 @@ def run(
             engine,
             dtype=dtype,
             device=_own_gpu(shard, device),
-            router_noise_seed=noise,
+            router_noise_seed=one,
             label=name,
             revision=revision,
             adapter=adapter,
@@ -164,6 +183,7 @@ def run(
             trust_remote_code=trust_remote_code,
         )
         for given in names
+        for one in noise
     ]
     asked = [word.strip() for word in (tasks or defined or "all").split(",")]
     shown = Shown(quiet=quiet or as_json, verbose=verbose, as_json=as_json)
@@ -175,6 +195,7 @@ def run(
         "allow_missing": allow_missing,
         "fresh": fresh,
         "ablation": ablate,
+        "sampling": Sampling(temperature, samples, seed) if temperature else None,
         "max_new_tokens": max_new_tokens,
     }
     if workers > 1 and not plan:
@@ -245,7 +266,18 @@ def run_models(
         UserError: for names that do not exist, and where a single run was asked for and fails.
     """
     jobs = [
-        (model, make_plans(model.title, tasks, model.trained_on_mini, data=data, protocol=protocol, **settings))
+        (
+            model,
+            make_plans(
+                model.title,
+                tasks,
+                model.trained_on_mini,
+                data=data,
+                protocol=protocol,
+                router_noise_seed=model.router_noise_seed if isinstance(model, ModelSource) else None,
+                **settings,
+            ),
+        )
         for model in models
     ]
     for model, plans in jobs:
@@ -277,9 +309,10 @@ def run_models(
         backend, reason = choose_backend(model, engine, batch_size, any(plan.routing for plan in ready))
         if reason:
             shown.say(f"{model.title}: answered by generate, not by the prefix engine: {reason}")
-        backend.describe()
+        of = backend.describe().backend
         for plan in ready:
             with shown.kept_going(plan):
+                _check_possible(plan, of)
                 _tell_what_is_asked(plan, shown)
                 with shown.progress(plan) as on_answer:
                     if plan.shard:
@@ -287,15 +320,34 @@ def run_models(
                         continue
                     scores = carry_out(plan, backend, on_answer)
                 shown.scored(plan, scores)
+    for path, spreads in write_spreads([plan for _, plans in jobs for plan in plans]):
+        shown.say(f"{spreads.model} {spreads.task}: {spread_line(spreads)} → {path}")
     return shown.end()
 
 
 def _is_recorded(plan: Plan, model: Source, wanted: bool | None, among_others: bool) -> bool:
     """Whether a run records its routing: as wanted, and otherwise where it is cheap, and asks nothing again."""
+    if plan.protocol.continuations:  # nothing is generated, and many continuations may share one pass
+        if wanted:
+            raise UserError(f"--routing: protocol {plan.protocol_name} only measures answers; leave it out")
+        return False
     if wanted is not None:
         return wanted and (model.is_sparse or not among_others)
     answered_without = (plan.folder / "responses.jsonl").exists() and not (plan.folder / "routing.jsonl").exists()
     return model.is_sparse and len(plan.whole.samples) <= ROUTED_BY_DEFAULT and (plan.fresh or not answered_without)
+
+
+def _check_possible(plan: Plan, engine: str) -> None:
+    """Only the engines that run transformers' models measure and draw answers, and drawn ones are not merged."""
+    own = engine in ("prefix", "generate")
+    if plan.protocol.continuations and not own:
+        raise UserError(
+            f"protocol {plan.protocol_name} measures answers, which {engine} cannot; use prefix or generate"
+        )
+    if plan.sampling and not own:
+        raise UserError(f"--temperature: {engine} gives greedy answers only; use prefix or generate")
+    if plan.sampling and plan.shard:
+        raise UserError("--temperature: drawn answers of shards cannot be merged; leave out --shard and --workers")
 
 
 def _tell_what_is_asked(plan: Plan, shown: Shown) -> None:

@@ -14,7 +14,7 @@ from moe_eval.registry import find_task, only_choice
 from moe_eval.runs.lock import only_process
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record, write_record
 from moe_eval.runs.stored_run import recorded_data
-from moe_eval.scoring.answers import check_complete, read_answers
+from moe_eval.scoring.answers import check_complete, log_probabilities_of, read_stored_answers, texts_of
 from moe_eval.scoring.disagreement import as_data, find_disagreements, render_comparison
 from moe_eval.scoring.score import score_answers
 from moe_eval.scoring.summary import summarise
@@ -37,7 +37,7 @@ def score(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="How answers are scored; `all`: every way there is, and where they disagree. "
+            help="How answers are scored; `all`: every way to read text, and where they disagree. "
             "Default: llava, or the only one."
         ),
     ] = None,
@@ -79,18 +79,26 @@ def score_file(
     """
     task = find_task(task_name)
     protocol = protocol or only_choice(task.protocols, "llava")
-    protocols = list(task.protocols) if protocol == EVERY_PROTOCOL else [protocol]
+    protocols = list(task.text_protocols) if protocol == EVERY_PROTOCOL else [protocol]
     for name in protocols:
         task.protocol(name)
     path = answers / "responses.jsonl" if answers.is_dir() else answers
     dataset = task.load(data) if data else recorded_data(task, path) or _default_data(task, path)
-    texts = read_answers(task, dataset, path)
+    stored = read_stored_answers(task, dataset, [path])
+    texts, measured = texts_of(stored), log_probabilities_of(stored)
     if not allow_missing:
         check_complete(task, dataset, texts, path)
     missing = [sample.id for sample in dataset.samples if sample.id not in texts]
     scores = {
         name: score_answers(
-            task, name, dataset, texts, missing, read_judge(path.parent, name), intervals=as_json or len(protocols) == 1
+            task,
+            name,
+            dataset,
+            texts,
+            missing,
+            read_judge(path.parent, name),
+            intervals=as_json or len(protocols) == 1,
+            log_probabilities=measured,
         )
         for name in protocols
     }

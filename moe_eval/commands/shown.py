@@ -83,7 +83,7 @@ class Shown:
     @contextmanager
     def progress(self, plan: Plan) -> Iterator[Callable[[int, int], None]]:
         """The bar of one run."""
-        with self.bar(len(plan.dataset.samples), f"{plan.title} {plan.task.name}") as on_answer:
+        with self.bar(plan.asked, f"{plan.title} {plan.task.name}") as on_answer:
             yield on_answer
 
     @contextmanager

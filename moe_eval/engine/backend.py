@@ -1,6 +1,6 @@
 """The interface of everything that answers questions, and the values that go in and out."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -77,13 +77,23 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class Request:
-    """One question as a backend gets it; image line and chat template are the backend's business."""
+    """One question as a backend gets it; image line and chat template are the backend's business.
+
+    Args:
+        continuations: the answers that may be given. Where there are some, nothing is generated: the response is the
+            most likely of them, with the log-probability of each.
+        temperature: 0: every token is the likeliest; above, tokens are drawn, at 1 with the model's probabilities.
+        seed: of what is drawn, which follows from it and from `id`.
+    """
 
     id: str
     images: tuple[ImageRef, ...]
     text: str
     max_new_tokens: int
     pad_images: bool = True
+    continuations: tuple[str, ...] = ()
+    temperature: float = 0.0
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -123,7 +133,12 @@ class Routing:
 @dataclass(frozen=True)
 class Response:
     """One answer: its text without special tokens and surrounding blanks, how many tokens were generated, and, where
-    there is that, how they were routed, and what a server's model thought before it answered."""
+    there is that, how they were routed, and what a server's model thought before it answered.
+
+    Args:
+        log_probabilities: of the request's continuations: the natural logarithm of the probability that the answer begins
+            so, the sum over the continuation's tokens, from float32 logits. None where none were given.
+    """
 
     id: str
     text: str
@@ -131,6 +146,7 @@ class Response:
     finish_reason: Literal["stop", "length"]
     routing: Routing | None = None
     reasoning: str | None = None
+    log_probabilities: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def choose_backend(
         raise unknown("engine", engine, ENGINES)
     reason = None
     if engine != "generate":
-        reason = why_not(source.config, source.generation_config, source.router_noise_seed is not None)
+        reason = why_not(source.config, source.generation_config)
         if reason is None:
             from moe_eval.engine.prefix.backend import PrefixBackend  # imports torch, for which nobody should wait here
 

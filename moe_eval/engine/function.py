@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from moe_eval.engine.backend import Answer, ModelInfo, Request, Response, Unanswered
 from moe_eval.engine.prefetch import open_images
+from moe_eval.errors import UserError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -38,11 +39,17 @@ class FunctionBackend:
         return ModelInfo(self.name, "function", f"sha256:{digest}", backend="function", dtype="unknown")
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
-        """Answers in the order of the requests."""
+        """Answers in the order of the requests.
+
+        Raises:
+            UserError: when log-probabilities are wanted.
+        """
         for item in open_images(requests, ahead=16):
             yield item if isinstance(item, Unanswered) else self._answer(*item)
 
     def _answer(self, request: Request, images: "list[Image]") -> Answer:
+        if request.continuations:
+            raise UserError(f"{self.name}: a function gives no log-probabilities; use another protocol than likelihood")
         try:
             text = self._function(images, request.text)
         except Exception as error:  # somebody else's code: anything may go wrong in it

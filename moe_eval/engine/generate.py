@@ -6,33 +6,22 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from moe_eval.engine.backend import Answer, Request, Response, Routing, TokenPath, Unanswered
+from moe_eval.engine.likelihood import plain_likelihood
 from moe_eval.engine.models import ModelSource
 from moe_eval.engine.prefetch import open_images
+from moe_eval.engine.prompting import Batch, encode
+from moe_eval.engine.sampling import Draws
 from moe_eval.engine.sourced import SourcedBackend
 from moe_eval.errors import UserError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = [
-    "GenerateBackend",
-    "encode",
-    "picture_options",
-    "plain_routing",
-    "render",
-    "response",
-    "stop_ids",
-    "stop_ids_of",
-]
-
-PLACE = "<image>"
-"""Where the text of a question says that a picture belongs."""
-
-Batch = list[tuple[Request, "list[Image]"]]
+__all__ = ["GenerateBackend", "plain_routing", "response", "stop_ids", "stop_ids_of"]
 
 
 class GenerateBackend(SourcedBackend):
-    """Greedy answers in left-padded batches.
+    """Greedy or drawn answers in left-padded batches; where answers are given, one plain forward pass after the other.
 
     The model is loaded when the first question comes, so that a finished run costs no loading.
 
@@ -63,6 +52,9 @@ class GenerateBackend(SourcedBackend):
             yield from self._answer(batch)
 
     def _answer(self, batch: Batch) -> list[Response]:
+        if batch[0][0].continuations:
+            return [self._measure(request, images) for request, images in batch]
+        self.ask([request.id for request, _ in batch])
         if not self._routing:
             return _answer(*self.loaded, batch)
         with self._recorder as recorder:
@@ -73,6 +65,10 @@ class GenerateBackend(SourcedBackend):
             for response, sequence in zip(responses, recorder.sequences, strict=True)
         ]
 
+    def _measure(self, request: Request, images: "list[Image]") -> Response:
+        self.ask([request.id])
+        return plain_likelihood(*self.loaded, request, images)
+
     @cached_property
     def _recorder(self) -> Any:
         from moellava.routing import RoutingRecorder
@@ -81,7 +77,11 @@ class GenerateBackend(SourcedBackend):
 
 
 def _fit_together(one: Request, other: Request) -> bool:
-    return (one.max_new_tokens, one.pad_images) == (other.max_new_tokens, other.pad_images)
+    return _settings(one) == _settings(other)
+
+
+def _settings(request: Request) -> tuple[int, bool, bool]:
+    return request.max_new_tokens, request.pad_images, bool(request.continuations)
 
 
 def _answer(model: Any, processor: Any, batch: Batch) -> list[Response]:
@@ -102,6 +102,7 @@ def _answer(model: Any, processor: Any, batch: Batch) -> list[Response]:
                 top_k=None,
                 num_return_sequences=1,
                 tokenizer=tokenizer,  # which stop strings want
+                logits_processor=[Draws(requests, inputs["input_ids"].shape[1])],
                 pad_token_id=_pad_token_id(model, tokenizer),
             )
     except torch.OutOfMemoryError as error:
@@ -116,60 +117,6 @@ def _answer(model: Any, processor: Any, batch: Batch) -> list[Response]:
         response(request.id, ids, stops, tokenizer, [strings] if isinstance(strings, str) else strings)
         for request, ids in zip(requests, answers, strict=True)
     ]
-
-
-def encode(processor: Any, batch: Batch, beginnings: Sequence[str] = ()) -> Any:
-    """Model inputs of a batch: rendered by the chat template, pictures first, padded on the left.
-
-    Pictures stand where the text says `<image>`, if it says so as often as there are pictures; of a single one it must
-    be the beginning or the end. Otherwise a picture token in a text is only quoted, and is written `< image>`.
-
-    Args:
-        beginnings: what each answer begins with; none: the model starts it.
-    """
-    prompts = [render(processor, request.text, len(images)) for request, images in batch]
-    if beginnings:
-        prompts = [prompt + beginning for prompt, beginning in zip(prompts, beginnings, strict=True)]
-    pictures = [images for _, images in batch]
-    return processor(
-        text=prompts,
-        images=pictures if any(pictures) else None,
-        padding=True,
-        padding_side="left",
-        return_tensors="pt",
-        **picture_options(processor, batch[0][0].pad_images),
-    )
-
-
-def render(processor: Any, text: str, images: int) -> str:
-    """A question as the model reads it: in its chat template, pictures first, unless the text says where they are."""
-    return str(
-        processor.apply_chat_template(
-            [{"role": "user", "content": _content(processor, text, images)}], add_generation_prompt=True, tokenize=False
-        )
-    )
-
-
-def picture_options(processor: Any, pad_images: bool) -> dict[str, bool]:
-    """Only LLaVA's way of preparing pictures knows padding to a square; other models have their own."""
-    from moellava import MoELlavaProcessor
-
-    return {"do_pad": pad_images} if isinstance(processor, MoELlavaProcessor) else {}
-
-
-def _content(processor: Any, text: str, images: int) -> list[dict[str, str]]:
-    if getattr(processor, "image_token", None) == PLACE and _says_where(text, images):
-        return [{"type": "text", "text": text}]
-    for attribute in ("image_token", "video_token", "audio_token"):  # what a question quotes is no picture
-        token = getattr(processor, attribute, None)
-        if isinstance(token, str) and len(token) > 1:
-            text = text.replace(token, f"{token[0]} {token[1:]}")
-    return [{"type": "image"}] * images + [{"type": "text", "text": text}]
-
-
-def _says_where(text: str, images: int) -> bool:
-    """Whether each `<image>` in a text is the place of a picture: one of several, or at the text's beginning or end."""
-    return text.count(PLACE) == images and (images > 1 or text.startswith(PLACE) or text.endswith(PLACE))
 
 
 def response(

@@ -59,6 +59,8 @@ class InMemoryBackend:
 class _Loaded:
     """What `GenerateBackend` wants of a source, where there is nothing to load."""
 
+    router_noise_seed = None
+
     def __init__(self, model: Any, processor: Any):
         self._pair = model, processor
 

@@ -294,9 +294,9 @@ class ModelSource:
         model = model.to(self.torch_device).eval()
         try_out(model, processor, self.name)
         if self.router_noise_seed is not None:
-            from moellava import enable_router_noise
+            from moellava.noise import enable_question_noise
 
-            enable_router_noise(model, self.router_noise_seed)
+            model.question_noise = enable_question_noise(model, self.router_noise_seed)
         return model, processor
 
     def load_processor(self) -> Any:

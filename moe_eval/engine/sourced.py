@@ -1,6 +1,6 @@
 """What backends share whose model is loaded from a `ModelSource`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, cached_property
 from typing import Any, ClassVar
 
@@ -39,6 +39,16 @@ class SourcedBackend:
     def loaded(self) -> tuple[Any, Any]:
         """The model and its processor; the first to ask for them loads them."""
         return self._source.load()
+
+    @property
+    def _is_noisy(self) -> bool:
+        """Whether what a token gets depends on its question."""
+        return self._source.router_noise_seed is not None
+
+    def ask(self, questions: Sequence[str]) -> None:
+        """Say whose rows the next passes compute, to a model whose routing noise depends on it."""
+        if self._is_noisy:
+            self.loaded[0].question_noise.ask(questions)
 
     @cached_property
     def _token_text(self) -> Callable[[int], str]:

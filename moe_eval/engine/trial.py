@@ -3,6 +3,7 @@
 from typing import Any
 
 from moe_eval.engine.backend import Request
+from moe_eval.engine.prompting import encode
 from moe_eval.errors import UserError
 
 __all__ = ["try_out"]
@@ -20,8 +21,6 @@ def try_out(model: Any, processor: Any, name: str) -> None:
     """
     import torch
     from PIL import Image
-
-    from moe_eval.engine.generate import encode  # which knows of models, which this module is for
 
     question = Request("trial", (), "Is there a picture?", max_new_tokens=1)
     try:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from moe_eval.engine.backend import Answer, Request, Unanswered
-from moe_eval.engine.generate import picture_options, render, response, stop_ids_of
+from moe_eval.engine.generate import response, stop_ids_of
 from moe_eval.engine.models import ModelSource
 from moe_eval.engine.prefetch import open_images
+from moe_eval.engine.prompting import picture_options, render
 from moe_eval.engine.sourced import SourcedBackend
 from moe_eval.errors import UserError
 

@@ -1,7 +1,7 @@
 """The causes that make a number another one, each judged by the evidence of a run. Pure."""
 
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Literal
 
 from moe_eval.explain.effects import KnownEffect
@@ -125,13 +125,28 @@ def _routing(evidence: Evidence) -> Cause:
     if evidence.run.origin:
         return Cause("routing noise", "unknown", f"answers imported; {published}", known=evidence.known("routing"))
     here = "none here" if seed is None else f"drawn with seed {seed}"
-    return Cause("routing noise", "yes", f"{here}; {published}", known=evidence.known("routing"))
+    shift, values = None, list(evidence.noise.values())
+    if len(values) > 1:
+        spread = f"{fmean(values):.2f} ± {stdev(values):.2f} over {len(values)} seeds"
+        here += f"; measured with it, in the runs beside: {spread}, from {min(values):.2f} to {max(values):.2f}"
+        if evidence.value is not None:
+            shift = evidence.value - max(values), evidence.value - min(values)
+    elif evidence.run.origin is None:
+        here += "; `moe-eval run … --router-noise --seeds 5` measures what it does"
+    return Cause("routing noise", "yes", f"{here}; {published}", shift, evidence.known("routing"))
 
 
 def _decoding(evidence: Evidence) -> Cause:
     generation, cut, asked = evidence.run.generation, evidence.cut, evidence.run.data.samples
     if generation is None:
         return Cause("decoding", "unknown", "imported answers do not say how they were decoded")
+    own = evidence.task.protocols.get(evidence.run.protocol)
+    if own and own.continuations:
+        return Cause(
+            "decoding", "yes", "nothing is generated: the likeliest of the given answers counts; the papers: greedy"
+        )
+    if generation.drawn:
+        return Cause("decoding", "yes", f"{generation.drawn}; the papers: one greedy answer")
     theirs = evidence.task.protocols.get(PAPERS_PROTOCOL)
     limit = (theirs and theirs.max_new_tokens) or evidence.task.max_new_tokens
     ours = generation.max_new_tokens

@@ -1,9 +1,10 @@
 """All that a run folder says, and what can be computed from it: what the causes are judged by."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from moe_eval.comparison.seeds import noisy_runs
 from moe_eval.errors import UserError
 from moe_eval.explain.effects import KnownEffect
 from moe_eval.registry import find_task
@@ -30,6 +31,7 @@ class Evidence:
         asked_as: protocols whose prompts are exactly those of the run; None where that cannot be told.
         cut: how many answers ended because they were too long; None where the answers do not say.
         effects: what others found on this task.
+        noise: the headline by seed of the routing noise, of runs beside this one that differ in that only.
     """
 
     run: RunRecord
@@ -42,6 +44,7 @@ class Evidence:
     asked_as: tuple[str, ...] | None
     cut: int | None
     effects: tuple[KnownEffect, ...]
+    noise: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def value(self) -> float | None:
@@ -93,6 +96,11 @@ def gather(
         asked_as=_asked_as(run, task, rescored),
         cut=_cut(folder),
         effects=tuple(effect for effect in effects if effect.task == run.task),
+        noise={
+            seed: noisy.headline.value
+            for seed, noisy in noisy_runs(folder, run)[0].items()
+            if noisy.headline.value is not None
+        },
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from moe_eval.errors import UserError, unknown
-from moe_eval.figures import expert_load, modality, params, pathways, pope_yes_ratio, tasks
+from moe_eval.figures import expert_load, modality, params, pathways, pope_yes_ratio, reliability, tasks
 from moe_eval.figures.drawing import Drawing, Sources
 from moe_eval.table.published import read_published
 
@@ -14,6 +14,7 @@ FIGURES: dict[str, Callable[[Sources], Iterable[Drawing]]] = {
     "params": params.drawings,
     "tasks": tasks.drawings,
     "pope-yes-ratio": pope_yes_ratio.drawings,
+    "reliability": reliability.drawings,
     "expert-load": expert_load.drawings,
     "modality": modality.drawings,
     "pathways": pathways.drawings,
@@ -23,6 +24,7 @@ NEEDS = {
     "params": "two or more models with a score of the same questions that activate different numbers of parameters",
     "tasks": "two or more scores of the nine benchmarks",
     "pope-yes-ratio": "a run of pope",
+    "reliability": "a run of pope or mme under --protocol likelihood",
     "modality": "a run of a sparse model on pictures, made with `moe-eval run --routing`",
 }
 ROUTING = "a run of a sparse model, made with `moe-eval run --routing` (a dense model has no routing)"

@@ -15,8 +15,9 @@ from loguru import logger
 from tqdm import tqdm
 
 from moe_eval.engine.backend import Request, Unanswered
-from moe_eval.engine.generate import GenerateBackend, encode
+from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
+from moe_eval.engine.prompting import encode
 from moe_eval.errors import UserError
 from moe_eval.lmms.request import is_greedy, max_new_tokens, pictures_only
 
@@ -134,6 +135,7 @@ class MoELlava(lmms):
         inputs = encode(processor, batch, [continuation]).to(model.device, dtype=model.dtype)
         ids = inputs["input_ids"][0]  # [T]
         start = _common_length(before.tolist(), ids.tolist())
+        self._backend.ask([asked.id])
         with torch.inference_mode():
             logits = model(**inputs).logits[0, start - 1 : -1].float()  # [continuation, vocabulary]
         loss = torch.nn.functional.cross_entropy(logits, ids[start:])

@@ -9,8 +9,9 @@ Which answers are added up may depend on what was asked (category, picture, gold
 arrays. Importing this imports no numpy.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import fsum
 from typing import Any, Generic, Protocol, TypeVar, overload
 
@@ -140,8 +141,31 @@ class RunOnce:
 
 
 def of_totals(function: Callable[[Scores[SampleScore]], Result]) -> OfTotals:
-    """Marks an aggregate as written in totals, so that its intervals are computed with arrays."""
-    return OfTotals(function)
+    """Marks an aggregate as written in totals, so that its intervals are computed with arrays.
+
+    Of several answers to each question (`sample` in a score: which of them) it gives the mean of what it gives of the
+    first answers, of the second, and so on. Whole groups of questions are drawn for intervals, with all answers to them, so
+    that intervals hold the variance over answers as well.
+    """
+    return OfTotals(partial(_of_each_sample, function))
+
+
+def _of_each_sample(function: Callable[[Scores[SampleScore]], Result], scores: Scores[SampleScore]) -> Result:
+    if not scores or "sample" not in scores[0]:
+        return function(scores)
+    results = [function(some) for some in scores.by(lambda score: score["sample"]).values()]
+    return Result(_mean([result.headline for result in results]), _mean([result.metrics for result in results]))
+
+
+def _mean(values: Sequence[Any]) -> Any:
+    """Of numbers, and inside mappings of every entry; None where one is; of anything else, the first."""
+    if isinstance(values[0], Mapping):
+        return {name: _mean([value[name] for value in values]) for name in values[0] if all(name in v for v in values)}
+    if any(value is None for value in values):
+        return None
+    if isinstance(values[0], str) or (isinstance(values[0], int) and len(set(values)) == 1):
+        return values[0]
+    return sum(values[1:], start=values[0]) / len(values)
 
 
 def ratio(part: Number, whole: Number) -> Number:

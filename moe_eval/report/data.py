@@ -100,7 +100,7 @@ def rescore(
     if found.task is None or found.dataset is None:
         return scored, notes
     answered = [sample for sample in found.dataset.samples if sample.id in answers]
-    for name in found.task.protocols:
+    for name in found.task.text_protocols:
         if name == run.protocol or not answered:
             continue
         try:

@@ -8,9 +8,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from moe_eval.engine.ablation import find_ablation
 from moe_eval.engine.backend import Backend, ModelInfo, Request, Telling, Unanswered
@@ -18,7 +19,7 @@ from moe_eval.errors import UserError
 from moe_eval.runs import environment
 from moe_eval.runs.journal import Journal
 from moe_eval.runs.lock import only_process
-from moe_eval.runs.plan import Plan
+from moe_eval.runs.plan import Plan, Sampling
 from moe_eval.runs.recorded import RECORDED_FILE
 from moe_eval.runs.records import (
     DataRecord,
@@ -31,7 +32,7 @@ from moe_eval.runs.records import (
     write_record,
 )
 from moe_eval.runs.routing import ROUTING_FILES, RoutingJournal, write_routing
-from moe_eval.task import Sample, Task
+from moe_eval.task import Sample, Task, answer_ids
 
 __all__ = ["RUN_FILES", "Answered", "answer", "by_group"]
 
@@ -45,10 +46,12 @@ class Answered:
     Args:
         answers: texts by sample id.
         missing: ids of samples whose pictures cannot be opened.
+        log_probabilities: of the answers that could be given, by sample id, where the protocol wants them.
     """
 
     answers: Mapping[str, str]
     missing: Sequence[str]
+    log_probabilities: Mapping[str, Mapping[str, float]]
 
 
 @contextmanager
@@ -79,11 +82,18 @@ def answer(
                 unanswered = _ask(record, plan, backend, journal, routes, on_answer)
         if plan.routing:
             write_routing(folder, record, len(journal.responses))
-        _check_readable(plan.task, unanswered, len(dataset.samples), plan.allow_missing)
-        answers = {
-            sample.id: journal.responses[sample.id].text for sample in dataset.samples if sample.id in journal.responses
-        }
-        yield Answered(answers, [item.id for item in unanswered])
+        _check_readable(plan.task, unanswered, plan.asked, plan.allow_missing)
+        keys = [key for sample in dataset.samples for key in _keys(sample, plan)]
+        responses = [journal.responses[key] for key in keys if key in journal.responses]
+        yield Answered(
+            answers={response.id: response.text for response in responses},
+            missing=[item.id for item in unanswered],
+            log_probabilities={
+                response.id: response.log_probabilities
+                for response in responses
+                if response.log_probabilities is not None
+            },
+        )
 
 
 def _describe(plan: Plan, model: ModelInfo) -> RunRecord:
@@ -99,8 +109,13 @@ def _describe(plan: Plan, model: ModelInfo) -> RunRecord:
             max_new_tokens=plan.max_new_tokens or plan.protocol.max_new_tokens or plan.task.max_new_tokens,
             pad_images=model.family not in plan.task.unpadded_families,
             ablation=plan.ablation,
+            **_drawn(plan.sampling),
         ),
     )
+
+
+def _drawn(sampling: Sampling | None) -> dict[str, Any]:
+    return {"do_sample": True, **asdict(sampling)} if sampling else {}
 
 
 def _make(folder: Path) -> None:
@@ -178,24 +193,28 @@ def _ask(
     on_answer: Callable[[int, int], None],
 ) -> list[Unanswered]:
     """Journal the answers to all open questions; what could not be asked comes back."""
-    dataset, prompt, generation = plan.dataset, plan.protocol.prompt, record.generation
+    dataset, protocol, generation = plan.dataset, plan.protocol, record.generation
     assert generation is not None  # only imported answers have none
     ablate = find_ablation(generation.ablation) if generation.ablation else lambda request: request
     # Answers that were made without routing are made again, for their routing alone.
     recorded = routes.recorded if isinstance(routes, RoutingJournal) else journal.responses
     requests = (
         Request(
-            id=sample.id,
+            id=key,
             images=sample.images,
-            text=prompt(sample),
+            text=protocol.prompt(sample),
             max_new_tokens=generation.max_new_tokens,
             pad_images=generation.pad_images,
+            continuations=tuple(protocol.continuations(sample)) if protocol.continuations else (),
+            temperature=generation.temperature or 0.0,
+            seed=generation.seed or 0,
         )
         for sample in by_group(dataset.samples)
-        if sample.id not in journal.responses or sample.id not in recorded
+        for key in _keys(sample, plan)
+        if key not in journal.responses or key not in recorded
     )
     unanswered = []
-    on_answer(len(journal.responses), len(dataset.samples))
+    on_answer(len(journal.responses), plan.asked)
     for answer in backend.generate(map(ablate, requests)):
         if isinstance(answer, Unanswered):
             unanswered.append(answer)
@@ -204,8 +223,12 @@ def _ask(
                 routes.append(answer.id, answer.routing)
             if answer.id not in journal.responses:
                 journal.append(answer)
-        on_answer(len(journal.responses), len(dataset.samples))
+        on_answer(len(journal.responses), plan.asked)
     return unanswered
+
+
+def _keys(sample: Sample, plan: Plan) -> list[str]:
+    return answer_ids(sample.id, plan.sampling.samples if plan.sampling else None)
 
 
 def by_group(samples: Sequence[Sample]) -> list[Sample]:

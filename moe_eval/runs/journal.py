@@ -8,7 +8,7 @@ at the end, so a power cut loses a second.
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,7 +17,14 @@ from moe_eval.engine.backend import Response
 from moe_eval.errors import UserError
 from moe_eval.files.jsonl import read_jsonl
 
-__all__ = ["AppendOnlyFile", "Journal", "answer_lines", "journal_line", "read_responses"]
+__all__ = [
+    "AppendOnlyFile",
+    "Journal",
+    "answer_lines",
+    "journal_line",
+    "read_responses",
+    "recorded_log_probabilities",
+]
 
 FSYNC_SECONDS = 1.0
 
@@ -98,7 +105,7 @@ class Journal(AppendOnlyFile):
 
 def journal_line(response: Response) -> str:
     """An answer as the journal has it, without the end of the line."""
-    record: dict[str, str | int] = {
+    record: dict[str, Any] = {
         "id": response.id,
         "response": response.text,
         "tokens": response.tokens,
@@ -106,6 +113,8 @@ def journal_line(response: Response) -> str:
     }
     if response.reasoning:
         record["reasoning"] = response.reasoning
+    if response.log_probabilities is not None:
+        record["log_probabilities"] = dict(response.log_probabilities)
     return json.dumps(record)
 
 
@@ -124,10 +133,12 @@ def read_responses(path: Path) -> list[Response]:
                 tokens=int(record["tokens"]),
                 finish_reason=record["finish_reason"],
                 reasoning=record.get("reasoning"),
+                log_probabilities=recorded_log_probabilities(record),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(
-                f"{path} line {number}: not an answer of ours: id, response, tokens, finish_reason are needed"
+                f"{path} line {number}: not an answer of ours: id, response, tokens, finish_reason are needed, and numbers by "
+                "answer where there are log_probabilities"
             ) from error
         if response.id in responses:
             raise UserError(f"{path} line {number}: id {response.id} occurs twice; remove one of the two lines")
@@ -149,6 +160,17 @@ def answer_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 f"{path} line {number}: not an answer of ours: {said}; remove the line, and it is asked again"
             )
         yield number, record
+
+
+def recorded_log_probabilities(record: Mapping[str, Any]) -> dict[str, float] | None:
+    """Those of a line of a journal, by answer; None where it has none.
+
+    Raises:
+        AttributeError, TypeError, ValueError: where it has something else under that name.
+    """
+    if "log_probabilities" not in record:
+        return None
+    return {str(answer): float(value) for answer, value in record["log_probabilities"].items()}
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -102,7 +102,9 @@ def merged(shards: Sequence[StoredShard], out: Path, allow_missing: bool = False
         write_record(run, folder / "run.json")
         _merge_routing(shards, folder, run, len(lines))
         answers = {name: responses[name].text for name in order if name in responses}
-        yield MergedRun(folder, run, dataset, Answered(answers, [name for name in order if name not in responses]))
+        measured = {name: of for name in answers if (of := responses[name].log_probabilities) is not None}
+        missing = [name for name in order if name not in responses]
+        yield MergedRun(folder, run, dataset, Answered(answers, missing, measured))
 
 
 def _check_together(shards: Sequence[StoredShard]) -> None:

@@ -13,11 +13,12 @@ from typing import Any
 
 from moe_eval.engine.ablation import find_ablation
 from moe_eval.errors import UserError
+from moe_eval.metrics.totals import OfTotals
 from moe_eval.registry import find_task, only_choice, own_tasks
 from moe_eval.runs.shard import Shard
 from moe_eval.task import Dataset, Task, TaskProtocol
 
-__all__ = ["DATA_VARIABLE", "Plan", "default_source", "make_plans", "run_folder"]
+__all__ = ["DATA_VARIABLE", "Plan", "Sampling", "default_source", "make_plans", "run_folder"]
 
 DATA_VARIABLE = "MOE_EVAL_DATA"
 """Environment variable that names a folder in the layout of LLaVA's `playground/data/eval`."""
@@ -26,6 +27,21 @@ LLAVA_FOLDERS = {"mmvet": "mm-vet"}
 """LLaVA's names of the folders of tasks, where they are not the task's."""
 
 USUAL_PROTOCOL = "llava"
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Answers that are drawn instead of greedy.
+
+    Args:
+        temperature: above 0; at 1 tokens are drawn with the model's probabilities.
+        samples: answers to each question.
+        seed: of what is drawn.
+    """
+
+    temperature: float
+    samples: int = 1
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -44,12 +60,14 @@ class Plan:
         allow_missing: score without the samples whose pictures cannot be opened, instead of failing at the end.
         fresh: throw away what the folder holds of an earlier run.
         max_new_tokens: length limit of an answer; None: the protocol's or the task's.
+        sampling: how answers are drawn; None: they are greedy.
+        router_noise_seed: the model's, which keeps runs with different noise apart.
         data: the samples, where they are at hand already; otherwise `source` is loaded.
         shard: the share of the questions that is asked; None: all.
         at: the run's folder, where it is not the usual one.
 
     Raises:
-        UserError: for a protocol, a source or an ablation that does not exist.
+        UserError: for a protocol, a source or an ablation that does not exist, and answers that cannot be drawn.
     """
 
     model: str
@@ -63,6 +81,8 @@ class Plan:
     allow_missing: bool = False
     fresh: bool = False
     max_new_tokens: int | None = None
+    sampling: Sampling | None = None
+    router_noise_seed: int | None = None
     data: Dataset | None = None
     shard: Shard | None = None
     at: Path | None = None
@@ -73,6 +93,15 @@ class Plan:
             self.task.check_source(self.source)
         if self.ablation:
             find_ablation(self.ablation)
+        if self.sampling and self.protocol.continuations:
+            raise UserError(
+                f"--temperature: protocol {self.protocol_name} draws no answers, it measures them; leave it out"
+            )
+        if self.sampling and not isinstance(self.protocol.aggregate, OfTotals):
+            raise UserError(
+                f"--temperature: {self.task.name} puts its scores together in a way that knows one answer per question; "
+                "see `of_totals` in docs/adding-a-task.md"
+            )
 
     @property
     def protocol(self) -> TaskProtocol:
@@ -80,13 +109,26 @@ class Plan:
 
     @property
     def folder(self) -> Path:
-        folder = self.at or run_folder(self.out, self.model, self.task.name, self.ablation)
+        folder = self.at or run_folder(self.out, self.model, self.task.name, self._variant)
         return self.shard.folder(folder) if self.shard else folder
+
+    @property
+    def asked(self) -> int:
+        """How many answers there are to be."""
+        return len(self.dataset.samples) * (self.sampling.samples if self.sampling else 1)
 
     @property
     def title(self) -> str:
         """Such as `llava-nano, image=grey`."""
-        return f"{self.model}, {self.ablation}" if self.ablation else self.model
+        return f"{self.model}, {self._variant}" if self._variant else self.model
+
+    @property
+    def _variant(self) -> str:
+        """What keeps it from lying among the model's other runs: its answers are made otherwise, or to other questions."""
+        measured = self.protocol_name if self.protocol.continuations else None
+        noise = None if self.router_noise_seed is None else f"noise-seed{self.router_noise_seed}"
+        drawn = f"temperature{self.sampling.temperature:g}" if self.sampling else None
+        return "+".join(filter(None, (measured, noise, drawn, self.ablation)))
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -166,15 +208,16 @@ def default_source(task: Task, trained_on_mini: bool) -> str:
     return next(name for name in ("hub", "mini", *task.sources) if name in task.sources)
 
 
-def run_folder(out: Path, model: str, task: str, ablation: str | None = None) -> Path:
-    """`out/<model>/<task>`, with both names made safe for a path; ablated runs lie beside, not among, the others.
+def run_folder(out: Path, model: str, task: str, variant: str | None = None) -> Path:
+    """`out/<model>/<task>`, with both names made safe for a path; variants, such as ablated runs, lie beside, not among,
+    the others.
 
     >>> run_folder(Path("results/runs"), "hf:llava-hf/llava-1.5-7b-hf", "pope").as_posix()
     'results/runs/hf--llava-hf--llava-1.5-7b-hf/pope'
     >>> run_folder(Path("results/runs"), "llava-1.5-7b", "pope", "image=grey").as_posix()
     'results/runs/llava-1.5-7b--image=grey/pope'
     """
-    return out / _path_part(f"{model}@{ablation}" if ablation else model) / _path_part(task)
+    return out / _path_part(f"{model}@{variant}" if variant else model) / _path_part(task)
 
 
 def _path_part(name: str) -> str:

@@ -95,11 +95,21 @@ class PromptRecord(Record):
 class GenerationRecord(Record):
     """What decides an answer beside model and prompt."""
 
-    do_sample: Literal[False] = False
+    do_sample: bool = False
+    temperature: float | None = Field(default=None, description="of drawn answers; null: greedy")
+    samples: int | None = Field(default=None, description="how many answers to each question were drawn; null: greedy")
+    seed: int | None = Field(default=None, description="of what was drawn; null: greedy")
     num_beams: Literal[1] = 1
     max_new_tokens: int
     pad_images: bool
     ablation: str | None = Field(default=None, description="what was taken away, such as image=grey; null: nothing")
+
+    @property
+    def drawn(self) -> str | None:
+        """Such as `3 answers drawn at temperature 1`; None of greedy ones."""
+        if not self.do_sample:
+            return None
+        return f"{self.samples} answer{'s' * (self.samples != 1)} drawn at temperature {self.temperature:g}"
 
 
 class ImportedFile(Record):

@@ -105,7 +105,13 @@ def recorded_data(task: Task, path: Path) -> Dataset | None:
     file = path.parent / "run.json"
     if not file.is_file():
         return None
-    recorded = read_record(RunRecord, file).data
+    run = read_record(RunRecord, file)
+    recorded = run.data
+    if run.generation and run.generation.samples:
+        raise UserError(
+            f"{path.parent}: {run.generation.samples} answers to each question were drawn, and its scores.json has their means; "
+            "to do more with answers, make a run with one to each (without --temperature)"
+        )
     dataset = task.load(recorded.source).first(recorded.samples)
     if dataset.fingerprint != recorded.fingerprint:
         raise UserError(

@@ -15,9 +15,19 @@ from typing import Any, Literal
 
 from moe_eval.errors import UserError
 from moe_eval.files.jsonl import read_jsonl
+from moe_eval.runs.journal import recorded_log_probabilities
 from moe_eval.task import Dataset, Sample, Task
 
-__all__ = ["AnswerFormat", "StoredAnswer", "answer_files", "check_complete", "read_answers", "read_stored_answers"]
+__all__ = [
+    "AnswerFormat",
+    "StoredAnswer",
+    "answer_files",
+    "check_complete",
+    "log_probabilities_of",
+    "read_answers",
+    "read_stored_answers",
+    "texts_of",
+]
 
 AnswerFormat = Literal["moe-eval", "llava", "lmms-eval"]
 
@@ -36,6 +46,7 @@ class StoredAnswer:
         place: file and line, for people.
         prompt: what was asked, where the line says it.
         model: who answered, where the line says it.
+        log_probabilities: of the answers that could be given, where the line says them.
     """
 
     id: str
@@ -44,6 +55,7 @@ class StoredAnswer:
     place: str
     prompt: str | None = None
     model: str | None = None
+    log_probabilities: Mapping[str, float] | None = None
 
 
 def read_answers(task: Task, dataset: Dataset, path: Path) -> dict[str, str]:
@@ -52,7 +64,7 @@ def read_answers(task: Task, dataset: Dataset, path: Path) -> dict[str, str]:
     Raises:
         UserError: see `read_stored_answers`.
     """
-    return {name: answer.text for name, answer in read_stored_answers(task, dataset, [path]).items()}
+    return texts_of(read_stored_answers(task, dataset, [path]))
 
 
 def read_stored_answers(task: Task, dataset: Dataset, paths: Sequence[Path]) -> dict[str, StoredAnswer]:
@@ -78,6 +90,16 @@ def read_stored_answers(task: Task, dataset: Dataset, paths: Sequence[Path]) -> 
                 )
             answers[answer.id] = answer
     return answers
+
+
+def texts_of(answers: Mapping[str, StoredAnswer]) -> dict[str, str]:
+    """Answer text by sample id."""
+    return {name: answer.text for name, answer in answers.items()}
+
+
+def log_probabilities_of(answers: Mapping[str, StoredAnswer]) -> dict[str, Mapping[str, float]]:
+    """Log-probabilities by sample id and answer, of those that have them."""
+    return {name: answer.log_probabilities for name, answer in answers.items() if answer.log_probabilities is not None}
 
 
 def check_complete(task: Task, dataset: Dataset, answers: Collection[str], path: Path) -> None:
@@ -124,7 +146,10 @@ def _read(task: Task, dataset: Dataset, path: Path) -> Iterator[StoredAnswer]:
         where = f"{task.name}: {place}"
         try:
             if "response" in record:
-                answer = StoredAnswer(str(record["id"]), record["response"], "moe-eval", place)
+                measured = recorded_log_probabilities(record)
+                answer = StoredAnswer(
+                    str(record["id"]), record["response"], "moe-eval", place, log_probabilities=measured
+                )
             elif "doc_id" in record:
                 answer = _of_lmms_eval(task, dataset, record, place)
             else:

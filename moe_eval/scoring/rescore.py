@@ -9,7 +9,7 @@ from moe_eval.judge.record import read_judge
 from moe_eval.registry import find_task
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
 from moe_eval.runs.stored_run import recorded_data
-from moe_eval.scoring.answers import read_answers
+from moe_eval.scoring.answers import log_probabilities_of, read_stored_answers, texts_of
 from moe_eval.scoring.score import score_answers
 from moe_eval.task import Dataset
 
@@ -33,7 +33,7 @@ class Rescored:
 
 
 def rescore(folder: Path, intervals: bool = True) -> Rescored:
-    """Score a run's answers anew, under every protocol of its task; a judge's grades count where it was asked so.
+    """Score a run's answers anew, under every protocol of its task that reads text, and its own; a judge's grades count where it was asked so.
 
     Args:
         intervals: how sure the numbers are, too, which takes longer.
@@ -43,11 +43,12 @@ def rescore(folder: Path, intervals: bool = True) -> Rescored:
         task, path = find_task(run.task), folder / "responses.jsonl"
         dataset = recorded_data(task, path)
         assert dataset is not None  # there is a run.json
-        answers = read_answers(task, dataset, path)
+        stored = read_stored_answers(task, dataset, [path])
+        answers, measured = texts_of(stored), log_probabilities_of(stored)
         missing = [sample.id for sample in dataset.samples if sample.id not in answers]
         scores = {
-            name: score_answers(task, name, dataset, answers, missing, read_judge(folder, name), intervals)
-            for name in task.protocols
+            name: score_answers(task, name, dataset, answers, missing, read_judge(folder, name), intervals, measured)
+            for name in dict.fromkeys([*task.text_protocols, run.protocol])
         }
     except UserError as error:
         return Rescored({}, " ".join(str(error).split()))

@@ -1,11 +1,13 @@
 """From answers to scores: joined by id, scored by the task, pure."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from moe_eval.errors import UserError
 from moe_eval.judge.record import JudgeRecord, with_grades
 from moe_eval.runs.records import DataRecord, HeadlineRecord, IntervalMethodRecord, IntervalRecord, ScoresRecord
-from moe_eval.task import Dataset, SampleScore, Task, TaskProtocol
+from moe_eval.scoring.likelihood import with_log_probabilities
+from moe_eval.task import Dataset, SampleScore, Task, TaskProtocol, answer_ids
 
 __all__ = ["score_answers"]
 
@@ -18,6 +20,8 @@ def score_answers(
     missing: Sequence[str] = (),
     judge: JudgeRecord | None = None,
     intervals: bool = True,
+    log_probabilities: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
+    drawn: int | None = None,
 ) -> ScoresRecord:
     """Scores of the answers to a data set.
 
@@ -26,27 +30,41 @@ def score_answers(
         missing: ids of samples that may lack an answer; they are left out and listed in the result.
         judge: grades of the answers, for a protocol that needs them; without, such a score is pending.
         intervals: how sure the numbers are; takes longer than the numbers themselves.
+        log_probabilities: of the answers that could be given, by sample id, for a protocol that needs them.
+        drawn: how many answers to each question there are, by `moe_eval.task.answer_ids`; None: one, by the sample's id.
 
     Raises:
-        UserError: when a sample has no answer and is not in `missing`, or nothing is left to score.
+        UserError: when a sample has no answer and is not in `missing`, nothing is left to score, or log-probabilities that
+            the protocol needs are missing.
     """
     protocol = task.protocol(protocol_name)
-    absent = [sample.id for sample in dataset.samples if sample.id not in answers]
+    asked = [
+        (key, number, sample)
+        for sample in dataset.samples
+        for number, key in enumerate(answer_ids(sample.id, drawn), start=1)
+    ]
+    absent = [key for key, _, _ in asked if key not in answers]
     unexpected = sorted(set(absent) - set(missing))
     if unexpected:
         raise UserError(
-            f"{task.name}: {len(unexpected)} of {len(dataset.samples)} questions have no answer, such as "
+            f"{task.name}: {len(unexpected)} of {len(asked)} questions have no answer, such as "
             f"{unexpected[0]}; answer them, or use --allow-missing to leave them out"
         )
-    answered = [sample for sample in dataset.samples if sample.id in answers]
+    known = [(key, number, sample) for key, number, sample in asked if key in answers]
+    answered = [sample for _, _, sample in known]
     if not answered:
         raise UserError(f"{task.name}: not one of the {len(dataset.samples)} questions has an answer")
     answered = with_grades(answered, answers, judge)
-    scores = [protocol.score(sample, answers[sample.id]) for sample in answered]
+    if protocol.continuations:
+        answered = with_log_probabilities(task.name, protocol_name, protocol.continuations, answered, log_probabilities)
+    scores = [
+        {**({"sample": number} if drawn else {}), **protocol.score(sample, answers[key])}
+        for (key, number, _), sample in zip(known, answered, strict=True)
+    ]
     result = protocol.aggregate(scores)
     samples = [
-        {"id": sample.id, "group": sample.group, **_storable(values)}
-        for sample, values in zip(answered, scores, strict=True)
+        {"id": key, "group": sample.group, **_storable(values)}
+        for (key, _, sample), values in zip(known, scores, strict=True)
     ]
     by_path, method = _intervals(protocol, samples) if intervals else ({}, None)
     record = ScoresRecord(

@@ -53,7 +53,7 @@ def ablation_table(folders: Sequence[Path], intervals: bool = True) -> Grid:
     if not compared:
         raise UserError(
             "layout ablation: no two of these runs are of one model in different settings; "
-            "make some with `moe-eval run MODEL --ablate image=grey` or `--router-noise --seed 1 --out OTHER`"
+            "make some with `moe-eval run MODEL --ablate image=grey` or `--router-noise --seeds 5`"
         )
     tasks = list(dict.fromkeys(task for variants in compared for variant in variants for task in variant.runs))
     headings = [Heading("Model", name="model"), Heading("What differs", name="differs")]

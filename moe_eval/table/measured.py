@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from moe_eval.errors import UserError
-from moe_eval.registry import find_task, task_title
+from moe_eval.registry import find_task, measures_answers, task_title
 from moe_eval.runs.recorded import RecordedNumber, read_recorded
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
 from moe_eval.scoring.headlines import headline_maximum, headline_name
@@ -180,13 +180,17 @@ def _remark(run: RunRecord) -> str:
     remarks = ["random weights"] if run.model.random_weights else ["imported answers"] if run.origin else []
     if run.generation and run.generation.ablation:
         remarks.append(run.generation.ablation)
+    if run.generation and run.generation.drawn:
+        remarks.append(run.generation.drawn)
+    if measures_answers(run.task, run.protocol):  # not in one row with answers that were generated
+        remarks.append(run.protocol)
     return ", ".join(remarks)
 
 
 def comparability(run: RunRecord, scores: ScoresRecord) -> tuple[str, str]:
     """Why a run's numbers cannot stand beside published ones ("" if they can), and what they can be compared by.
 
-    Numbers are comparable when the second is equal: `OFFICIAL`, or the questions, protocol, judge and ablation.
+    Numbers are comparable when the second is equal: `OFFICIAL`, or the questions, protocol, judge, ablation and drawing.
     """
     ablation = run.generation.ablation if run.generation else None
     judge = (scores.judge or "").split(",")[0]
@@ -201,10 +205,15 @@ def comparability(run: RunRecord, scores: ScoresRecord) -> tuple[str, str]:
         reasons.append(f"graded by {judge}")
     if ablation:
         reasons.append(f"ablation {ablation}")
+    drawn = run.generation.drawn if run.generation else None
+    if drawn:
+        reasons.append(drawn)
     if not reasons:
         return "", OFFICIAL
     missing = "|".join(scores.missing)
-    return "; ".join(reasons), " ".join([run.data.fingerprint, missing, scores.protocol, judge, str(ablation or "")])
+    return "; ".join(reasons), " ".join(
+        [run.data.fingerprint, missing, scores.protocol, judge, str(ablation or ""), drawn or ""]
+    )
 
 
 def _papers_judge(task: str) -> str | None:

@@ -7,6 +7,8 @@ rotated already.
 
 from functools import partial
 
+from moe_eval.metrics.calibration import with_calibration
+from moe_eval.metrics.likelihood import is_correct
 from moe_eval.metrics.totals import of_totals
 from moe_eval.task import (
     Card,
@@ -18,8 +20,16 @@ from moe_eval.task import (
 
 from .data import answer_id, load_answers, load_hf, load_hub, load_llava, load_mini, load_tsv
 from .judge import match_as_lmms_eval, match_as_vlmevalkit, undecided
-from .prompts import prompt_llava, prompt_lmms_eval, prompt_vlmevalkit
-from .scoring import aggregate, read_as_lmms_eval, read_as_vlmevalkit, score_llava, score_lmms_eval, score_vlmevalkit
+from .prompts import letters, prompt_llava, prompt_lmms_eval, prompt_vlmevalkit
+from .scoring import (
+    aggregate,
+    read_as_lmms_eval,
+    read_as_vlmevalkit,
+    score_likelihood,
+    score_llava,
+    score_lmms_eval,
+    score_vlmevalkit,
+)
 from .submission import write_submission
 
 __all__ = ["TASK"]
@@ -65,6 +75,13 @@ TASK = Task(
             of_totals(partial(aggregate, readings={})),
             max_new_tokens=2048,
             judge=Judge("gpt-3.5-turbo-0125", match_as_vlmevalkit, undecided=partial(undecided, read_as_vlmevalkit)),
+        ),
+        "likelihood": TaskProtocol(
+            "circular accuracy (%)",
+            prompt_llava,
+            score_likelihood,
+            with_calibration(partial(aggregate, readings={}), "confidence", is_correct),
+            continuations=letters,
         ),
     },
     sources={

@@ -3,7 +3,7 @@
 from moe_eval.prompts import OPTION_LETTER, lettered
 from moe_eval.task import Sample
 
-__all__ = ["LETTERS", "options_of", "prompt_llava", "prompt_lmms_eval", "prompt_vlmevalkit"]
+__all__ = ["LETTERS", "letters", "options_of", "prompt_llava", "prompt_lmms_eval", "prompt_vlmevalkit"]
 
 
 LETTERS = "ABCD"
@@ -12,13 +12,22 @@ CHINESE_LETTER = {"llava": "请直接回答选项字母。", "lmms-eval": "请�
 
 def prompt_llava(sample: Sample) -> str:
     """Hint, question, options up to the first that is missing ("nan" and "none" are, too), letter suffix."""
+    return "\n".join([*_hint(sample), sample.question, lettered(_asked_options(sample)), _suffix(sample, "llava")])
+
+
+def letters(sample: Sample) -> tuple[str, ...]:
+    """Of the options that `prompt_llava` shows: what may be answered."""
+    return tuple(_asked_options(sample))
+
+
+def _asked_options(sample: Sample) -> dict[str, str]:
     options = {}
     for letter in LETTERS:
         text = sample.meta["options"].get(letter)
         if text is None or text.lower() in ("nan", "none"):
             break
         options[letter] = text
-    return "\n".join([*_hint(sample), sample.question, lettered(options), _suffix(sample, "llava")])
+    return options
 
 
 def prompt_lmms_eval(sample: Sample) -> str:

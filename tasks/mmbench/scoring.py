@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from moe_eval.errors import UserError
+from moe_eval.metrics.likelihood import confidence
 from moe_eval.metrics.means import percent
 from moe_eval.metrics.multiple_choice import letter_by_lmms_eval, letter_by_static_rules, letter_by_vlmevalkit
 from moe_eval.metrics.totals import Number, Scores
@@ -23,6 +24,7 @@ __all__ = [
     "aggregate",
     "read_as_lmms_eval",
     "read_as_vlmevalkit",
+    "score_likelihood",
     "score_llava",
     "score_lmms_eval",
     "score_vlmevalkit",
@@ -70,6 +72,11 @@ def score_vlmevalkit(sample: Sample, response: str) -> SampleScore:
     """VLMEvalKit's rules, then the judge; without one, what they do not resolve is wrong (its `exact_matching`)."""
     resolved, judged = read_as_vlmevalkit(sample, response), _judged_letter(sample)
     return {**_score(sample, resolved or judged), **_reader(resolved, judged)}
+
+
+def score_likelihood(sample: Sample, response: str) -> SampleScore:
+    """The likeliest letter, and its probability among those of the options."""
+    return {**_score(sample, response), **confidence(sample, response)}
 
 
 def read_as_lmms_eval(sample: Sample, response: str) -> str:

@@ -4,6 +4,8 @@ Of the two questions about a picture one is to be answered yes, the other no. A 
 right answers (acc) plus the percentage of pictures with both answers right (acc+), so it lies between 0 and 200.
 """
 
+from moe_eval.metrics.calibration import with_calibration
+from moe_eval.metrics.likelihood import is_yes, yes_or_no
 from moe_eval.task import Card, Task, TaskProtocol
 
 from .data import answer_id, load_answers, load_hf, load_hub, load_llava, load_mini, load_tsv
@@ -12,6 +14,7 @@ from .scoring import (
     prompt_llava,
     prompt_lmms_eval,
     prompt_vlmevalkit,
+    score_likelihood,
     score_llava,
     score_lmms_eval,
     score_vlmevalkit,
@@ -43,6 +46,14 @@ TASK = Task(
         ),
         "vlmevalkit": TaskProtocol(
             "perception (max 2000)", prompt_vlmevalkit, score_vlmevalkit, aggregate, max_new_tokens=2048, maximum=2000
+        ),
+        "likelihood": TaskProtocol(
+            "perception (max 2000)",
+            prompt_llava,
+            score_likelihood,
+            with_calibration(aggregate, "p_yes", is_yes),
+            continuations=yes_or_no,
+            maximum=2000,
         ),
     },
     sources={

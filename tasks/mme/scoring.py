@@ -1,6 +1,7 @@
 """How MME is asked, and what its answers are worth."""
 
 from moe_eval.errors import UserError
+from moe_eval.metrics.likelihood import probability_of_yes
 from moe_eval.metrics.totals import Number, Scores, of_totals
 from moe_eval.metrics.yes_no import extract_yes_no
 from moe_eval.prompts import short_answer
@@ -13,6 +14,7 @@ __all__ = [
     "prompt_llava",
     "prompt_lmms_eval",
     "prompt_vlmevalkit",
+    "score_likelihood",
     "score_llava",
     "score_lmms_eval",
     "score_vlmevalkit",
@@ -102,6 +104,11 @@ def score_vlmevalkit(sample: Sample, response: str) -> SampleScore:
     """The one of yes and no that occurs as a word, anywhere in the answer."""
     answer = extract_yes_no(response)
     return _score(sample, "other" if answer == "Unknown" else answer.lower())
+
+
+def score_likelihood(sample: Sample, response: str) -> SampleScore:
+    """The likelier of "Yes" and "No", and the probability of yes."""
+    return {**score_llava(sample, response), **probability_of_yes(sample)}
 
 
 def _score(sample: Sample, prediction: str) -> SampleScore:

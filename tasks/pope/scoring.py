@@ -6,6 +6,8 @@ from operator import eq
 from typing import Literal
 
 from moe_eval.metrics import binary_metrics, count_binary, precision_recall_f1
+from moe_eval.metrics.calibration import with_calibration
+from moe_eval.metrics.likelihood import is_yes, probability_of_yes, yes_or_no
 from moe_eval.metrics.totals import Number, Scores, of_totals
 from moe_eval.metrics.yes_no import extract_yes_no
 from moe_eval.prompts import short_answer
@@ -81,6 +83,11 @@ def score_vlmevalkit(sample: Sample, response: str) -> SampleScore:
     return _compared(sample, extract_yes_no(response).lower())
 
 
+def score_likelihood(sample: Sample, response: str) -> SampleScore:
+    """The likelier of "Yes" and "No", and the probability of yes."""
+    return {**score(sample, response), **probability_of_yes(sample)}
+
+
 @of_totals
 def aggregate_lmms_eval(scores: Scores[SampleScore]) -> Result:
     """Headline: F1 over all questions. Answers that are neither word count for accuracy only.
@@ -149,5 +156,12 @@ PROTOCOLS = {
     "lmms-eval": TaskProtocol("pooled F1 (%)", prompt_lmms_eval, score_lmms_eval, aggregate_lmms_eval),
     "vlmevalkit": TaskProtocol(
         "pooled F1 (%)", prompt_vlmevalkit, score_vlmevalkit, aggregate_vlmevalkit, max_new_tokens=2048
+    ),
+    "likelihood": TaskProtocol(
+        "mean F1 (%)",
+        prompt,
+        score_likelihood,
+        with_calibration(aggregate, "p_yes", is_yes),
+        continuations=yes_or_no,
     ),
 }

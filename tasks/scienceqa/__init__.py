@@ -3,14 +3,18 @@
 LLaVA and MoE-LLaVA answer all 4,241 test questions and report the accuracy on the 2,017 with a picture (SQA-IMG).
 """
 
+from moe_eval.metrics.calibration import with_calibration
+from moe_eval.metrics.likelihood import is_correct
 from moe_eval.task import Card, Task, TaskProtocol
 
 from .data import answer_id, load_answers, load_hf, load_hub, load_llava, load_mini, load_tsv
 from .scoring import (
     aggregate,
+    letters,
     prompt_llava,
     prompt_lmms_eval,
     prompt_vlmevalkit,
+    score_likelihood,
     score_llava,
     score_lmms_eval,
     score_vlmevalkit,
@@ -39,6 +43,13 @@ TASK = Task(
         "lmms-eval": TaskProtocol("IMG accuracy (%)", prompt_lmms_eval, score_lmms_eval, aggregate, max_new_tokens=16),
         "vlmevalkit": TaskProtocol(
             "IMG accuracy (%)", prompt_vlmevalkit, score_vlmevalkit, aggregate, max_new_tokens=2048
+        ),
+        "likelihood": TaskProtocol(
+            "IMG accuracy (%)",
+            prompt_llava,
+            score_likelihood,
+            with_calibration(aggregate, "confidence", is_correct),
+            continuations=letters,
         ),
     },
     sources={

@@ -4,6 +4,7 @@ import re
 from string import ascii_uppercase
 from typing import Any
 
+from moe_eval.metrics.likelihood import confidence
 from moe_eval.metrics.means import percent, percent_by
 from moe_eval.metrics.multiple_choice import letter_by_vlmevalkit
 from moe_eval.metrics.totals import Scores, of_totals
@@ -12,10 +13,12 @@ from moe_eval.task import Result, Sample, SampleScore
 
 __all__ = [
     "aggregate",
+    "letters",
     "parse_letter",
     "prompt_llava",
     "prompt_lmms_eval",
     "prompt_vlmevalkit",
+    "score_likelihood",
     "score_llava",
     "score_lmms_eval",
     "score_vlmevalkit",
@@ -96,15 +99,25 @@ def score_vlmevalkit(sample: Sample, response: str) -> SampleScore:
     return _score(sample, letter_by_vlmevalkit(response, _options(sample)) or "FAILED")
 
 
+def letters(sample: Sample) -> tuple[str, ...]:
+    """Of the question's options: what may be answered."""
+    return tuple(_options(sample))
+
+
+def score_likelihood(sample: Sample, response: str) -> SampleScore:
+    """The likeliest letter, and its probability among those of the options."""
+    return {**_score(sample, response), **confidence(sample, response)}
+
+
 def _score(sample: Sample, prediction: str) -> SampleScore:
-    letters = ascii_uppercase[: len(sample.meta["choices"])]
+    all_letters = ascii_uppercase[: len(sample.meta["choices"])]
     return {
         **{name: sample.meta[name] for name in ("subject", "grade") if name in sample.meta},
         "has_image": int(bool(sample.images)),
         "has_text": int(bool(sample.meta.get("hint"))),
         "gold": sample.gold,
         "prediction": prediction,
-        "choice": letters.find(prediction) if prediction else -1,
+        "choice": all_letters.find(prediction) if prediction else -1,
         "correct": int(prediction == sample.gold),
     }
 

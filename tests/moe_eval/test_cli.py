@@ -138,6 +138,13 @@ def test_lists_are_json_too(capsys, what):
     [
         (("a,b", "--name", "x"), "--name x: there are 2 models, and one name"),
         (("a", "--quiet", "--verbose"), "say one of them"),
+        (("llava-tiny", "--samples", "2"), "--samples 2: greedy answers are all the same; say --temperature 1"),
+        (("llava-tiny", "--samples", "0"), "'--samples': Input should be greater than or equal to 1"),
+        (
+            ("moe-llava-nano", "--tasks", "pope", "--protocol", "likelihood", "--routing"),
+            "--routing: protocol likelihood only measures answers; leave it out",
+        ),
+        (("llava-tiny", "--seeds", "3"), "--seeds 3: seeds are of the routing noise; say --router-noise, too"),
         (("llava-tiny", "--adapter", "none"), "no adapter_config.json in it"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 from moe_eval import registry
 from moe_eval.errors import UserError
-from moe_eval.registry import find_task, load_task_file, own_tasks, task_names
+from moe_eval.registry import find_task, load_task_file, measures_answers, own_tasks, task_names
 
 TASK = '''
 from moe_eval.task import Card, Dataset, Result, Sample, Task, TaskProtocol
@@ -139,3 +139,16 @@ def test_our_own_tasks_are_the_nine_of_the_papers():
 )
 def test_tasks_are_found_by_the_names_that_papers_have_for_them(name, task):
     assert registry.find_task(name).name == task
+
+
+@pytest.mark.parametrize(
+    ("task", "protocol", "expected"),
+    [
+        ("pope", "likelihood", True),
+        ("pope", "llava", False),
+        ("gqa", "likelihood", False),
+        ("not-here", "llava", False),
+    ],
+)
+def test_protocols_that_measure_are_told(task, protocol, expected):
+    assert measures_answers(task, protocol) == expected

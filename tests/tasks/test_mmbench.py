@@ -67,13 +67,13 @@ def test_prompts(protocol, meta, prompt):
     assert TASK.protocol(protocol).prompt(sample(**meta)) == prompt
 
 
-@pytest.mark.parametrize("protocol", TASK.protocols)
+@pytest.mark.parametrize("protocol", TASK.text_protocols)
 @given(response=st.text())
 def test_scoring_takes_any_string(protocol, response):
     assert TASK.protocol(protocol).score(sample(), response)["correct"] in (0, 1)
 
 
-@pytest.mark.parametrize("protocol", TASK.protocols)
+@pytest.mark.parametrize("protocol", TASK.text_protocols)
 @given(shuffler=st.randoms(use_true_random=False))
 def test_order_changes_no_score_and_scores_are_in_range(protocol, shuffler: random.Random):
     scored = TASK.protocol(protocol)

@@ -45,7 +45,7 @@ def test_prompts(protocol, question, prompt):
     assert TASK.protocol(protocol).prompt(sample(question)) == prompt
 
 
-@pytest.mark.parametrize("protocol", TASK.protocols)
+@pytest.mark.parametrize("protocol", TASK.text_protocols)
 @given(response=st.text())
 def test_scoring_takes_any_string(protocol, response):
     assert TASK.protocol(protocol).score(sample(), response)["prediction"] in ("yes", "no", "other")
@@ -174,7 +174,7 @@ def test_broken_data_get_one_clear_line(tmp_path, rows, message):
 # --- vectors ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("protocol", TASK.protocols)
+@pytest.mark.parametrize("protocol", TASK.text_protocols)
 def test_vectors_are_scored_as_by_the_original(vectors_folder: Path, protocol: str):
     """Every parsed answer, every subtask and both totals, within 1e-9."""
     scores = []

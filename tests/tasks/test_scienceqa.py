@@ -68,7 +68,7 @@ def test_parser_reads_answers_as_llava_does(response, letter):
     assert parse_letter(response) == letter
 
 
-@pytest.mark.parametrize("protocol", TASK.protocols)
+@pytest.mark.parametrize("protocol", TASK.text_protocols)
 @given(response=st.text())
 def test_scoring_takes_any_string(protocol, response):
     assert TASK.protocol(protocol).score(sample(), response)["correct"] in (0, 1)

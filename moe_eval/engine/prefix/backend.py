@@ -1,6 +1,6 @@
 """The backend: requests in, answers out; what questions share is computed once."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import replace
@@ -9,6 +9,7 @@ from typing import Any
 
 from moe_eval.engine.backend import Answer, Request, Response, Routing, Unanswered
 from moe_eval.engine.generate import GenerateBackend, plain_routing, response, stop_ids
+from moe_eval.engine.likelihood import most_likely
 from moe_eval.engine.models import ModelSource
 from moe_eval.engine.prefetch import open_images
 from moe_eval.engine.prefix.budget import Budget
@@ -27,7 +28,8 @@ AHEAD = 64
 
 
 class PrefixBackend(SourcedBackend):
-    """Greedy answers; the questions about a picture hang as branches below their common beginning.
+    """Greedy or drawn answers, or the likelihood of given ones; the questions about a picture hang as branches below their common
+    beginning.
 
     The model is loaded when the first question comes. Answers come picture by picture.
 
@@ -42,6 +44,7 @@ class PrefixBackend(SourcedBackend):
     def __init__(self, source: ModelSource, routing: bool = False, slots: int | None = None):
         super().__init__(source, routing)
         self._slots = slots
+        self._known: dict[str, dict[str, float]] = {}  # log-probabilities by request, until all are there
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """Answers, those about one picture together; unreadable pictures come when their turn is."""
@@ -51,7 +54,7 @@ class PrefixBackend(SourcedBackend):
         if not groups:
             return
         unanswered: list[Unanswered] = []
-        too_long: list[Request] = []
+        too_long: dict[str, Request] = {}
         packs = make_packs(self._rows(groups, unanswered, too_long), self._budget)
         with ThreadPoolExecutor(1, thread_name_prefix="prepare") as pool:
             waiting = pool.submit(next, packs, None)
@@ -64,13 +67,13 @@ class PrefixBackend(SourcedBackend):
         if too_long:
             plain = GenerateBackend(self._source, routing=self._routing)
             plain.loaded = self.loaded
-            yield from plain.generate(too_long)
+            yield from plain.generate(too_long.values())
 
     def _rows(
-        self, groups: dict[Any, list[Request]], unanswered: list[Unanswered], too_long: list[Request]
+        self, groups: dict[Any, list[Request]], unanswered: list[Unanswered], too_long: dict[str, Request]
     ) -> Iterator[Row]:
         """Rows of all groups; what cannot be in one is put aside."""
-        encoder, window = Encoder(self.loaded[1]), sliding_window(self.loaded[0].config)
+        encoder, window = Encoder(self.loaded[1], share=not self._is_noisy), sliding_window(self.loaded[0].config)
         for item in open_images((group[0] for group in groups.values()), AHEAD):
             if isinstance(item, Unanswered):
                 group = next(group for group in groups.values() if group[0].id == item.id)
@@ -79,7 +82,7 @@ class PrefixBackend(SourcedBackend):
                 first, images = item
                 for row in encoder.rows(groups[first.images, first.pad_images], images):
                     if window is not None and row.longest > window:
-                        too_long += [request for branch in row.branches for request in branch.requests]
+                        too_long |= {request.id: request for branch in row.branches for request in branch.requests}
                     else:
                         yield row
 
@@ -107,15 +110,36 @@ class PrefixBackend(SourcedBackend):
         stops = frozenset(stop_ids(model, processor.tokenizer))
         inputs = pack_inputs(pack, model.device, model.dtype)
         with self._routes.watching(len(pack.rows)) if self._routes else nullcontext() as routes:
-            for row, branch in answer_pack(model, pack, inputs, stops, routes):
+            for row, branch in answer_pack(model, pack, inputs, stops, routes, self._name_rows):
+                if branch.continuations:
+                    yield from self._measured(branch)
+                    continue
                 routing = self._routing_of(pack.rows[row], row, branch, routes) if routes else None
                 answer = response("", branch.generated, stops, processor.tokenizer)
                 for request in branch.requests:
                     yield replace(answer, id=request.id, routing=routing)
 
+    def _name_rows(self, rows: Sequence[Row]) -> None:
+        """With noise a row is one question's."""
+        self.ask([row.branches[0].requests[0].id for row in rows])
+
+    def _measured(self, branch: Branch) -> Iterator[Response]:
+        """The responses that are complete with what this branch has of them."""
+        for request in branch.requests:
+            known = self._known.setdefault(request.id, {})
+            known |= {
+                words: branch.log_probabilities[words]
+                for words in request.continuations
+                if words in branch.continuations
+            }
+            if len(known) == len(set(request.continuations)):
+                yield most_likely(request, self._known.pop(request.id))
+
     def _routing_of(self, row: Row, number: int, branch: Branch, routes: Routes) -> Routing:
         prompt_tokens = len(row.prefix) + len(branch.ids)
-        return plain_routing(routes, routes.of(number, row.branches.index(branch), prompt_tokens), self._token_text)
+        return plain_routing(
+            routes, routes.of(number, row.branches.index(branch), branch.below, prompt_tokens), self._token_text
+        )
 
     @cached_property
     def _budget(self) -> Budget:

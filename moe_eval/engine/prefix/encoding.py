@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from moe_eval.engine.backend import Request
-from moe_eval.engine.generate import picture_options, render
-from moe_eval.engine.prefix.packing import Pack, Row, make_rows
+from moe_eval.engine.likelihood import continuation_ids
+from moe_eval.engine.prefix.packing import Pack, Prompt, Row, make_rows
+from moe_eval.engine.prompting import picture_options, render
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,10 +24,14 @@ class Encoder:
     questions about the same pictures only the first goes through it. The ids of the others are put together of the first's
     and of what the tokenizer makes of their words, in one of two ways (`_of_whole`, `_of_pieces`). Which of them is this
     processor's, the first group of different questions shows; where neither is, every question goes through the processor.
+
+    Args:
+        share: whether questions may share rows; where routing noise differs from question to question, they may not.
     """
 
-    def __init__(self, processor: Any):
+    def __init__(self, processor: Any, share: bool = True):
         self._processor = processor
+        self._share = share
         self._image_token: str | None = getattr(processor, "image_token", None)
         self._way: Callable[..., list[int] | None] | None = None
         self._is_known = False
@@ -43,8 +48,8 @@ class Encoder:
         ids = {different[0]: first["input_ids"][0].tolist()}
         for text in different[1:]:
             ids[text] = self._ids(text, different[0], ids[different[0]], images, requests[0].pad_images)
-        prompts = [(request, ids[text]) for request, text in zip(requests, texts, strict=True)]
-        rows = make_rows(prompts, self._picture_end(ids[different[0]]))
+        prompts = [self._prompt(request, ids[text]) for request, text in zip(requests, texts, strict=True)]
+        rows = self._make_rows(prompts, self._picture_end(ids[different[0]]))
         for row in rows:
             of_first = row.starts_like(ids[different[0]])
             inputs = first if of_first else self._encode(_text_of(row, requests, texts), images, requests[0].pad_images)
@@ -55,10 +60,20 @@ class Encoder:
         self, requests: Sequence[Request], texts: Sequence[str], different: Sequence[str]
     ) -> list[Row]:
         ids = dict(zip(different, self._processor(text=list(different))["input_ids"], strict=True))
-        rows = make_rows([(request, ids[text]) for request, text in zip(requests, texts, strict=True)], 0)
+        prompts = [self._prompt(request, ids[text]) for request, text in zip(requests, texts, strict=True)]
+        rows = self._make_rows(prompts, 0)
         for row in rows:
             row.take({}, None)
         return rows
+
+    def _make_rows(self, prompts: Sequence[Prompt], picture_end: int) -> list[Row]:
+        if self._share:
+            return make_rows(prompts, picture_end)
+        return [row for prompt in prompts for row in make_rows([prompt], picture_end)]
+
+    def _prompt(self, request: Request, ids: Sequence[int]) -> Prompt:
+        continuations = continuation_ids(self._processor, request) if request.continuations else {}
+        return Prompt(request, ids, continuations)
 
     def _encode(self, text: str, images: "list[Image]", pad_images: bool) -> Mapping[str, Any]:
         options = picture_options(self._processor, pad_images)

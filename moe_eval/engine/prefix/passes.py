@@ -3,35 +3,46 @@
 All go through the model's own `forward`, with explicit positions and masks, and a `DynamicCache`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from transformers import DynamicCache
 
-from moe_eval.engine.prefix.packing import Branch, Pack
+from moe_eval.engine.likelihood import log_probability
+from moe_eval.engine.prefix.packing import Branch, Pack, Row
 from moe_eval.engine.prefix.routes import Routes
 from moe_eval.engine.prefix.slots import PADDING, Slots
+from moe_eval.engine.sampling import perturbed
 
 __all__ = ["answer_pack"]
 
 
 @torch.inference_mode()
 def answer_pack(
-    model: Any, pack: Pack, inputs: Mapping[str, Any], stops: frozenset[int], routes: Routes | None = None
+    model: Any,
+    pack: Pack,
+    inputs: Mapping[str, Any],
+    stops: frozenset[int],
+    routes: Routes | None = None,
+    on_rows: Callable[[Sequence[Row]], None] = lambda rows: None,
 ) -> Iterator[tuple[int, Branch]]:
-    """Generate greedily below every row of a pack; a branch comes, with its row's number, when it has ended.
+    """Generate below every row of a pack, or measure what is given; a branch comes, with its row's number, when it has ended.
+
+    Branches whose requests each draw an answer get further branches, one per request, that go on from them.
 
     Args:
         inputs: of the prefix pass: `input_ids` and `attention_mask` [rows, tokens], padded on the left, the pictures, and
             whatever else the processor gives for them.
         stops: ids after which a branch has ended.
         routes: where each pass leaves what the routers chose.
+        on_rows: called with the rows that the next passes compute, before the first pass and when they become fewer.
     """
     device = inputs["input_ids"].device
     valid = inputs["attention_mask"].bool()
     slots, cache = Slots(valid), DynamicCache()
     alone = all(not branch.ids for row in pack.rows for branch in row.branches)
+    on_rows(pack.rows)
     output = model(
         **inputs,
         position_ids=(valid.long().cumsum(1) - 1).clamp(min=0),
@@ -42,18 +53,25 @@ def answer_pack(
     if routes is not None:
         routes.note(inputs["input_ids"], slots.owner)
     rows = list(range(len(pack.rows)))
-    # [rows, branches, vocabulary]
-    logits = output.logits if alone else _branch_pass(model, pack, cache, slots, routes, device)
-    open_ones = [list(range(len(row.branches))) for row in pack.rows]
-    chosen = logits.argmax(-1).tolist()
+    # [rows, branches, depth, vocabulary]
+    logits = output.logits[:, :, None] if alone else _branch_pass(model, pack, cache, slots, routes, device)
+    open_ones = [_fork(row) for row in pack.rows]
+    places = [[_prompt_of(row, name) for name in names] for row, names in zip(pack.rows, open_ones, strict=True)]
     while True:
+        chosen = logits[:, :, -1].argmax(-1).tolist()
         still_open = []
         for number, (row, names) in enumerate(zip(rows, open_ones, strict=True)):
             left = []
-            for place, name in enumerate(names):
+            for place, name in zip(places[number], names, strict=True):
                 branch = pack.rows[row].branches[name]
-                branch.generated.append(chosen[number][place])
-                if branch.generated[-1] in stops or len(branch.generated) >= branch.limit:
+                if branch.continuations:
+                    branch.log_probabilities = _measured(branch, logits[number, place])
+                elif branch.requests[0].temperature:
+                    drawn = perturbed(logits[number, place, -1], branch.requests[0], len(branch.generated))
+                    branch.generated.append(int(drawn.argmax()))
+                else:
+                    branch.generated.append(chosen[number][place])
+                if len(branch.generated) >= branch.limit or branch.generated[-1] in stops:
                     branch.ended = True
                     yield row, branch
                 else:
@@ -63,12 +81,33 @@ def answer_pack(
         if not any(open_ones):
             return
         rows, open_ones = _drop_finished(rows, open_ones, cache, slots, routes)
+        on_rows([pack.rows[row] for row in rows])
         logits = _step(model, pack, rows, open_ones, cache, slots, routes, device)
-        chosen = logits.argmax(-1).tolist()
+        places = [list(range(len(names))) for names in open_ones]
+
+
+def _fork(row: Row) -> list[int]:
+    """Numbers of a row's branches that go on; those that fork have ended themselves."""
+    for number, branch in enumerate(list(row.branches)):
+        forks = branch.forks(number)
+        branch.ended = bool(forks)
+        row.branches += forks
+    return [number for number, branch in enumerate(row.branches) if not branch.ended]
+
+
+def _prompt_of(row: Row, number: int) -> int:
+    """The branch with the prompt that a branch goes on from: mostly itself."""
+    below = row.branches[number].below
+    return number if below is None else below
+
+
+def _measured(branch: Branch, logits: torch.Tensor) -> dict[str, float]:
+    """Log-probabilities of a branch's continuations, from logits [depth, vocabulary]."""
+    return {words: log_probability(logits[-len(ids) :], ids) for words, ids in branch.continuations.items()}
 
 
 def _branch_pass(model: Any, pack: Pack, cache: Any, slots: Slots, routes: Routes | None, device: Any) -> torch.Tensor:
-    """All branches of all rows at once; logits after the last token of each, [rows, branches, vocabulary].
+    """All branches of all rows at once; logits after the last tokens of each, [rows, branches, depth, vocabulary].
 
     Branches are padded on the left to one length, so that they end at the same places in every row.
     """
@@ -84,8 +123,10 @@ def _branch_pass(model: Any, pack: Pack, cache: Any, slots: Slots, routes: Route
             owner[number, name, start:] = name
             positions[number, name, start:] = torch.arange(len(row.prefix), len(row.prefix) + len(branch.ids))
     ids, owner, positions = (tensor.flatten(1).to(device) for tensor in (ids, owner, positions))
-    ends = torch.arange(1, count + 1, device=device) * length - 1
-    return _forward(model, ids, owner, positions, cache, slots, routes, keep=ends)
+    depth = max(branch.depth for row in pack.rows for branch in row.branches)
+    ends = torch.arange(1, count + 1, device=device)[:, None] * length - torch.arange(depth, 0, -1, device=device)
+    logits = _forward(model, ids, owner, positions, cache, slots, routes, keep=ends.flatten())
+    return logits.unflatten(1, (count, depth))
 
 
 def _step(
@@ -98,17 +139,19 @@ def _step(
     routes: Routes | None,
     device: Any,
 ) -> torch.Tensor:
-    """The last token of every open branch; logits after it, [rows, open branches, vocabulary]."""
+    """The last token of every open branch; logits after it, [rows, open branches, 1, vocabulary]."""
     count = max(map(len, open_ones))
     ids = torch.zeros(len(rows), count, dtype=torch.long)
-    owner, positions = torch.full_like(ids, PADDING), torch.zeros_like(ids)
+    owner, below, positions = torch.full_like(ids, PADDING), torch.full_like(ids, PADDING), torch.zeros_like(ids)
     for number, (row, names) in enumerate(zip(rows, open_ones, strict=True)):
         for place, name in enumerate(names):
             branch = pack.rows[row].branches[name]
             ids[number, place] = branch.generated[-1]
             owner[number, place] = name
+            below[number, place] = _prompt_of(pack.rows[row], name)
             positions[number, place] = len(pack.rows[row].prefix) + len(branch.ids) + len(branch.generated) - 1
-    return _forward(model, ids.to(device), owner.to(device), positions.to(device), cache, slots, routes)
+    ids, owner, below, positions = (tensor.to(device) for tensor in (ids, owner, below, positions))
+    return _forward(model, ids, owner, positions, cache, slots, routes, below=below)[:, :, None]
 
 
 def _forward(
@@ -120,8 +163,9 @@ def _forward(
     slots: Slots,
     routes: Routes | None,
     keep: torch.Tensor | int = 0,
+    below: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    mask = slots.write(owner, model.dtype)
+    mask = slots.write(owner, model.dtype, below)
     kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or ())
     output = model(
         input_ids=ids,

@@ -57,8 +57,8 @@ class Routes:
         """From now on only these rows are computed."""
         self._rows = list(rows)
 
-    def of(self, row: int, branch: int, prompt_tokens: int) -> Any:
-        """The `moellava.routing.SequenceRouting` of a branch, its row's prefix included."""
+    def of(self, row: int, branch: int, below: int | None, prompt_tokens: int) -> Any:
+        """The `moellava.routing.SequenceRouting` of a branch, its row's prefix and the branch below it included."""
         from moellava.routing import sequence_routing
 
         ids, choices = [], []
@@ -66,7 +66,7 @@ class Routes:
             if row not in rows:
                 continue
             place = rows.index(row)
-            mine = (owner[place] == branch) | (owner[place] == PREFIX)
+            mine = (owner[place] == branch) | (owner[place] == PREFIX) | (owner[place] == below)
             ids.append(of_ids[place][mine])
             choices.append(chosen[place][mine])
         return sequence_routing(self._model.config, np.concatenate(ids), np.concatenate(choices), prompt_tokens)

@@ -1,7 +1,8 @@
 """Who wrote what into a key-value cache, and who may see it.
 
 A row of the cache holds one prefix and several branches that hang below it. Its slots are, in the order in which they were
-written: the prefix (padded on the left), then, pass by pass, tokens of the branches. A branch sees the prefix and itself.
+written: the prefix (padded on the left), then, pass by pass, tokens of the branches. A branch sees the prefix and itself, and
+what goes on from a branch that branch, too.
 """
 
 from typing import Any
@@ -24,12 +25,13 @@ class Slots:
     def __init__(self, prefix: torch.Tensor):
         self.owner = torch.where(prefix, PREFIX, PADDING)
 
-    def write(self, branches: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    def write(self, branches: torch.Tensor, dtype: torch.dtype, below: torch.Tensor | None = None) -> torch.Tensor:
         """Note that a pass writes tokens of branches; its attention mask comes back.
 
         Args:
             branches: [rows, tokens] int64: the branch of each token, or `PADDING`. Tokens of a branch are in order.
             dtype: of the mask, which is the model's.
+            below: [rows, tokens] int64: the other branch that each token sees, or `PADDING`.
 
         Returns:
             [rows, 1, tokens, slots] additive mask: 0 where a token may look, the dtype's minimum elsewhere. Padding looks
@@ -41,6 +43,8 @@ class Slots:
         earlier = places[None, :] <= places[before:, None]  # [tokens, slots]
         own = (self.owner[:, None, :] == branches[:, :, None]) & (branches[:, :, None] >= 0) & earlier
         seen = own | (self.owner[:, None, :] == PREFIX)
+        if below is not None:
+            seen |= (self.owner[:, None, :] == below[:, :, None]) & (below[:, :, None] >= 0)
         mask = torch.zeros(seen.shape, dtype=dtype, device=branches.device)
         return mask.masked_fill_(~seen, torch.finfo(dtype).min)[:, None]
 

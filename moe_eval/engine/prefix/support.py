@@ -27,18 +27,15 @@ NEUTRAL = {
 """Settings of a generation configuration that change greedy answers, and the values with which they do not."""
 
 
-def why_not(config: Any, generation: Any, router_noise: bool = False) -> str | None:
+def why_not(config: Any, generation: Any) -> str | None:
     """Why a model is better answered by `generate`; None if nothing speaks against this engine.
 
     Args:
         config: the model's.
         generation: its `GenerationConfig`.
-        router_noise: whether routing draws noise, which depends on what is computed together.
     """
     if config.model_type not in TESTED:
         return f"{config.model_type} is not among the architectures that it was tested with ({', '.join(TESTED)})"
-    if router_noise:
-        return "the noise of the routers is drawn for a batch as a whole"
     moe = getattr(config, "moe", None)
     if getattr(moe, "drop_tokens", False):
         return "the experts drop tokens, and which depends on what is computed together"

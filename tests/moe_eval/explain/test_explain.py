@@ -117,6 +117,16 @@ def test_routing_noise_concerns_sparse_models(tmp_path, parameters, seed, at_wor
     assert causes["routing noise"].known == ((NOISE,) if at_work == "yes" else ())
 
 
+def test_routing_noise_is_sized_by_the_runs_beside_that_have_it(tmp_path):
+    sparse = replace(THEIRS, parameters=Parameters(10, 7, 8, 5))
+    for seed, value in enumerate((60.0, 61.5)):
+        write_run(tmp_path / f"s{seed}" / "gqa", "gqa", value, model=replace(sparse, router_noise_seed=seed))
+    evidence = gather(write_run(tmp_path / "run" / "gqa", "gqa", 61.0, model=sparse), CLAIMED, ())
+    cause = {cause.name: cause for cause in find_causes(evidence)}["routing noise"]
+    assert cause.shift == (-0.5, 1.0)
+    assert "60.75 ± 1.06 over 2 seeds, from 60.00 to 61.50" in cause.here
+
+
 def test_missing_answers_are_bounded(tmp_path):
     """3 of 4 answered, 2 right: 66.67 here, 50 to 75 with the fourth."""
     samples = [{"id": str(index), "group": "g", "correct": index % 2} for index in range(1, 4)]

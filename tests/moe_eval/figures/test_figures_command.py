@@ -33,6 +33,7 @@ def runs(tmp_path_factory):
         run_task(TASK, "llava", data, FakeBackend(), run_folder(out, "dense", "pope"))
         grey = run_folder(out, "dense", "pope", "image=grey")
         run_task(TASK, "llava", data, FakeBackend(lambda request: "No"), grey, ablation="image=grey")
+        run_task(TASK, "likelihood", data, FakeBackend(), run_folder(out, "dense", "pope", "likelihood"))
     return out
 
 

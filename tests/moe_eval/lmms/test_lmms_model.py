@@ -16,8 +16,9 @@ from lmms_eval.api.instance import Instance
 from PIL import ImageFile
 
 from moe_eval.engine.backend import Request
-from moe_eval.engine.generate import GenerateBackend, encode
+from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
+from moe_eval.engine.prompting import encode
 from moe_eval.errors import UserError
 from moe_eval.lmms.model import MoELlava
 from moe_eval.mini.world import make_scenes

@@ -24,7 +24,7 @@ def test_a_run_has_its_answers_data_and_scores_under_every_protocol(runs):
     run = read_run(runs / "rambler" / "pope")
     assert len(run.answers) == QUESTIONS
     assert [sample.id for sample in run.dataset.samples] == [str(entry["id"]) for entry in run.scores.samples]
-    assert list(run.by_protocol) == list(find_task("pope").protocols)
+    assert list(run.by_protocol) == list(find_task("pope").text_protocols)
     assert run.title == "POPE"
 
 

@@ -74,7 +74,7 @@ def compare(task, golds: list, texts: list[str], examples: int = 3):
     samples = [Sample(str(n), "What?", (NamedImage("a"),), gold and tuple(gold), "a") for n, gold in enumerate(golds)]
     answers = dict(zip("0123456789", texts, strict=False))
     dataset = Dataset("made", "made", samples, official=False)
-    scores = {name: score_answers(task, name, dataset, answers) for name in task.protocols}
+    scores = {name: score_answers(task, name, dataset, answers) for name in task.text_protocols}
     return scores, find_disagreements(samples, answers, scores, examples)
 
 

@@ -10,7 +10,7 @@ from moe_eval.tasks.easyvqa import TASK
 from PIL import Image
 
 from moe_eval.engine.backend import Request
-from moe_eval.engine.generate import encode
+from moe_eval.engine.prompting import encode
 from moe_eval.errors import UserError
 from moe_eval.images import ImageFile
 from moe_eval.sources.training_data import main, write_training_data

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from moe_eval.errors import UserError
+from moe_eval.runs.records import GenerationRecord
 from moe_eval.table.build import build_rows
 from moe_eval.table.comparison import compare_rows, format_parameters
 from moe_eval.table.formats import FORMATS, render
@@ -221,3 +222,19 @@ def test_published_file_with_a_wrong_field_is_named(tmp_path):
     path.write_text('[{"model": "a"}]')
     with pytest.raises(UserError, match=r"published\.json: 0\.llm: Field required"):
         read_published(path)
+
+
+def test_answers_that_are_not_greedy_have_rows_of_their_own(tmp_path):
+    drawn = GenerationRecord(max_new_tokens=16, pad_images=True, do_sample=True, temperature=0.5, samples=3, seed=0)
+    folders = [
+        write_run(tmp_path / "greedy" / "pope", "pope", 80.0, data=OTHER_DATA),
+        write_run(tmp_path / "greedy" / "gqa", "gqa", 60.0, data=OTHER_DATA),
+        write_run(tmp_path / "drawn" / "gqa", "gqa", 59.0, data=OTHER_DATA, generation=drawn),
+        write_run(tmp_path / "measured" / "mme", "mme", 900.0, data=OTHER_DATA, protocol="likelihood"),
+    ]
+    found = {row.remark: set(row.values) for row in build_rows(folders, [], MAIN)}
+    assert found == {
+        "": {"Toolkit POPE", "Image QA GQA"},
+        "3 answers drawn at temperature 0.5": {"Image QA GQA"},
+        "likelihood": {"Toolkit MME"},
+    }

@@ -164,10 +164,10 @@ def test_the_nano_model_on_every_task(name):
 
 def test_logits_are_those_of_one_prompt(source):
     """Within 1e-5 of a plain forward pass over each prompt, after which the answer begins."""
-    from moe_eval.engine.generate import encode
     from moe_eval.engine.prefix import passes
     from moe_eval.engine.prefix.encoding import Encoder, pack_inputs
     from moe_eval.engine.prefix.packing import Pack
+    from moe_eval.engine.prompting import encode
 
     model, processor = source.load()
     group = [
@@ -189,4 +189,4 @@ def test_logits_are_those_of_one_prompt(source):
         inputs = encode(processor, [(branch.requests[0], [image])])
         with torch.inference_mode():
             plain = model(**inputs).logits[0, -1]
-        torch.testing.assert_close(seen["logits"][0, number], plain, atol=1e-5, rtol=0)
+        torch.testing.assert_close(seen["logits"][0, number, -1], plain, atol=1e-5, rtol=0)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from moe_eval.engine.backend import Request
 from moe_eval.engine.prefix.budget import Budget
-from moe_eval.engine.prefix.packing import BRANCH_TOKENS, make_packs, make_rows
+from moe_eval.engine.prefix.packing import BRANCH_TOKENS, Prompt, make_packs, make_rows
 
 TOKENS = st.lists(st.integers(0, 3), min_size=1, max_size=12)
 
@@ -15,7 +15,7 @@ def requests(count: int) -> list[Request]:
 
 
 def rows_of(prompts: list[list[int]], picture_end: int = 0):
-    rows = make_rows(list(zip(requests(len(prompts)), prompts, strict=True)), picture_end)
+    rows = make_rows([Prompt(*pair) for pair in zip(requests(len(prompts)), prompts, strict=True)], picture_end)
     for row in rows:
         row.take({}, None)
     return rows

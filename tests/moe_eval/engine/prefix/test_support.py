@@ -20,17 +20,16 @@ def test_a_tested_architecture_with_nothing_special_is_answered():
 
 
 @pytest.mark.parametrize(
-    ("config", "generation", "noise", "reason"),
+    ("config", "generation", "reason"),
     [
-        (PaliGemmaConfig(), PLAIN, False, "paligemma is not among the architectures"),
-        (MoELlavaConfig(moe=MoEConfig(layers=[0], drop_tokens=True)), PLAIN, False, "the experts drop tokens"),
-        (MoELlavaConfig(moe=MoEConfig(layers=[0])), PLAIN, True, "noise of the routers"),
-        (LlavaConfig(), GenerationConfig(repetition_penalty=1.1), False, "sets repetition_penalty"),
-        (LlavaConfig(), GenerationConfig(suppress_tokens=[3]), False, "sets suppress_tokens"),
+        (PaliGemmaConfig(), PLAIN, "paligemma is not among the architectures"),
+        (MoELlavaConfig(moe=MoEConfig(layers=[0], drop_tokens=True)), PLAIN, "the experts drop tokens"),
+        (LlavaConfig(), GenerationConfig(repetition_penalty=1.1), "sets repetition_penalty"),
+        (LlavaConfig(), GenerationConfig(suppress_tokens=[3]), "sets suppress_tokens"),
     ],
 )
-def test_reasons(config, generation, noise, reason):
-    assert reason in why_not(config, generation, noise)
+def test_reasons(config, generation, reason):
+    assert reason in why_not(config, generation)
 
 
 def test_auto_takes_what_can_run_and_says_why_not():
@@ -38,11 +37,16 @@ def test_auto_takes_what_can_run_and_says_why_not():
     assert isinstance(backend, PrefixBackend)
     assert reason is None
     noisy = ModelSource("moe-llava-nano", device="cpu", router_noise_seed=1)
-    backend, reason = choose_backend(noisy)
-    assert isinstance(backend, GenerateBackend)
-    assert "noise" in reason
-    with pytest.raises(UserError, match="--engine prefix: moe-llava-nano: the noise"):
-        choose_backend(noisy, "prefix")
+    assert isinstance(choose_backend(noisy)[0], PrefixBackend)
+    assert isinstance(choose_backend(noisy, "generate")[0], GenerateBackend)
     with pytest.raises(UserError, match="unknown engine 'vllm'"):
         choose_backend(noisy, "vllm")
-    assert isinstance(choose_backend(ModelSource("moe-llava-nano", device="cpu"), "generate")[0], GenerateBackend)
+
+
+def test_what_it_cannot_answer_goes_to_generate_or_is_refused(monkeypatch):
+    monkeypatch.setattr("moe_eval.engine.choose.why_not", lambda *_: "it is odd")
+    source = ModelSource("moe-llava-nano", device="cpu")
+    backend, reason = choose_backend(source)
+    assert (type(backend), reason) == (GenerateBackend, "it is odd")
+    with pytest.raises(UserError, match="--engine prefix: moe-llava-nano: it is odd; use --engine generate"):
+        choose_backend(source, "prefix")
