@@ -307,9 +307,12 @@ class ModelSource:
 
 
 def _is_upstream(folder: Path) -> bool:
-    """Whether the folder is a checkpoint of MoE-LLaVA's or LLaVA's own code, which names its tower in `mm_*`."""
+    """Whether the folder is in the format of a system's own code: MoE-LLaVA's and LLaVA's names its tower in `mm_*`."""
     from moellava.configuration import UPSTREAM_TOWER_KEYS
+    from moellava.peers.convert import converter_of
 
+    if converter_of(folder) is not None:
+        return True
     try:
         config = json.loads((folder / "config.json").read_bytes())
     except (OSError, ValueError) as error:
