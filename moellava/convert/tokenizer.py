@@ -34,8 +34,8 @@ TIKTOKEN_FILES = {
 }
 
 
-def load_tokenizer(folder: Path, config: dict) -> tuple[PreTrainedTokenizerBase, int]:
-    """The tokenizer of an upstream folder, with `<image>` added, and its length before that.
+def load_tokenizer(folder: Path, config: dict, image_token: str = IMAGE_TOKEN) -> tuple[PreTrainedTokenizerBase, int]:
+    """The tokenizer of an upstream folder, with the image token added, and its length before that.
 
     The length is the number of logit columns that upstream's evaluation keeps; ids from there on never come out.
 
@@ -54,7 +54,7 @@ def load_tokenizer(folder: Path, config: dict) -> tuple[PreTrainedTokenizerBase,
         names = ["<im_patch>", *(["<vid_patch>"] if "mm_image_tower" in config else [])]
         tokenizer.add_tokens([AddedToken(name, special=True, normalized=False) for name in names])
     length = len(tokenizer)
-    tokenizer.add_tokens([AddedToken(IMAGE_TOKEN, special=True, normalized=False)])
+    tokenizer.add_tokens([AddedToken(image_token, special=True, normalized=False)])
     return tokenizer, length
 
 

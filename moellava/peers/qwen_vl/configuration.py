@@ -43,7 +43,7 @@ class QwenVLVisionConfig(CLIPVisionConfig):
 
 @strict
 class QwenVLTextConfig(Qwen2Config):
-    """The first generation of Qwen, which is Qwen2 up to `seq_length` positions.
+    """The first generation of Qwen, which is Qwen2 up to `seq_length` positions; the defaults are the 7B's sizes.
 
     Args:
         seq_length: from here on the two rules for long inputs act.
@@ -53,6 +53,8 @@ class QwenVLTextConfig(Qwen2Config):
 
     model_type = "qwen_vl_text"
 
+    intermediate_size: int = 11008
+    max_position_embeddings: int = 8192
     seq_length: int = 2048
     use_dynamic_ntk: bool = True
     use_logn_attn: bool = True

@@ -5,17 +5,16 @@ Source: Qwen-VL `visual.py`; spec/peer_models.md section 1.2.
 Shapes: B pictures, P patches (row by row), D tower width, Q queries, O output width.
 """
 
-import math
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.clip.modeling_clip import CLIPEncoder, CLIPEncoderLayer
 
+from moellava.peers.positions import resize_table
 from moellava.peers.qwen_vl.configuration import QwenVLVisionConfig
 
 __all__ = ["QwenVLVisionModel", "Resampler"]
@@ -47,19 +46,9 @@ class Resampler(nn.Module):
     def forward(self, patches: torch.Tensor) -> torch.Tensor:
         """Rows [B, Q, O] of patches [B, P, D], where P is a square number."""
         values = self.ln_kv(self.kv_proj(patches))
-        keys = values + resize_table(self.pos_embed, patches.shape[1])
+        keys = values + resize_table(self.pos_embed, patches.shape[1]).to(values.dtype)
         queries = (self.ln_q(self.query) + self.pos_embed).expand(len(patches), -1, -1)
         return self.attn(queries, keys, values, need_weights=False)[0]
-
-
-def resize_table(table: torch.Tensor, rows: int) -> torch.Tensor:
-    """A table [n, width] of a square grid's positions as one of another square grid, [rows, width]."""
-    if len(table) == rows:
-        return table
-    old, new = math.isqrt(len(table)), math.isqrt(rows)
-    grid = table.float().view(1, old, old, -1).permute(0, 3, 1, 2)
-    resized = F.interpolate(grid, size=(new, new), mode="bicubic", align_corners=False)
-    return resized.permute(0, 2, 3, 1).flatten(0, 2).to(table.dtype)
 
 
 class QwenVLVisionModel(PreTrainedModel):
@@ -100,7 +89,8 @@ class QwenVLVisionModel(PreTrainedModel):
         """`last_hidden_state` are the patches [B, P, D] after the last block."""
         pixel_values = pixel_values.to(self.patch_embedding.weight.dtype)
         patches = self.patch_embedding(pixel_values).flatten(2).transpose(1, 2)  # [B, P, D]
-        patches = self.pre_layernorm(patches + resize_table(self.position_embedding, patches.shape[1]))
+        positions = resize_table(self.position_embedding, patches.shape[1]).to(patches.dtype)
+        patches = self.pre_layernorm(patches + positions)
         patches = self.encoder(inputs_embeds=patches).last_hidden_state
         rows = self.post_layernorm(self.resampler(patches)) @ self.projection  # [B, Q, O]
         return BaseModelOutputWithPooling(last_hidden_state=patches, pooler_output=rows)
