@@ -174,7 +174,7 @@ def _processor(tokenizer: PreTrainedTokenizerFast, config: QwenVLConfig, chat_fo
     return FixedRowsProcessor(
         image_processor=stretching_image_processor(config.vision_config.image_size),
         tokenizer=tokenizer,
-        chat_template=TEMPLATES[chat_format],
+        chat_template={"default": TEMPLATES[chat_format], **TEMPLATES},  # the authors ask Chat raw questions, too
         image_token=IMAGE_TOKEN,
         num_image_tokens=config.image_seq_length,
     )
