@@ -56,21 +56,23 @@ def expert_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             yield name, module
 
 
-def watch(layer: SparseLayer, see: Callable[[torch.Tensor], None]) -> Any:
-    """Call `see` with the choices [T, K] int64 of every forward pass of a layer; returns the handle that ends it.
+def watch(layer: SparseLayer, see: Callable[[torch.Tensor, torch.Tensor], None]) -> Any:
+    """Call `see` with the choices [T, K] int64 and their weights [T, K] of every forward pass of a layer.
 
-    Where the experts are not told (Llama-4 multiplies by the router's scores instead), the router is asked.
+    Where the experts are not told (Llama-4 multiplies by the router's scores instead), the router is asked. Returns the
+    handle that ends it.
     """
     if len(inspect.signature(layer.experts.forward).parameters) > 1:
 
         def before(module: nn.Module, args: tuple, kwargs: dict) -> None:
-            index = args[1] if len(args) > 1 else kwargs["top_k_index"]
-            see(index.reshape(-1, index.shape[-1]))
+            _, index, weights = [*args, *kwargs.values()]
+            see(index.reshape(-1, index.shape[-1]), weights.reshape(-1, index.shape[-1]))
 
         return layer.experts.register_forward_pre_hook(before, with_kwargs=True)
 
     def after(module: nn.Module, args: tuple, output: tuple) -> None:
-        see(output[0].topk(layer.top_k, dim=-1).indices)  # scores [T, E]
+        weights, index = output[0].topk(layer.top_k, dim=-1)  # of scores [T, E]
+        see(index, weights)
 
     return layer.block.get_submodule("router").register_forward_hook(after)
 

@@ -27,7 +27,7 @@ class GenerateBackend(SourcedBackend):
     Args:
         source: where the model is and how to load it.
         batch_size: prompts per call of `generate`.
-        routing: whether responses say how their tokens were routed; the model must be a sparse one of ours.
+        routing: whether responses say how their tokens were routed; the model must be a sparse one.
     """
 
     engine = "generate"

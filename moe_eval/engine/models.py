@@ -15,7 +15,7 @@ from typing import Any
 
 from moe_eval.engine.adapters import check_adapter, with_adapter
 from moe_eval.engine.backend import ModelInfo
-from moe_eval.engine.parameters import count_parameters
+from moe_eval.engine.parameters import count_parameters, laid_out
 from moe_eval.engine.processing import check_template, processing_fingerprint, read_template
 from moe_eval.errors import UserError, unknown
 from moe_eval.sources.hub import bytes_on_hub
@@ -166,8 +166,10 @@ class ModelSource:
     def describe(self, backend: str) -> ModelInfo:
         """Facts for run records and tables, from the configuration and the files alone."""
         config, entry = self.config, _zoo_entry(self.name)
-        if self.router_noise_seed is not None:
-            self.check_sparse("--router-noise to act on")
+        if self.router_noise_seed is not None and not self.has_our_routers:
+            raise UserError(
+                f"model {self.name}: has no sparse layer for --router-noise to act on; leave it out"
+            )
         size = getattr(getattr(config, "vision_config", None), "image_size", None)
         return ModelInfo(
             name=self.title,
@@ -190,9 +192,26 @@ class ModelSource:
         return read_template(self.chat_template) if self.chat_template else None
 
     @property
-    def is_sparse(self) -> bool:
-        """Whether it has routers of ours."""
+    def has_our_routers(self) -> bool:
+        """Whether it is a sparse model of ours, whose routing can be changed."""
         return bool(getattr(getattr(self.config, "moe", None), "layers", None))
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether its routing can be recorded."""
+        return self.has_our_routers or self._why_not_recorded is None
+
+    @cached_property
+    def _why_not_recorded(self) -> str | None:
+        """Why the routing of a model that is not ours cannot be recorded; None if it can."""
+        from moellava.routing import check_recordable, image_token_id
+
+        try:
+            check_recordable(laid_out(self.config))
+            image_token_id(self.config)
+        except (UserError, ValueError) as error:
+            return _one_line(error)
+        return None
 
     @property
     def trained_on_mini(self) -> bool:
@@ -250,17 +269,14 @@ class ModelSource:
         config = zoo.architecture(self.name) if _zoo_entry(self.name) else self.config
         return count_parameters(config).total * self.torch_dtype.itemsize
 
-    def check_sparse(self, purpose: str) -> None:
-        """Refuse a model without routers of ours.
-
-        Args:
-            purpose: what needs them, such as "--routing to record".
+    def check_recordable(self) -> None:
+        """Refuse a model whose routing cannot be recorded.
 
         Raises:
-            UserError: naming the model.
+            UserError: naming the model and the reason.
         """
         if not self.is_sparse:
-            raise UserError(f"model {self.name}: has no sparse layer for {purpose}; leave it out")
+            raise UserError(f"model {self.name}: {self._why_not_recorded} for --routing to record; leave it out")
 
     def load(self) -> tuple[Any, Any]:
         """The model, in evaluation mode on its device, and its processor.

@@ -6,7 +6,7 @@ from typing import Any
 from moe_eval.engine.backend import Parameters
 from moe_eval.errors import UserError
 
-__all__ = ["config_of", "count_parameters"]
+__all__ = ["config_of", "count_parameters", "laid_out"]
 
 
 def count_parameters(config: Any) -> Parameters:
