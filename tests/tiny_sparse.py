@@ -1,11 +1,17 @@
 """Tiny sparse vision-language models of transformers with random weights: one configuration per architecture."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig, PreTrainedTokenizerFast
+from transformers.models.aria.image_processing_pil_aria import AriaImageProcessorPil
+from transformers.models.glm4v.image_processing_pil_glm4v import Glm4vImageProcessorPil
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-__all__ = ["ARCHITECTURES", "tiny_sparse_config", "tiny_sparse_model"]
+__all__ = ["ARCHITECTURES", "SPECIAL", "tiny_sparse_config", "tiny_sparse_model", "write_tiny_sparse"]
 
 TEXT = {
     "hidden_size": 32,
@@ -70,7 +76,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     },
     "aria": {
         "image_token_index": 5,
-        "projector_patch_to_query_dict": {"16": 4},
+        "projector_patch_to_query_dict": {"49": 4},
         "text_config": {
             **TEXT,
             "model_type": "aria_text",
@@ -81,6 +87,8 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "vision_config": {
             **VISION,
             "model_type": "idefics3_vision",
+            "patch_size": 140,  # its processor insists on 980 pixels
+            "image_size": 980,
             "num_hidden_layers": 2,
             "num_attention_heads": 2,
         },
@@ -153,3 +161,62 @@ def tiny_sparse_model(architecture: str) -> Any:
     """In evaluation mode, float32; weights depend on the architecture alone."""
     torch.manual_seed(0)
     return AutoModelForImageTextToText.from_config(tiny_sparse_config(architecture)).float().eval()
+
+
+SPECIAL = {
+    "qwen3_vl_moe": ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"),
+    "qwen3_5_moe": ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"),
+    "glm4v_moe": ("<|begin_of_image|>", "<|end_of_image|>", "<|image|>", "<|video|>"),
+    "aria": ("<begin>", "<end>", "<image>"),
+}
+"""Special tokens, of which the third is the picture's; the models whose processors can be made here without torchvision."""
+
+
+def write_tiny_sparse(architecture: str, folder: Path) -> Path:
+    """A folder with model, processor and chat template, made offline."""
+    special = SPECIAL[architecture]
+    tiny_sparse_model(architecture).save_pretrained(folder)
+    extra = {"image_token": special[2]} if architecture == "aria" else {}
+    byte_tokenizer(special, extra).save_pretrained(folder)
+    if architecture == "aria":
+        AriaImageProcessorPil().save_pretrained(folder)
+        settings = {"processor_class": "AriaProcessor", "size_conversion": {"980": 4}}
+        (folder / "processor_config.json").write_text(json.dumps(settings))
+    else:
+        grid = {"patch_size": 4, "merge_size": 2, "temporal_patch_size": 2}
+        processor = Glm4vImageProcessorPil if architecture == "glm4v_moe" else Qwen2VLImageProcessorPil
+        processor(size={"shortest_edge": 256, "longest_edge": 1024}, **grid).save_pretrained(folder)
+    (folder / "chat_template.jinja").write_text(
+        TEMPLATE.replace("%IMAGE%", "".join((special[0], special[2], special[1])))
+    )
+    return folder
+
+
+TEMPLATE = """\
+{%- for message in messages -%}
+  {{- message['role'] + ': ' -}}
+  {%- for item in message['content'] -%}
+    {{- '%IMAGE%' if item['type'] == 'image' else item['text'] -}}
+  {%- endfor -%}
+  {{- '\\n' -}}
+{%- endfor -%}
+{{- 'assistant: ' -}}
+"""
+
+
+def byte_tokenizer(special: tuple[str, ...], extra: dict[str, str]) -> PreTrainedTokenizerFast:
+    """A token per byte; `special` get the ids from 3."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: number for number, token in enumerate(["<pad>", "<s>", "</s>", *special, *alphabet])}
+    backend = Tokenizer(models.BPE(vocabulary, []))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens(list(special))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token="<pad>",
+        unk_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        extra_special_tokens=extra,
+    )

@@ -167,9 +167,7 @@ class ModelSource:
         """Facts for run records and tables, from the configuration and the files alone."""
         config, entry = self.config, _zoo_entry(self.name)
         if self.router_noise_seed is not None and not self.has_our_routers:
-            raise UserError(
-                f"model {self.name}: has no sparse layer for --router-noise to act on; leave it out"
-            )
+            raise UserError(f"model {self.name}: has no sparse layer for --router-noise to act on; leave it out")
         size = getattr(getattr(config, "vision_config", None), "image_size", None)
         return ModelInfo(
             name=self.title,
@@ -285,17 +283,21 @@ class ModelSource:
             UserError: when a weight is missing, unknown or of the wrong shape, or a file is damaged.
         """
         from safetensors import SafetensorError
-        from transformers import AutoModelForImageTextToText, AutoProcessor
+        from transformers import AutoModelForImageTextToText
         from transformers.utils import logging
+
+        from moe_eval.engine.processors import load_processor
 
         if not sys.stderr.isatty():
             logging.disable_progress_bar()
         config = self.config
         try:
-            processor = AutoProcessor.from_pretrained(self.folder)
+            processor = load_processor(self.folder, config)
             loaded: Any = AutoModelForImageTextToText.from_pretrained(
                 self.folder, config=config, dtype=self.torch_dtype, output_loading_info=True
             )
+        except ImportError as error:  # the first sentence names the package, the others how to install it on a notebook
+            raise UserError(f"model {self.name} ({self.folder}): {_one_line(error).split('. ')[0]}") from error
         except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
             raise UserError(f"model {self.name} ({self.folder}): {_one_line(error)}") from error
         model, report = loaded
