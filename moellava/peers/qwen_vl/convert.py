@@ -25,7 +25,7 @@ from moellava.peers.qwen_vl.chat import ESCAPE, IMAGE_TOKEN, TEMPLATES
 from moellava.peers.qwen_vl.configuration import QwenVLConfig, QwenVLTextConfig, QwenVLVisionConfig
 from moellava.peers.qwen_vl.modeling import QwenVLForConditionalGeneration
 
-__all__ = ["convert", "is_source"]
+__all__ = ["configuration_of", "convert", "is_source", "load_tokenizer", "origins_of"]
 
 SHARD_BYTES = 1 << 30
 FAMILY = replace(FAMILIES["qwen"], text_model_type=QwenVLTextConfig.model_type)
@@ -66,13 +66,13 @@ def convert(source: Path, out: Path, *, progress: bool = False) -> Path:
         ConversionError: anything wrong with the source, naming file and key; `out` is not created then.
     """
     config = read_config(source)
-    tokenizer = _tokenizer(source, config)
+    tokenizer = load_tokenizer(source, config)
     with blame(source / "config.json"):
-        model_config = _model_config(config, tokenizer)
+        model_config = configuration_of(config, tokenizer)
         with torch.device("meta"):
             shapes = {name: t.shape for name, t in QwenVLForConditionalGeneration(model_config).state_dict().items()}
     heads = model_config.vision_config.num_attention_heads
-    plan = plan_of(shapes, lambda target, shape: _origins(target, shape, heads))
+    plan = plan_of(shapes, lambda target, shape: origins_of(target, shape, heads))
     with whole_folder(out) as folder:
         writer = ShardWriter(folder, SHARD_BYTES)
         assembler = Assembler(plan, shapes, writer.add)
@@ -96,7 +96,8 @@ def _tensors(source: Path) -> Iterator[tuple[Path, str, torch.Tensor]]:
                 yield path, name, tensor
 
 
-def _tokenizer(source: Path, config: dict) -> PreTrainedTokenizerFast:
+def load_tokenizer(source: Path, config: dict) -> PreTrainedTokenizerFast:
+    """The tokenizer of a folder, whose special ids must fit `config.json` (ConversionError)."""
     path = source / "qwen.tiktoken"
     if not path.exists():
         raise ConversionError(f"{path}: not found; it is the vocabulary of Qwen-VL, download it with the weights")
@@ -111,7 +112,8 @@ def _tokenizer(source: Path, config: dict) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def _model_config(config: dict, tokenizer: PreTrainedTokenizerFast) -> QwenVLConfig:
+def configuration_of(config: dict, tokenizer: PreTrainedTokenizerFast) -> QwenVLConfig:
+    """Our configuration from the published one."""
     visual = config["visual"]
     queries = visual.get("n_queries", 256)
     if math.isqrt(queries) ** 2 != queries:
@@ -134,7 +136,8 @@ def _model_config(config: dict, tokenizer: PreTrainedTokenizerFast) -> QwenVLCon
     )
 
 
-def _origins(target: str, shape: tuple[int, ...], heads: int) -> Iterator[Origin]:
+def origins_of(target: str, shape: tuple[int, ...], heads: int) -> Iterator[Origin]:
+    """The published tensors that make up one of ours; `heads`: of the tower."""
     tower = "model.vision_tower."
     if not target.startswith(tower):
         yield from origins(target, shape, FAMILY, "", "")
