@@ -24,7 +24,7 @@ __all__ = [
 PROJECTOR_ONLY = "mm_projector.bin"  # what a stage-1 checkpoint holds
 SINGLE = ("model.safetensors", "pytorch_model.bin")
 LFS = b"version https://git-lfs"
-REOPEN_AFTER = 1 << 30  # bytes; the pages of a mapped file count as memory until it is closed
+REOPEN_AFTER = 1 << 28  # bytes; the pages of a mapped file count as memory until it is closed
 
 
 class ConversionError(ValueError):
@@ -77,7 +77,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def iterate_tensors(path: Path, part: str | None = None) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every tensor of one file, by name, keeping no more than about 1 GB of the file in memory.
+    """Every tensor of one file, by name, keeping no more than about 256 MB of the file in memory, or one tensor.
 
     Args:
         path: the file.
