@@ -9,6 +9,7 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
 from transformers.models.auto.image_processing_auto import get_image_processor_class_from_name
 
+from tests.tiny_sparse import ARCHITECTURES as SPARSE
 from tests.tiny_sparse import GRID, MROPE, SPECIAL, TEMPLATE, TEXT, VISION, byte_tokenizer, write_tiny_sparse
 from tests.tiny_vlms import ARCHITECTURES as TESTED_WITH_PREFIX
 from tests.tiny_vlms import save_tiny
@@ -60,7 +61,7 @@ def qwen(vision: dict[str, Any], text: dict[str, Any]) -> Tiny:
     )
 
 
-def llava_like(special: str = "<image>", **config: Any) -> dict[str, Any]:
+def llava_like(**config: Any) -> dict[str, Any]:
     return {"image_token_index": 3, "text_config": LLAMA, "vision_config": CLIP, "vision_feature_layer": -1, **config}
 
 
@@ -270,6 +271,115 @@ DESCRIBED = {
             },
         ),
         {"patch_size": 4, "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1},
+    ),
+    "gemma4": Tiny(
+        {**SPARSE["gemma4"], "vision_config": {**SPARSE["gemma4"]["vision_config"], "pooling_kernel_size": 2}},
+        ("<boi>", "<eoi>", "<image>", "<audio>"),
+        "<image>",
+        ("Gemma4ImageProcessorPil", {"patch_size": 4, "max_soft_tokens": 70, "pooling_kernel_size": 2}),
+        {"image_seq_length": 70},
+        {
+            "image_token": "<image>",
+            "boi_token": "<boi>",
+            "eoi_token": "<eoi>",
+            "audio_token": "<audio>",
+            "boa_token": "<audio>",
+            "eoa_token": "<audio>",
+        },
+    ),
+    "exaone4_5": qwen(
+        {**GRID, "window_size": 16, "fullatt_block_indexes": [1], "num_key_value_heads": 2},
+        {**TEXT, "model_type": "exaone4"},
+    ),
+    "hyperclovax_vision_v2": qwen(
+        {**GRID, "window_size": 16, "fullatt_block_indexes": [1], "model_type": "qwen2_5_vl_vision"},
+        {**TEXT, "model_type": "hyperclovax"},
+    ),
+    "lfm3_vl": Tiny(
+        {"image_token_id": 5, "video_token_id": 6, "text_config": TEXT, "vision_config": TOWER},
+        QWEN_TOKENS,
+        QWEN_PICTURE,
+        ("Qwen2VLImageProcessorPil", MERGED),
+    ),
+    "ovis2": Tiny(
+        {
+            "image_token_id": 9,
+            "visual_indicator_token_ids": [4, 5, 6, 7, 8],
+            "hidden_size": 32,
+            "vocab_size": 320,
+            "text_config": QWEN2,
+            "vision_config": {**TOWER, "vocab_size": 16, "hidden_stride": 2},
+        },
+        ("<image>", "<I0>", "<I1>", "<I2>", "<I3>", "<I4>", "<IMG_ATOM>"),
+        "<image>",
+        ("Ovis2ImageProcessorPil", {**SQUARE, "crop_to_patches": False}),
+        {"image_token": "<image>", "image_seq_length": 4},
+        {"image_token": "<IMG_ATOM>"},
+    ),
+    "mllama": Tiny(
+        {
+            "image_token_index": 3,
+            "text_config": {
+                **DENSE,
+                "cross_attention_layers": [1],
+                "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+            },
+            "vision_config": {
+                **VISION,
+                "attention_heads": 2,
+                "num_hidden_layers": 2,
+                "num_global_layers": 1,
+                "vision_output_dim": 64,
+                "intermediate_layers_indices": [0],
+                "max_num_tiles": 1,
+                "supported_aspect_ratios": [[1, 1]],
+            },
+        },
+        ("<|image|>",),
+        "<|image|>",
+        ("MllamaImageProcessorPil", {**SQUARE, "max_image_tiles": 1}),
+        named={"image_token": "<|image|>"},
+    ),
+    "video_llava": Tiny(
+        {
+            "image_token_index": 3,
+            "video_token_index": 4,
+            "image_seq_length": 16,
+            "text_config": LLAMA,
+            "vision_config": CLIP,
+            "vision_feature_layer": -1,
+        },
+        ("<image>", "<video>"),
+        "<image>",
+        ("VideoLlavaImageProcessor", {"size": {"shortest_edge": 16}, "crop_size": {"height": 16, "width": 16}}),
+        {"patch_size": 4, "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1},
+    ),
+    "deepseek_vl_hybrid": Tiny(
+        {
+            "image_token_id": 3,
+            "text_config": LLAMA,
+            "vision_config": {**SIGLIP, "vision_use_head": False},
+            "high_res_vision_config": {
+                "model_type": "sam_vision_model",
+                "hidden_size": 32,
+                "output_channels": 16,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 2,
+                "image_size": 64,
+                "patch_size": 4,
+                "mlp_dim": 48,
+                "window_size": 4,
+                "global_attn_indexes": [1],
+            },
+        },
+        ("<image_placeholder>",),
+        "<image_placeholder>",
+        (
+            "DeepseekVLHybridImageProcessorPil",
+            {**SQUARE, "min_size": 8, "high_res_size": {"height": 64, "width": 64}},
+        ),
+        {"num_image_tokens": 16},
+        {"image_token": "<image_placeholder>"},
     ),
 }
 

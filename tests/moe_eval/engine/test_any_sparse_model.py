@@ -9,7 +9,8 @@ from moe_eval.engine.backend import Request, Response
 from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
 from moe_eval.errors import UserError
-from tests.tiny_sparse import SPECIAL, byte_tokenizer, tiny_sparse_model, write_tiny_sparse
+from tests.tiny_architectures import write_tiny
+from tests.tiny_sparse import SPECIAL, byte_tokenizer, tiny_sparse_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -19,9 +20,9 @@ def requests(count: int) -> list[Request]:
     return [Request(s.id, s.images, TASK.protocol("llava").prompt(s), max_new_tokens=3) for s in samples]
 
 
-@pytest.mark.parametrize("architecture", SPECIAL)
+@pytest.mark.parametrize("architecture", [*SPECIAL, "gemma4"])
 def test_questions_are_answered_and_the_routing_is_recorded(architecture: str, tmp_path: Path):
-    source = ModelSource(str(write_tiny_sparse(architecture, tmp_path)))
+    source = ModelSource(str(write_tiny(architecture, tmp_path)))
     backend = GenerateBackend(source, routing=True)
     described = backend.describe().parameters
     assert described is not None
