@@ -49,10 +49,11 @@ def oracle_cases(config: pytest.Config) -> list[Path]:
 
 def oracle_format(case: Path) -> str:
     """Whose code recorded a case: `qwen-vl`, `tinygpt-v`, or `llava` for MoE-LLaVA's and LLaVA's."""
-    config = case / "checkpoint" / "config.json"
-    if not config.exists():
-        return "tinygpt-v"  # four files, none of which describes the model
-    return "qwen-vl" if "visual" in json.loads(config.read_text()) else "llava"
+    checkpoint = case / "checkpoint"
+    if any(checkpoint.glob("TinyGPT-V*.pth")):
+        return "tinygpt-v"
+    config = checkpoint / "config.json"
+    return "qwen-vl" if config.exists() and "visual" in json.loads(config.read_text()) else "llava"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

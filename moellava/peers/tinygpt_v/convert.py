@@ -13,12 +13,7 @@ from typing import Any
 
 import torch
 from tqdm import tqdm
-from transformers import (
-    Blip2QFormerConfig,
-    Blip2VisionConfig,
-    GenerationConfig,
-    PreTrainedTokenizerBase,
-)
+from transformers import Blip2QFormerConfig, Blip2VisionConfig, GenerationConfig, PreTrainedTokenizerBase
 
 from moellava.convert.families import Family, Origin, text_config
 from moellava.convert.plan import Assembler, plan_of
@@ -37,10 +32,10 @@ from moellava.peers.tinygpt_v.source import (
     Release,
     find_release,
     head_rows,
-    shapes,
     tensors,
     with_zero_biases,
 )
+from moellava.peers.tinygpt_v.source import shapes as stored_shapes
 
 __all__ = ["convert", "is_source"]
 
@@ -82,7 +77,7 @@ def convert(source: Path, out: Path, *, progress: bool = False) -> Path:
         ConversionError: anything wrong with the source, naming file and key; `out` is not created then.
     """
     release = find_release(source)
-    stored = shapes(release)
+    stored = stored_shapes(release)
     dimensions = _dimensions(source)
     tokenizer = load_tokenizer(source / PHI, {"mm_use_im_patch_token": False}, IMAGE_TOKEN)[0]
     with blame(source):
@@ -187,7 +182,7 @@ def _resized(table: torch.Tensor, positions: int) -> torch.Tensor:
 
 
 def _generation_config(tokenizer: PreTrainedTokenizerBase) -> GenerationConfig:
-    """Greedy decoding up to the next turn. The authors never stop: their `moe_eval` protocol does neither."""
+    """Greedy decoding up to the next turn; the authors let answers run on to 20 tokens."""
     end = tokenizer.get_vocab()["<|endoftext|>"]
     return GenerationConfig(
         do_sample=False, eos_token_id=[end, *tokenizer.encode(STOP)[:1]], pad_token_id=end, bos_token_id=None

@@ -1,12 +1,16 @@
 """A converted Qwen-VL checkpoint gives what the authors' code gave on it: tests/data/oracle/qwen-vl and --oracle DIR."""
 
+import json
 import math
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from moellava.convert import ConversionError
 from moellava.peers.qwen_vl.convert import convert
 from moellava.peers.qwen_vl.vision import Resampler
 from tests.moellava.peers.recorded import TOLERANCE, RecordedCase, up_to
@@ -212,9 +216,25 @@ def test_a_resampler_of_two_heads_is_equal(case: RecordedCase):
     torch.testing.assert_close(output, case.tensors["resampler_heads.output"], **TOLERANCE)
 
 
-def test_nothing_is_created_from_a_cut_off_vocabulary(tmp_path: Path, oracle_case: Path):
-    from moellava.convert import ConversionError
+def test_shards_give_the_same_weights_as_one_file(tmp_path: Path, oracle_case: Path):
+    source = Path(shutil.copytree(oracle_case / "checkpoint", tmp_path / "source", copy_function=shutil.copy))
+    weights = {name: tensor for path in source.glob("*.bin") for name, tensor in torch.load(path).items()}
+    for path in source.glob("*.bin*"):
+        path.unlink()
+    shards = {f"pytorch_model-{n:05d}-of-00003.bin": list(weights)[n - 1 :: 3] for n in (1, 2, 3)}
+    for file, names in shards.items():
+        torch.save({name: weights[name].clone() for name in names}, source / file)
+    weight_map = {name: file for file, names in shards.items() for name in names}
+    (source / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    one, other = (
+        load_file(convert(folder, tmp_path / folder.parent.name) / "model.safetensors")
+        for folder in (oracle_case / "checkpoint", source)
+    )
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
 
+
+def test_nothing_is_created_from_a_cut_off_vocabulary(tmp_path: Path, oracle_case: Path):
     for path in (oracle_case / "checkpoint").iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     ranks = tmp_path / "qwen.tiktoken"
