@@ -18,6 +18,7 @@ from moellava.sparse_layers import sparse_layers, watch
 __all__ = [
     "MODALITIES",
     "Modality",
+    "RoutingError",
     "RoutingRecorder",
     "SequenceRouting",
     "TokenPath",
@@ -32,6 +33,10 @@ MODALITIES: tuple[Modality, ...] = ("image", "text")
 """The order of the modality axis. What the model generates is text."""
 
 IMAGE_PATHS, TEXT_PATHS, ANSWER_PATHS = 8, 16, 4
+
+
+class RoutingError(ValueError):
+    """A model, or a forward pass, whose routing cannot be recorded; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ class RoutingRecorder:
         image_paths, text_paths, answer_paths: how many tokens of a sequence to keep the paths of.
 
     Raises:
-        ValueError: a dense model, or one whose layers have several sets of experts; a forward pass without `input_ids`, which tell pictures from text, or with an
+        RoutingError: a dense model, or one whose layers have several sets of experts; a forward pass without `input_ids`, which tell pictures from text, or with an
             attention mask that is not [batch, sequence].
     """
 
@@ -145,9 +150,9 @@ class RoutingRecorder:
         given |= given.pop("kwargs", {})
         input_ids, mask, cache = (given.get(name) for name in ("input_ids", "attention_mask", "past_key_values"))
         if input_ids is None:
-            raise ValueError("recording needs input_ids, which tell picture tokens from text")
+            raise RoutingError("recording needs input_ids, which tell picture tokens from text")
         if mask is not None and (not isinstance(mask, torch.Tensor) or mask.dim() != 2):
-            raise ValueError("recording needs an attention mask of [batch, sequence]")
+            raise RoutingError("recording needs an attention mask of [batch, sequence]")
         ids = input_ids.cpu().numpy()  # [batch, S]
         valid = np.ones(ids.shape, bool) if mask is None else mask[:, -ids.shape[1] :].cpu().numpy().astype(bool)
         continues = cache is not None and int(cache.get_seq_length()) > 0
@@ -180,7 +185,7 @@ class RoutingRecorder:
         device = seen.choices[0].device
         choices = torch.stack([index.to(device) for index in seen.choices]).cpu().numpy()  # [L, T, K]
         if choices.shape[1] != seen.ids.size:
-            raise ValueError(
+            raise RoutingError(
                 f"{choices.shape[1]} tokens were routed, but {seen.ids.size} fed: nothing tells which is which"
             )
         self._count(seen, choices)
@@ -240,22 +245,22 @@ class _ForwardPass:
 
 
 def check_recordable(model: Any) -> None:
-    """ValueError: a dense model, or one whose routing cannot be recorded."""
+    """RoutingError: a dense model, or one whose routing cannot be recorded."""
     layers = sparse_layers(model.get_decoder())
     if not layers:
-        raise ValueError("has no sparse layer")
+        raise RoutingError("has no sparse layer")
     if len({layer.index for layer in layers}) < len(layers):
-        raise ValueError("has several sets of experts in a layer, each for some tokens only, which is too much")
+        raise RoutingError("has several sets of experts in a layer, each for some tokens only, which is too much")
     if len({layer.top_k for layer in layers}) > 1:
-        raise ValueError("has layers that use different numbers of experts per token, which is too much")
+        raise RoutingError("has layers that use different numbers of experts per token, which is too much")
 
 
 def image_token_id(config: Any) -> int:
-    """The id that stands for a row of a picture in a model's `input_ids` (ValueError: the configuration has none)."""
+    """The id that stands for a row of a picture in a model's `input_ids` (RoutingError: the configuration has none)."""
     names = ("image_token_id", "image_token_index")
     found: int | None = next((value for name in names if (value := getattr(config, name, None)) is not None), None)
     if found is None:
-        raise ValueError(f"of type {config.model_type!r} names no image token, which would tell pictures from text,")
+        raise RoutingError(f"of type {config.model_type!r} names no image token, which would tell pictures from text,")
     return found
 
 

@@ -221,7 +221,11 @@ def _is_recorded(plan: Plan, model: ModelSource, wanted: bool | None, among_othe
     if wanted is not None:
         return wanted and (model.is_sparse or not among_others)
     answered_without = (plan.folder / "responses.jsonl").exists() and not (plan.folder / "routing.jsonl").exists()
-    return model.is_sparse and len(plan.dataset.samples) <= ROUTED_BY_DEFAULT and (plan.fresh or not answered_without)
+    return (
+        model.has_our_routers
+        and len(plan.dataset.samples) <= ROUTED_BY_DEFAULT
+        and (plan.fresh or not answered_without)
+    )
 
 
 def _tell_what_is_asked(plan: Plan, shown: Shown) -> None:

@@ -53,9 +53,14 @@ class GenerateBackend(SourcedBackend):
     def _answer(self, batch: Batch) -> list[Response]:
         if not self._routing:
             return _answer(*self.loaded, batch)
+        from moellava.routing import RoutingError
+
         with self._recorder as recorder:
             recorder.clear()
-            responses = _answer(*self.loaded, batch)
+            try:
+                responses = _answer(*self.loaded, batch)
+            except RoutingError as error:
+                raise UserError(f"model {self._source.name}: --routing: {error}; leave it out") from error
         return [
             replace(response, routing=plain_routing(recorder, sequence, self._token_text))
             for response, sequence in zip(responses, recorder.sequences, strict=True)

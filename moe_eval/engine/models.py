@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from moe_eval.engine.adapters import check_adapter, with_adapter
-from moe_eval.engine.backend import ModelInfo
+from moe_eval.engine.backend import ModelInfo, Parameters
 from moe_eval.engine.parameters import count_parameters, laid_out
 from moe_eval.engine.processing import check_template, processing_fingerprint, read_template
 from moe_eval.errors import UserError, unknown
@@ -177,13 +177,20 @@ class ModelSource:
             dtype=str(self.torch_dtype).removeprefix("torch."),
             llm=getattr(entry, "llm", None) or config.get_text_config().model_type,
             image_size=size if isinstance(size, int) else None,
-            parameters=count_parameters(config),
+            parameters=self._parameters,
             random_weights=bool(getattr(config, "random_weights", False) or getattr(entry, "random_weights", False)),
             published_as=getattr(entry, "published_as", None),
             router_noise_seed=self.router_noise_seed,
             processing_fingerprint=processing_fingerprint(self.folder, self._template),
             source=self.name if self.title != self.name else None,
         )
+
+    @property
+    def _parameters(self) -> Parameters | None:
+        try:
+            return count_parameters(self.config)
+        except UserError:  # if the model cannot be loaded either, loading says why
+            return None
 
     @cached_property
     def _template(self) -> str | None:

@@ -13,13 +13,17 @@ def count_parameters(config: Any) -> Parameters:
     """Counts for a configuration of `moellava` or of any other image-text-to-text model of transformers.
 
     Raises:
-        UserError: a model that transformers cannot lay out here, such as one that needs another package.
+        UserError: a model that transformers cannot lay out here, such as one that needs another package, or whose sparse
+            layers do not say how many experts a token uses.
     """
     from moellava import MoELlavaConfig, accounting
     from moellava.model_accounting import count_model
 
     ours = isinstance(config, MoELlavaConfig)
-    count = accounting.count_parameters(config) if ours else count_model(laid_out(config))
+    try:
+        count = accounting.count_parameters(config) if ours else count_model(laid_out(config))
+    except ValueError as error:
+        raise UserError(f"model of type {config.model_type!r}: {error}") from error
     return Parameters(count.total, count.activated, count.llm_total, count.llm_activated)
 
 
