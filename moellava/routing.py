@@ -94,8 +94,8 @@ class RoutingRecorder:
         image_paths, text_paths, answer_paths: how many tokens of a sequence to keep the paths of.
 
     Raises:
-        RoutingError: a dense model, or one whose layers have several sets of experts; a forward pass without `input_ids`, which tell pictures from text, or with an
-            attention mask that is not [batch, sequence].
+        RoutingError: a dense model, or one whose layers have several sets of experts; a forward pass without
+            `input_ids`, which tell pictures from text, or with an attention mask that is not [batch, sequence].
     """
 
     def __init__(

@@ -82,7 +82,7 @@ def run(
     routing: Annotated[
         bool | None,
         typer.Option(
-            help="Record which experts tokens get, for `figures`: routing.json. Default: of sparse models, for runs of "
+            help="Record which experts tokens get, for `figures`: routing.json. Default: of MoE-LLaVA, for runs of "
             f"up to {ROUTED_BY_DEFAULT:,} questions."
         ),
     ] = None,
