@@ -62,10 +62,11 @@ def watch(layer: SparseLayer, see: Callable[[torch.Tensor, torch.Tensor], None])
     Where the experts are not told (Llama-4 multiplies by the router's scores instead), the router is asked. Returns the
     handle that ends it.
     """
-    if len(inspect.signature(layer.experts.forward).parameters) > 1:
+    signature = inspect.signature(layer.experts.forward)
+    if len(signature.parameters) > 1:
 
         def before(module: nn.Module, args: tuple, kwargs: dict) -> None:
-            _, index, weights = [*args, *kwargs.values()]
+            _, index, weights = signature.bind(*args, **kwargs).args
             see(index.reshape(-1, index.shape[-1]), weights.reshape(-1, index.shape[-1]))
 
         return layer.experts.register_forward_pre_hook(before, with_kwargs=True)
