@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--new-tokens", type=int, default=8)
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--models", default="tiny,phi-shaped")
+    parser.add_argument("--models", default="tiny,phi-shaped", help="tiny, phi-shaped, or folders")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -61,7 +61,7 @@ def main() -> None:
         results = [
             compare(
                 name,
-                ModelSource(sources[name](), device=options.device),
+                ModelSource(sources[name]() if name in sources else name, device=options.device),
                 options.questions,
                 options.batch_size,
                 options.new_tokens,

@@ -13,6 +13,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_MAPPING_NAMES,
 )
 
+import moellava.peers  # noqa: F401  (registers the compared systems)
 from moellava.configuration import MoEConfig, MoELlavaConfig
 from moellava.modeling import MoELlavaForConditionalGeneration, MoELlavaModel, enable_router_noise
 from moellava.moe import SparseMoeBlock

@@ -30,13 +30,14 @@ PARTS = (
 
 @dataclass(frozen=True)
 class ParameterCount:
-    """Parameters by part, and how many of the experts' one token does not use.
+    """Parameters by part, and how many of the experts' one token does not use (`idle_vision`: of a sparse vision tower's).
 
     `llm_*` leave vision tower and projector out, as MoE-LLaVA's paper counts; embeddings and head are counted in full.
     """
 
     parts: dict[str, int]
     idle: int
+    idle_vision: int = 0
 
     @property
     def total(self) -> int:
@@ -44,7 +45,7 @@ class ParameterCount:
 
     @property
     def activated(self) -> int:
-        return self.total - self.idle
+        return self.total - self.idle - self.idle_vision
 
     @property
     def llm_total(self) -> int:

@@ -24,7 +24,7 @@ def convert(
     base: Annotated[Path | None, typer.Option(help="Language model folder, for a stage-1 checkpoint.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something goes wrong.")] = False,
 ) -> None:
-    """Convert a published MoE-LLaVA or LLaVA-1.5 checkpoint.
+    """Convert a published checkpoint: MoE-LLaVA, LLaVA-1.5, Qwen-VL(-Chat), TinyGPT-V.
 
     Example: moellava convert LanguageBind/MoE-LLaVA-Phi2-2.7B-4e checkpoints/moe-llava-2.7bx4
     """
@@ -44,7 +44,7 @@ def convert(
             raise
         print(f"moellava convert: {' '.join(str(error).split())}", file=sys.stderr)
         raise typer.Exit(2) from None
-    print(f"{out}: converted; load it with MoELlavaForConditionalGeneration.from_pretrained, or moe-eval run {out}")
+    print(f"{out}: converted; load it with AutoModelForImageTextToText.from_pretrained, or moe-eval run {out}")
 
 
 PASSED_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}

@@ -161,6 +161,11 @@ class TopKRouter(nn.Module):
         self.generator: torch.Generator | None = None
         self.uniform: Callable[[torch.Tensor], torch.Tensor] | None = None
 
+    @property
+    def top_k(self) -> int:
+        """Experts per token."""
+        return self.moe.top_k
+
     def forward(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """`router_logits` [T, E] float32, weights [T, K] float32, experts [T, K] int64, from [T, H]."""
         moe, capacity = self.moe, None

@@ -8,7 +8,7 @@ from transformers.image_utils import make_flat_list_of_images
 from transformers.models.llava.processing_llava import LlavaProcessor
 from transformers.processing_utils import MultiModalData
 
-__all__ = ["MoELlavaProcessor"]
+__all__ = ["MoELlavaProcessor", "check_picture_count", "flatten_pictures"]
 
 
 class MoELlavaProcessor(LlavaProcessor):
@@ -29,27 +29,18 @@ class MoELlavaProcessor(LlavaProcessor):
     def prepare_inputs_layout(self, images: Any = None, text: Any = None, *args: Any, **kwargs: Any):
         """As transformers does it; the pictures of all prompts become one list, None if there are none."""
         if isinstance(images, (list, tuple)):
-            images = _flatten(images) or None
+            images = flatten_pictures(images) or None
         return super().prepare_inputs_layout(images, text, *args, **kwargs)
 
     def validate_inputs(self, images: Any = None, text: Any = None, *args: Any, **kwargs: Any) -> None:
         """ValueError: a prompt without its pictures or pictures too many; an option that the tokenizer cannot do."""
-        if images is None and text is None:
-            raise ValueError("nothing to process: pass images=, text= (rendered by apply_chat_template), or both")
+        check_picture_count(images, text, self.image_token)
         offsets = {**kwargs, **kwargs.get("text_kwargs", {})}.get("return_offsets_mapping")
         if text is not None and offsets and not self.tokenizer.is_fast:
             raise ValueError(
                 f"return_offsets_mapping: {type(self.tokenizer).__name__} is a slow tokenizer, which does not know where "
                 "in the text its tokens stand; load a fast one"
             )
-        if text is not None and all(isinstance(prompt, str) for prompt in text):
-            wanted = sum(prompt.count(self.image_token) for prompt in text)
-            pictures: Any = [] if images is None else make_flat_list_of_images(images)
-            if wanted != len(pictures):
-                raise ValueError(
-                    f"{wanted} {self.image_token} in the prompts, but {len(pictures)} pictures: the number of image "
-                    "tokens in the prompts should be the same as the number of pictures"
-                )
         super().validate_inputs(images, text, *args, **kwargs)
 
     def get_text_with_replacements(self, text: list[str], *args: Any, **kwargs: Any) -> tuple[list[str], list]:
@@ -92,5 +83,24 @@ class MoELlavaProcessor(LlavaProcessor):
         return (" ", "▁", *self.tokenizer.get_added_vocab())
 
 
-def _flatten(images: Sequence) -> list:
-    return [picture for item in images for picture in (_flatten(item) if isinstance(item, (list, tuple)) else [item])]
+def check_picture_count(images: Any, text: Any, image_token: str) -> None:
+    """ValueError: neither pictures nor text, or rendered prompts with more or fewer picture tokens than pictures."""
+    if images is None and text is None:
+        raise ValueError("nothing to process: pass images=, text= (rendered by apply_chat_template), or both")
+    if text is not None and all(isinstance(prompt, str) for prompt in text):
+        wanted = sum(prompt.count(image_token) for prompt in text)
+        pictures: Any = [] if images is None else make_flat_list_of_images(images)
+        if wanted != len(pictures):
+            raise ValueError(
+                f"{wanted} {image_token} in the prompts, but {len(pictures)} pictures: the number of image "
+                "tokens in the prompts should be the same as the number of pictures"
+            )
+
+
+def flatten_pictures(images: Sequence) -> list:
+    """The pictures of all prompts in order, of a list that may hold a list per prompt."""
+    return [
+        picture
+        for item in images
+        for picture in (flatten_pictures(item) if isinstance(item, (list, tuple)) else [item])
+    ]

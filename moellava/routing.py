@@ -13,14 +13,18 @@ import numpy as np
 import torch
 
 from moellava.modeling import MoELlavaForConditionalGeneration
+from moellava.sparse_layers import sparse_layers, watch
 
 __all__ = [
     "MODALITIES",
     "Modality",
+    "RoutingError",
     "RoutingRecorder",
     "SequenceRouting",
     "TokenPath",
+    "check_recordable",
     "expert_load",
+    "image_token_id",
     "sequence_routing",
 ]
 
@@ -29,6 +33,10 @@ MODALITIES: tuple[Modality, ...] = ("image", "text")
 """The order of the modality axis. What the model generates is text."""
 
 IMAGE_PATHS, TEXT_PATHS, ANSWER_PATHS = 8, 16, 4
+
+
+class RoutingError(ValueError):
+    """A model, or a forward pass, whose routing cannot be recorded; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -82,44 +90,44 @@ class RoutingRecorder:
     beam search, which swaps rows, nor for compiled models.
 
     Args:
-        model: sparse; routed with whatever settings it has (noise, capacity).
+        model: any sparse vision-language model of transformers; routed with whatever settings it has (noise, capacity).
         image_paths, text_paths, answer_paths: how many tokens of a sequence to keep the paths of.
 
     Raises:
-        ValueError: a dense model; a forward pass without `input_ids`, which tell pictures from text, or with an
-            attention mask that is not [batch, sequence].
+        RoutingError: a dense model, or one whose layers have several sets of experts; a forward pass without
+            `input_ids`, which tell pictures from text, or with an attention mask that is not [batch, sequence].
     """
 
     def __init__(
         self,
-        model: MoELlavaForConditionalGeneration,
+        model: Any,
         image_paths: int = IMAGE_PATHS,
         text_paths: int = TEXT_PATHS,
         answer_paths: int = ANSWER_PATHS,
     ):
-        experts = model.config.moe.experts_per_layer()
-        if not experts:
-            raise ValueError("a routing recorder needs a sparse model; this one has no sparse layer")
-        self.layers = tuple(sorted(experts))
-        self.num_experts = tuple(experts[layer] for layer in self.layers)
-        self.top_k: int = model.config.moe.top_k
+        self._sparse = sparse_layers(model.get_decoder())
+        check_recordable(model)
+        self.layers = tuple(layer.index for layer in self._sparse)
+        self.num_experts = tuple(layer.num_experts for layer in self._sparse)
+        self.top_k = self._sparse[0].top_k
         self.sequences: list[SequenceRouting] = []
         self._model = model
         self._limits = {"image": image_paths, "text": text_paths}
         self._answer_paths = answer_paths
-        self.drops: bool = model.config.moe.drop_tokens
+        self.drops = bool(getattr(getattr(model.config, "moe", None), "drop_tokens", False))
+        self._image_token = image_token_id(model.config)
         self._batch: list[SequenceRouting] = []
         self._ended = np.zeros(0, bool)  # [batch]
         self._pass: _ForwardPass | None = None
         self._handles: list[Any] = []
 
     def __enter__(self) -> "RoutingRecorder":
-        inner = self._model.model
+        inner = self._model.model if isinstance(self._model, MoELlavaForConditionalGeneration) else self._model
         self._signature = inspect.signature(inner.forward)
         self._handles = [
             inner.register_forward_pre_hook(self._begin, with_kwargs=True),
             inner.register_forward_hook(self._end, always_call=True),
-            *(block.router.register_forward_hook(self._see) for block in inner.sparse_blocks().values()),
+            *(watch(layer, self._see) for layer in self._sparse),
         ]
         return self
 
@@ -142,9 +150,9 @@ class RoutingRecorder:
         given |= given.pop("kwargs", {})
         input_ids, mask, cache = (given.get(name) for name in ("input_ids", "attention_mask", "past_key_values"))
         if input_ids is None:
-            raise ValueError("recording needs input_ids, which tell picture tokens from text")
+            raise RoutingError("recording needs input_ids, which tell picture tokens from text")
         if mask is not None and (not isinstance(mask, torch.Tensor) or mask.dim() != 2):
-            raise ValueError("recording needs an attention mask of [batch, sequence]")
+            raise RoutingError("recording needs an attention mask of [batch, sequence]")
         ids = input_ids.cpu().numpy()  # [batch, S]
         valid = np.ones(ids.shape, bool) if mask is None else mask[:, -ids.shape[1] :].cpu().numpy().astype(bool)
         continues = cache is not None and int(cache.get_seq_length()) > 0
@@ -153,7 +161,7 @@ class RoutingRecorder:
             valid &= ~self._ended[:, None]
         else:
             self._begin_sequences(valid.sum(1))
-        self._pass = _ForwardPass(ids, valid, ids == self._model.config.image_token_id, continues)
+        self._pass = _ForwardPass(ids, valid, ids == self._image_token, continues)
 
     def _begin_sequences(self, lengths: np.ndarray) -> None:
         shape = (len(self.layers), len(MODALITIES), self.top_k, max(self.num_experts))
@@ -163,10 +171,9 @@ class RoutingRecorder:
         self.sequences += self._batch
         self._ended = np.zeros(len(lengths), bool)
 
-    def _see(self, module: torch.nn.Module, args: tuple, output: tuple[torch.Tensor, ...]) -> None:
+    def _see(self, index: torch.Tensor, weights: torch.Tensor) -> None:
         if self._pass is None:  # gradient checkpointing computes the layer once more, outside of the forward pass
             return
-        _, weights, index = output
         if self.drops:
             index = torch.where(weights == 0, index + max(self.num_experts), index)
         self._pass.choices.append(index)
@@ -177,6 +184,10 @@ class RoutingRecorder:
             return
         device = seen.choices[0].device
         choices = torch.stack([index.to(device) for index in seen.choices]).cpu().numpy()  # [L, T, K]
+        if choices.shape[1] != seen.ids.size:
+            raise RoutingError(
+                f"{choices.shape[1]} tokens were routed, but {seen.ids.size} fed: nothing tells which is which"
+            )
         self._count(seen, choices)
         self._keep_paths(seen, choices[..., 0] % max(self.num_experts))
 
@@ -231,6 +242,26 @@ class _ForwardPass:
     is_image: np.ndarray
     continues: bool
     choices: list[torch.Tensor] = field(default_factory=list)
+
+
+def check_recordable(model: Any) -> None:
+    """RoutingError: a dense model, or one whose routing cannot be recorded."""
+    layers = sparse_layers(model.get_decoder())
+    if not layers:
+        raise RoutingError("has no sparse layer")
+    if len({layer.index for layer in layers}) < len(layers):
+        raise RoutingError("has several sets of experts in a layer, each for some tokens only, which is too much")
+    if len({layer.top_k for layer in layers}) > 1:
+        raise RoutingError("has layers that use different numbers of experts per token, which is too much")
+
+
+def image_token_id(config: Any) -> int:
+    """The id that stands for a row of a picture in a model's `input_ids` (RoutingError: the configuration has none)."""
+    names = ("image_token_id", "image_token_index")
+    found: int | None = next((value for name in names if (value := getattr(config, name, None)) is not None), None)
+    if found is None:
+        raise RoutingError(f"of type {config.model_type!r} names no image token, which would tell pictures from text,")
+    return found
 
 
 def sequence_routing(config: Any, ids: np.ndarray, choices: np.ndarray, prompt_tokens: int) -> SequenceRouting:

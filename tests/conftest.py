@@ -1,9 +1,11 @@
 """Options that add cases to the tests: `--oracle DIR` and `--vectors DIR`, each as often as wanted.
 
-A module that says `pytestmark = pytest.mark.usefixtures("one_thread")` runs its models on one thread. One that says
+An oracle case goes to the tests of its format: a module that says `ORACLE_FORMAT = "qwen-vl"` gets those of Qwen-VL, one that says
+nothing those of MoE-LLaVA's and LLaVA's code. A module that says `pytestmark = pytest.mark.usefixtures("one_thread")` runs its models on one thread. One that says
 `VECTORS = "pope"` gets, as `vectors_folder`, the `pope` folder of every folder of scoring vectors.
 """
 
+import json
 import os
 from pathlib import Path
 
@@ -45,9 +47,19 @@ def oracle_cases(config: pytest.Config) -> list[Path]:
     return [case.resolve() for case in cases]
 
 
+def oracle_format(case: Path) -> str:
+    """Whose code recorded a case: `qwen-vl`, `tinygpt-v`, or `llava` for MoE-LLaVA's and LLaVA's."""
+    checkpoint = case / "checkpoint"
+    if any(checkpoint.glob("TinyGPT-V*.pth")):
+        return "tinygpt-v"
+    config = checkpoint / "config.json"
+    return "qwen-vl" if config.exists() and "visual" in json.loads(config.read_text()) else "llava"
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "oracle_case" in metafunc.fixturenames:
-        cases = oracle_cases(metafunc.config)
+        wanted = getattr(metafunc.module, "ORACLE_FORMAT", "llava")
+        cases = [case for case in oracle_cases(metafunc.config) if oracle_format(case) == wanted]
         metafunc.parametrize("oracle_case", cases, ids=[f"oracle-{case.name}" for case in cases], scope="session")
     benchmark = getattr(metafunc.module, "VECTORS", None)
     if benchmark and "vectors_folder" in metafunc.fixturenames:

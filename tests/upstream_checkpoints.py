@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 __all__ = ["CASES", "ORACLE", "change_config", "change_weights", "copy_checkpoint", "read_weights", "tower_folder"]
 
 ORACLE = Path(__file__).parent / "data" / "oracle"
-CASES = tuple(sorted(folder.name for folder in ORACLE.iterdir() if folder.is_dir()))
+CASES = tuple(sorted(tower.parents[2].name for tower in ORACLE.glob("*/*/*/preprocessor_config.json")))
+"""Those of MoE-LLaVA's and LLaVA's code, which have their tower beside them."""
 
 State = dict[str, torch.Tensor]
 

@@ -132,7 +132,7 @@ def run(
     routing: Annotated[
         bool | None,
         typer.Option(
-            help="Record which experts tokens get, for `figures`: routing.json. Default: of sparse models, for runs of "
+            help="Record which experts tokens get, for `figures`: routing.json. Default: of MoE-LLaVA, for runs of "
             f"up to {ROUTED_BY_DEFAULT:,} questions."
         ),
     ] = None,
@@ -334,7 +334,9 @@ def _is_recorded(plan: Plan, model: Source, wanted: bool | None, among_others: b
     if wanted is not None:
         return wanted and (model.is_sparse or not among_others)
     answered_without = (plan.folder / "responses.jsonl").exists() and not (plan.folder / "routing.jsonl").exists()
-    return model.is_sparse and len(plan.whole.samples) <= ROUTED_BY_DEFAULT and (plan.fresh or not answered_without)
+    return (
+        model.has_our_routers and len(plan.whole.samples) <= ROUTED_BY_DEFAULT and (plan.fresh or not answered_without)
+    )
 
 
 def _check_possible(plan: Plan, engine: str) -> None:

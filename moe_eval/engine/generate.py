@@ -28,7 +28,7 @@ class GenerateBackend(SourcedBackend):
     Args:
         source: where the model is and how to load it.
         batch_size: prompts per call of `generate`.
-        routing: whether responses say how their tokens were routed; the model must be a sparse one of ours.
+        routing: whether responses say how their tokens were routed; the model must be a sparse one.
     """
 
     engine = "generate"
@@ -57,9 +57,14 @@ class GenerateBackend(SourcedBackend):
         self.ask([request.id for request, _ in batch])
         if not self._routing:
             return _answer(*self.loaded, batch)
+        from moellava.routing import RoutingError
+
         with self._recorder as recorder:
             recorder.clear()
-            responses = _answer(*self.loaded, batch)
+            try:
+                responses = _answer(*self.loaded, batch)
+            except RoutingError as error:
+                raise UserError(f"model {self._source.name}: --routing: {error}; leave it out") from error
         return [
             replace(response, routing=plain_routing(recorder, sequence, self._token_text))
             for response, sequence in zip(responses, recorder.sequences, strict=True)

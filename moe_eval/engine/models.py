@@ -15,8 +15,8 @@ from typing import Any
 
 from moe_eval.engine.adapters import CONFIG as ADAPTER_CONFIG
 from moe_eval.engine.adapters import check_adapter, with_adapter
-from moe_eval.engine.backend import ModelInfo
-from moe_eval.engine.parameters import count_parameters
+from moe_eval.engine.backend import ModelInfo, Parameters
+from moe_eval.engine.parameters import count_parameters, laid_out
 from moe_eval.engine.processing import check_template, processing_fingerprint, read_template
 from moe_eval.engine.trial import try_out
 from moe_eval.errors import UserError, unknown
@@ -166,8 +166,8 @@ class ModelSource:
     def describe(self, backend: str) -> ModelInfo:
         """Facts for run records and tables, from the configuration and the files alone."""
         config, entry = self.config, _zoo_entry(self.name)
-        if self.router_noise_seed is not None:
-            self.check_sparse("--router-noise to act on")
+        if self.router_noise_seed is not None and not self.has_our_routers:
+            raise UserError(f"model {self.name}: has no sparse layer for --router-noise to act on; leave it out")
         size = getattr(getattr(config, "vision_config", None), "image_size", None)
         return ModelInfo(
             name=self.title,
@@ -177,7 +177,7 @@ class ModelSource:
             dtype=str(self.torch_dtype).removeprefix("torch."),
             llm=getattr(entry, "llm", None) or config.get_text_config().model_type,
             image_size=size if isinstance(size, int) else None,
-            parameters=self._read("config.json", lambda: count_parameters(config)),
+            parameters=self._parameters,
             random_weights=bool(getattr(config, "random_weights", False) or getattr(entry, "random_weights", False)),
             published_as=getattr(entry, "published_as", None),
             router_noise_seed=self.router_noise_seed,
@@ -191,14 +191,37 @@ class ModelSource:
         """Names of the zoo come first: runs that were written here (`--out .`) are in folders of these names."""
         return _zoo_entry(self.name) is None and Path(self.name).is_dir()
 
+    def _parameters(self) -> Parameters | None:
+        try:
+            return self._read("config.json", lambda: count_parameters(self.config))  # type: ignore[no-any-return]
+        except UserError:  # if the model cannot be loaded either, loading says why
+            return None
+
     @cached_property
     def _template(self) -> str | None:
         return read_template(self.chat_template) if self.chat_template else None
 
     @property
-    def is_sparse(self) -> bool:
-        """Whether it has routers of ours."""
+    def has_our_routers(self) -> bool:
+        """Whether it is a sparse model of ours, whose routing can be changed."""
         return bool(getattr(getattr(self.config, "moe", None), "layers", None))
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether its routing can be recorded."""
+        return self.has_our_routers or self._why_not_recorded is None
+
+    @cached_property
+    def _why_not_recorded(self) -> str | None:
+        """Why the routing of a model that is not ours cannot be recorded; None if it can."""
+        from moellava.routing import check_recordable, image_token_id
+
+        try:
+            check_recordable(laid_out(self.config))
+            image_token_id(self.config)
+        except (UserError, ValueError) as error:
+            return _one_line(error)
+        return None
 
     @property
     def trained_on_mini(self) -> bool:
@@ -250,17 +273,14 @@ class ModelSource:
         config = zoo.architecture(self.name) if _zoo_entry(self.name) else self.config
         return count_parameters(config).total * self.torch_dtype.itemsize
 
-    def check_sparse(self, purpose: str) -> None:
-        """Refuse a model without routers of ours.
-
-        Args:
-            purpose: what needs them, such as "--routing to record".
+    def check_recordable(self) -> None:
+        """Refuse a model whose routing cannot be recorded.
 
         Raises:
-            UserError: naming the model.
+            UserError: naming the model and the reason.
         """
         if not self.is_sparse:
-            raise UserError(f"model {self.name}: has no sparse layer for {purpose}; leave it out")
+            raise UserError(f"model {self.name}: {self._why_not_recorded} for --routing to record; leave it out")
 
     def load(self) -> tuple[Any, Any]:
         """The model, in evaluation mode on its device, and its processor.
@@ -305,13 +325,11 @@ class ModelSource:
         Raises:
             UserError: when a file is damaged, or the template cannot render a question about a picture.
         """
-        from transformers import AutoProcessor
-
         import moellava  # noqa: F401  (registers its processor with the Auto classes)
+        from moe_eval.engine.processors import load_processor
 
-        trust = self.trust_remote_code
         processor = self._read(
-            "its processor", lambda: AutoProcessor.from_pretrained(self.folder, trust_remote_code=trust)
+            "its processor", lambda: load_processor(self.folder, self.config, self.trust_remote_code)
         )
         if self._template is not None:
             processor.chat_template = self._template
@@ -335,7 +353,10 @@ class ModelSource:
                     f"model {self.name}: comes with Python code of its own (auto_map in its files), which is not run; "
                     "--trust-remote-code runs it, if you know whose it is"
                 ) from error
-            raise UserError(f"model {self.name} ({self.folder}): {what}: {_one_line(error)[:400]}") from error
+            reason = _one_line(error)
+            if isinstance(error, ImportError):  # its first sentence names the package, the others explain notebooks
+                reason = reason.split(". ")[0]
+            raise UserError(f"model {self.name} ({self.folder}): {what}: {reason[:400]}") from error
 
 
 def _was_never_trained(folder: Path) -> bool:
@@ -354,9 +375,12 @@ def _was_trained_on_mini(folder: Path) -> bool:
 
 
 def _is_upstream(folder: Path) -> bool:
-    """Whether the folder is a checkpoint of MoE-LLaVA's or LLaVA's own code, which names its tower in `mm_*`."""
+    """Whether the folder is in the format of a system's own code: MoE-LLaVA's and LLaVA's names its tower in `mm_*`."""
     from moellava.configuration import UPSTREAM_TOWER_KEYS
+    from moellava.peers.convert import converter_of
 
+    if converter_of(folder) is not None:
+        return True
     if not (folder / "config.json").exists():
         if (folder / ADAPTER_CONFIG).exists():
             raise UserError(f"model {folder}: is an adapter; name the model that it belongs to, and --adapter {folder}")

@@ -1,34 +1,67 @@
 """How many parameters a model has and activates, ours or not, from its configuration alone."""
 
+from pathlib import Path
 from typing import Any
 
 from moe_eval.engine.backend import Parameters
+from moe_eval.errors import UserError
 
-__all__ = ["count_parameters"]
+__all__ = ["config_of", "count_parameters", "laid_out"]
 
 
 def count_parameters(config: Any) -> Parameters:
-    """Counts for a configuration of `moellava` or of any other image-text-to-text model.
+    """Counts for a configuration of `moellava` or of any other image-text-to-text model of transformers.
 
-    What another sparse model activates is its own business and left open.
+    Raises:
+        UserError: a model that transformers cannot lay out here, such as one that needs another package, or whose sparse
+            layers do not say how many experts a token uses.
     """
-    import torch
-    from transformers import AutoModelForImageTextToText
-
     from moellava import MoELlavaConfig, accounting
+    from moellava.model_accounting import count_model
 
-    if isinstance(config, MoELlavaConfig):
-        ours = accounting.count_parameters(config)
-        return Parameters(ours.total, ours.activated, ours.llm_total, ours.llm_activated)
-    with torch.device("meta"):
-        model = AutoModelForImageTextToText.from_config(config)
-    total = _count(model)
-    llm = _count(model.get_decoder(), model.get_output_embeddings())
-    dense = not any("expert" in name for name, _ in model.named_parameters())
-    return Parameters(total, total if dense else None, llm, llm if dense else None)
+    ours = isinstance(config, MoELlavaConfig)
+    try:
+        count = accounting.count_parameters(config) if ours else count_model(laid_out(config))
+    except ValueError as error:
+        raise UserError(f"model of type {config.model_type!r}: {error}") from error
+    return Parameters(count.total, count.activated, count.llm_total, count.llm_activated)
 
 
-def _count(*modules: Any) -> int:
-    """Parameters of the modules together, shared ones once."""
-    unique = {id(parameter): parameter.numel() for module in modules for parameter in module.parameters()}
-    return sum(unique.values())
+def laid_out(config: Any) -> Any:
+    """The model of a configuration on the meta device, which takes no memory.
+
+    Raises:
+        UserError: as `count_parameters`.
+    """
+    from moellava.model_accounting import lay_out
+
+    try:
+        return lay_out(config)
+    except Exception as error:  # whatever a model's own code makes of an odd configuration
+        raise UserError(
+            f"model of type {config.model_type!r}: cannot be laid out ({' '.join(str(error).split())[:200]})"
+        ) from error
+
+
+def config_of(name: str) -> Any:
+    """The configuration of a zoo name, a folder, or `hf:ORGANISATION/NAME[@REVISION]`, whose weights are not fetched.
+
+    Raises:
+        UserError: for a name that is none of these, or a repository without a configuration that transformers knows.
+    """
+    from transformers import AutoConfig
+
+    from moe_eval.engine.models import ModelSource
+    from moellava import zoo
+
+    source = ModelSource(name)
+    source.check_name()
+    if name in zoo.names() and not Path(name).is_dir():
+        return zoo.architecture(name)
+    if not name.startswith("hf:"):
+        return source.config
+    repository, _, revision = name.removeprefix("hf:").partition("@")
+    try:
+        return AutoConfig.from_pretrained(repository, revision=revision or None)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"model {name}: {' '.join(str(error).split())}") from error

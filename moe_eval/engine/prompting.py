@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from moe_eval.engine.backend import Request
+from moe_eval.errors import UserError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,19 +25,28 @@ def encode(processor: Any, batch: Batch, beginnings: Sequence[str] = ()) -> Any:
 
     Args:
         beginnings: what each answer begins with; none: the model starts it.
+
+    Raises:
+        UserError: for prompts that the model's processor refuses.
     """
     prompts = [render(processor, request.text, len(images)) for request, images in batch]
     if beginnings:
         prompts = [prompt + beginning for prompt, beginning in zip(prompts, beginnings, strict=True)]
     pictures = [images for _, images in batch]
-    return processor(
-        text=prompts,
-        images=pictures if any(pictures) else None,
-        padding=True,
-        padding_side="left",
-        return_tensors="pt",
-        **picture_options(processor, batch[0][0].pad_images),
-    )
+    try:
+        return processor(
+            text=prompts,
+            images=pictures if any(pictures) else None,
+            padding=True,
+            padding_side="left",
+            return_tensors="pt",
+            **picture_options(processor, batch[0][0].pad_images),
+        )
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise UserError(
+            f"{type(processor).__name__} cannot prepare {batch[0][0].id} (a batch of {len(batch)}, with "
+            f"{sum(map(len, pictures))} pictures): {' '.join(str(error).split())}"
+        ) from error
 
 
 def render(processor: Any, text: str, images: int) -> str:

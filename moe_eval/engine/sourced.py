@@ -15,7 +15,7 @@ class SourcedBackend:
 
     Args:
         source: where the model is and how to load it.
-        routing: whether responses say how their tokens were routed; the model must be a sparse one of ours.
+        routing: whether responses say how their tokens were routed; the model must be a sparse one.
     """
 
     engine: ClassVar[str]
@@ -29,10 +29,10 @@ class SourcedBackend:
         """What answers.
 
         Raises:
-            UserError: when routing is to be recorded of a model that has no sparse layer.
+            UserError: when routing is to be recorded of a model that has none, or whose routing cannot be.
         """
         if self._routing:
-            self._source.check_sparse("--routing to record")
+            self._source.check_recordable()
         return self._source.describe(backend=self.engine)
 
     @cached_property

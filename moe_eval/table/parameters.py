@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from moe_eval.engine.models import ModelSource
+from moe_eval.engine.parameters import config_of, laid_out
 from moe_eval.errors import UserError
 from moe_eval.runs.records import RunRecord, read_record
 from moe_eval.table.comparison import UNITS
@@ -62,14 +62,19 @@ def parameters_table(folders: Sequence[Path], models: Sequence[str], numbers: Se
 def parameter_facts(name: str, text_tokens: int = TEXT_TOKENS) -> dict[str, Any]:
     """Counts of a model, from its configuration alone.
 
+    Of models other than MoE-LLaVA and LLaVA-1.5 in our format the cost of a picture and what stages train is not known.
+
     Raises:
-        UserError: for an unknown model, or one that is neither MoE-LLaVA nor LLaVA-1.5 in our format.
+        UserError: for an unknown model, or one that cannot be laid out here.
     """
     from moellava import MoEConfig, MoELlavaConfig
     from moellava.accounting import count_parameters, forward_flops, parameter_shapes
+    from moellava.model_accounting import weight_flops
     from moellava.training.stages import is_trained
 
-    config = _config(name)
+    config = config_of(name)
+    if not isinstance(config, MoELlavaConfig):
+        return _facts_of_any(config)
     shapes = parameter_shapes(config)
     count, flops = count_parameters(config, shapes), forward_flops(config, text_tokens, shapes)
     sparse = bool(config.moe.layers)
@@ -89,6 +94,7 @@ def parameter_facts(name: str, text_tokens: int = TEXT_TOKENS) -> dict[str, Any]
         "all": {"total": count.total, "activated": count.activated},
         "parts": count.parts,
         "flops": {
+            "weights": weight_flops(laid_out(config)),
             "per_token": flops.per_token,
             "tokens": flops.tokens,
             "image": flops.image,
@@ -99,17 +105,18 @@ def parameter_facts(name: str, text_tokens: int = TEXT_TOKENS) -> dict[str, Any]
     }
 
 
-def _config(name: str) -> Any:
-    from moellava import MoELlavaConfig, zoo
+def _facts_of_any(config: Any) -> dict[str, Any]:
+    from moellava.model_accounting import count_model, weight_flops
 
-    source = ModelSource(name)
-    source.check_name()
-    config = zoo.architecture(name) if name in zoo.names() and not Path(name).is_dir() else source.config
-    if not isinstance(config, MoELlavaConfig):
-        raise UserError(
-            f"model {name}: of type {config.model_type!r}; only MoE-LLaVA and converted LLaVA can be counted"
-        )
-    return config
+    model = laid_out(config)
+    count = count_model(model)
+    return {
+        "llm": {"total": count.llm_total, "activated": count.llm_activated},
+        "all": {"total": count.total, "activated": count.activated},
+        "parts": count.parts,
+        "flops": {"weights": weight_flops(model)},
+        "trained": {},
+    }
 
 
 def _known(name: str, run: RunRecord | None) -> dict[str, Any]:

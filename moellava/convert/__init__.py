@@ -42,9 +42,9 @@ NOT_VISION = re.compile(r"text_model\.|(visual|text)_projection\.|logit_(scale|b
 
 
 def convert(source: Path, out: Path, *, base: Path | None = None, progress: bool = False) -> Path:
-    """Convert an upstream checkpoint folder into one that `MoELlavaForConditionalGeneration.from_pretrained` loads.
+    """Convert an upstream checkpoint folder into one that the Auto classes load.
 
-    Values keep their dtype, bit for bit. The vision tower is the one that the configuration names, if its folder lies
+    The compared systems are recognised and left to `moellava.peers`. Values keep their dtype, bit for bit. The vision tower is the one that the configuration names, if its folder lies
     beside the checkpoint, as upstream loads it; else the copy inside the checkpoint; else it is fetched from the hub.
 
     Args:
@@ -59,7 +59,16 @@ def convert(source: Path, out: Path, *, base: Path | None = None, progress: bool
     Raises:
         ConversionError: anything wrong with the source, naming file and key; `out` is not created then.
     """
+    from moellava.peers.convert import converter_of  # built on this package's modules
+
     check_free(out)
+    convert_peer = converter_of(source)
+    if convert_peer is not None:
+        if base is not None:
+            raise ConversionError(
+                f"{source}: holds a whole model; --base is for stage-1 checkpoints ({PROJECTOR_ONLY})"
+            )
+        return convert_peer(source, out, progress=progress)
     config = read_config(source)
     family = family_of(config, source)
     files = _language_model_files(source, base)

@@ -11,7 +11,7 @@ from moellava.convert.families import Family, Origin, origins
 from moellava.convert.source import ConversionError
 from moellava.modeling import MoELlavaForConditionalGeneration
 
-__all__ = ["Assembler", "make_plan"]
+__all__ = ["Assembler", "make_plan", "plan_of"]
 
 Plan = dict[str, list[tuple[str, Origin]]]
 
@@ -26,11 +26,16 @@ def make_plan(
         shapes.pop("lm_head.weight")
     nested = any(".mm_projector.image_spatial_proj." in name for name in names)  # MoE-LLaVA, not LLaVA
     projector = family.prefix + ("mm_projector.image_spatial_proj." if nested else "mm_projector.")
+    return plan_of(shapes, lambda target, shape: origins(target, shape, family, projector, tower_prefix)), shapes
+
+
+def plan_of(shapes: dict[str, torch.Size], origins_of: Callable[[str, tuple[int, ...]], Iterable[Origin]]) -> Plan:
+    """Source name -> the tensors of ours that it (partly) fills, given where each of ours comes from."""
     plan: Plan = defaultdict(list)
     for target, shape in shapes.items():
-        for origin in origins(target, tuple(shape), family, projector, tower_prefix):
+        for origin in origins_of(target, tuple(shape)):
             plan[origin.source].append((target, origin))
-    return dict(plan), shapes
+    return dict(plan)
 
 
 class Assembler:

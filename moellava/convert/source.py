@@ -25,7 +25,7 @@ __all__ = [
 PROJECTOR_ONLY = "mm_projector.bin"  # what a stage-1 checkpoint holds
 SINGLE = ("model.safetensors", "pytorch_model.bin")
 LFS = b"version https://git-lfs"
-REOPEN_AFTER = 1 << 30  # bytes; the pages of a mapped file count as memory until it is closed
+REOPEN_AFTER = 1 << 28  # bytes; the pages of a mapped file count as memory until it is closed
 
 
 class ConversionError(ValueError):
@@ -77,12 +77,17 @@ def weight_files(folder: Path) -> list[Path]:
     raise ConversionError(f"{folder}: no weights; expected {' or '.join(SINGLE)}, or shards with their index")
 
 
-def iterate_tensors(path: Path) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every tensor of one file, by name, keeping no more than about 1 GB of the file in memory."""
-    names, _ = open_weights(path)
+def iterate_tensors(path: Path, part: str | None = None) -> Iterator[tuple[str, torch.Tensor]]:
+    """Every tensor of one file, by name, keeping no more than about 256 MB of the file in memory, or one tensor.
+
+    Args:
+        path: the file.
+        part: key under which a `.bin` or `.pth` keeps its tensors, beside other things that are not read.
+    """
+    names, _ = open_weights(path, part)
     _check_sums(path)
     while names:
-        _, read = open_weights(path)
+        _, read = open_weights(path, part)
         done = 0
         while names and done < REOPEN_AFTER:
             tensor = read(names[0])
@@ -102,7 +107,7 @@ def _check_sums(path: Path) -> None:
         raise ConversionError(f"{path}: damaged, the checksum of {damaged} in it is wrong; download it again")
 
 
-def open_weights(path: Path) -> tuple[list[str], Callable[[str], torch.Tensor]]:
+def open_weights(path: Path, part: str | None = None) -> tuple[list[str], Callable[[str], torch.Tensor]]:
     """Names of a file's tensors, and a function that maps one of them from disk.
 
     Raises:
@@ -115,11 +120,11 @@ def open_weights(path: Path) -> tuple[list[str], Callable[[str], torch.Tensor]]:
         with blame(path, advice="; it is not a readable safetensors file, download it again"):
             file = safe_open(str(path), framework="pt")
             return list(file.keys()), file.get_tensor
-    state = _load_pickle(path)
+    state = _load_pickle(path, part)
     return list(state), state.__getitem__
 
 
-def _load_pickle(path: Path) -> dict[str, torch.Tensor]:
+def _load_pickle(path: Path, part: str | None) -> dict[str, torch.Tensor]:
     with blame(path, advice="; it is not a readable torch file, download it again"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -128,6 +133,10 @@ def _load_pickle(path: Path) -> dict[str, torch.Tensor]:
             foreign = re.search(r"GLOBAL (\S+)", str(error))
             what = f"it names {foreign[1]}" if foreign else str(error).splitlines()[0]
             raise ConversionError(f"{path}: refused, this pickle is not of plain tensors only: {what}") from None
+    if part is not None and isinstance(state, dict) and part in state:
+        state = state[part]
+    elif part is not None:
+        raise ConversionError(f"{path}: has no {part!r}, under which its tensors should be; is it another file?")
     if not isinstance(state, dict):
         raise ConversionError(f"{path}: refused, it holds a {type(state).__name__} instead of tensors by name")
     for key, value in state.items():

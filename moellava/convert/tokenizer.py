@@ -13,7 +13,7 @@ from transformers.convert_slow_tokenizer import TikTokenConverter
 
 from moellava.convert.source import ConversionError, blame
 
-__all__ = ["IMAGE_TOKEN", "load_tokenizer"]
+__all__ = ["IMAGE_TOKEN", "QWEN_SPECIAL", "from_ranks", "load_tokenizer"]
 
 IMAGE_TOKEN = "<image>"
 VOCABULARIES = ("tokenizer.model", "vocab.json", "tokenizer.json")
@@ -34,8 +34,8 @@ TIKTOKEN_FILES = {
 }
 
 
-def load_tokenizer(folder: Path, config: dict) -> tuple[PreTrainedTokenizerBase, int]:
-    """The tokenizer of an upstream folder, with `<image>` added, and its length before that.
+def load_tokenizer(folder: Path, config: dict, image_token: str = IMAGE_TOKEN) -> tuple[PreTrainedTokenizerBase, int]:
+    """The tokenizer of an upstream folder, with the image token added, and its length before that.
 
     The length is the number of logit columns that upstream's evaluation keeps; ids from there on never come out.
 
@@ -47,14 +47,14 @@ def load_tokenizer(folder: Path, config: dict) -> tuple[PreTrainedTokenizerBase,
     ranks = [name for name in TIKTOKEN_FILES if (folder / name).exists()]
     tokenizer: PreTrainedTokenizerBase
     if ranks:
-        tokenizer = _from_ranks(folder / ranks[0], *TIKTOKEN_FILES[ranks[0]], config.get("pad_token_id"))
+        tokenizer = from_ranks(folder / ranks[0], *TIKTOKEN_FILES[ranks[0]], config.get("pad_token_id"))
     else:
         tokenizer = _from_pretrained(folder)
     if config.get("mm_use_im_patch_token", True):  # absent means true for upstream's loader
         names = ["<im_patch>", *(["<vid_patch>"] if "mm_image_tower" in config else [])]
         tokenizer.add_tokens([AddedToken(name, special=True, normalized=False) for name in names])
     length = len(tokenizer)
-    tokenizer.add_tokens([AddedToken(IMAGE_TOKEN, special=True, normalized=False)])
+    tokenizer.add_tokens([AddedToken(image_token, special=True, normalized=False)])
     return tokenizer, length
 
 
@@ -73,7 +73,12 @@ class _RanksConverter(TikTokenConverter):
         return ranks
 
 
-def _from_ranks(path: Path, special: list[str], pad: str, pad_token_id: int | None) -> PreTrainedTokenizerFast:
+def from_ranks(path: Path, special: list[str], pad: str, pad_token_id: int | None) -> PreTrainedTokenizerFast:
+    """The tokenizer of a rank file, whose ids `special` follow, with `pad` for padding.
+
+    Raises:
+        ConversionError: a damaged file, or one in which `config.json`'s `pad_token_id` is another token.
+    """
     backend = _RanksConverter(str(path), TIKTOKEN_PATTERN, extra_special_tokens=special).converted()
     backend.normalizer = normalizers.NFC()
     # Special ids are counted from the end of the file: if they are not where config.json has them, lines are missing.

@@ -7,6 +7,7 @@ between questions that imply each other, and at how answers are distributed.
 from moe_eval.task import Card, Task
 
 from .data import load_hf, load_hub, load_llava, load_mini, load_tsv
+from .peers import PEERS
 from .scoring import PROTOCOLS
 
 __all__ = ["TASK"]
@@ -24,11 +25,12 @@ TASK = Task(
             "The protocols differ on 8.5 % of the vectors: LLaVA removes periods at the end, lmms-eval all punctuation, VLMEvalKit none.",
             "Validity and plausibility print as 0: there is no choices file for testdev.",
             "Consistency needs answers to questions outside testdev-balanced; it is left out where they were not asked.",
+            "TinyGPT-V's 33.6 counts a question as right if the answer holds the gold one anywhere: --protocol tinygpt-v.",
             "lmms-eval allows 16 new tokens instead of 128.",
         ),
     ),
     max_new_tokens=128,
-    protocols=PROTOCOLS,
+    protocols=PROTOCOLS | PEERS,
     sources={"llava": load_llava, "hub": load_hub, "hf": load_hf, "tsv": load_tsv, "mini": load_mini},
     repository="lmms-lab/GQA",
 )

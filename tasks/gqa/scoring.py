@@ -12,7 +12,7 @@ from moe_eval.metrics.totals import Scores, of_totals
 from moe_eval.prompts import short_answer
 from moe_eval.task import Result, Sample, SampleScore, TaskProtocol
 
-__all__ = ["PROTOCOLS"]
+__all__ = ["PROTOCOLS", "aggregate_all", "judged"]
 
 
 def prompt(sample: Sample) -> str:
@@ -86,9 +86,14 @@ KINDS = {
 
 
 def _matched(sample: Sample, prediction: str, gold: str) -> SampleScore:
+    return judged(sample, prediction, prediction == gold)
+
+
+def judged(sample: Sample, prediction: str, correct: bool) -> SampleScore:
+    """The score of an answer, with the kind of question where the data say it."""
     structural = sample.meta.get("question", {}).get("structural", "")
     kind = {"structural": structural} if structural else {}
-    return {**kind, "gold": sample.gold, "prediction": prediction, "correct": int(prediction == gold)}
+    return {**kind, "gold": sample.gold, "prediction": prediction, "correct": int(correct)}
 
 
 def _field_or_zero(name: str, score: SampleScore) -> float:

@@ -6,6 +6,7 @@ Papers report the test split, whose answers are hidden. The validation split can
 from moe_eval.task import Card, Submission, Task
 
 from .data import answer_id, load_hf, load_hub, load_llava, load_mini, load_tsv
+from .peers import PEERS
 from .scoring import PROTOCOLS
 from .submission import write_submission
 
@@ -24,11 +25,12 @@ TASK = Task(
             "The sentence about 'Unanswerable' decides: with it LLaVA-1.5 gets 67.8 % of the unanswerable questions, without it 11.1 %. VLMEvalKit asks without it.",
             "LLaVA uploads answers normalised by m4c, which splits off 's; 28 of its 8,000 answers are lost to that.",
             "The official scorer leaves reference answers as they are; lmms-eval and VLMEvalKit normalise them.",
+            "TinyGPT-V's 33.4 is validation, and an answer that is part of a reference is right, the empty one always: --protocol tinygpt-v.",
             "lmms-eval writes all but the first letter of the question in lower case.",
         ),
     ),
     max_new_tokens=128,
-    protocols=PROTOCOLS,
+    protocols=PROTOCOLS | PEERS,
     sources={"llava": load_llava, "hub": load_hub, "hf": load_hf, "tsv": load_tsv, "mini": load_mini},
     answer_id=answer_id,
     submission=Submission(

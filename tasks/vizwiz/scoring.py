@@ -9,7 +9,7 @@ from moe_eval.metrics.totals import Scores, of_totals
 from moe_eval.prompts import UNANSWERABLE, short_answer
 from moe_eval.task import Result, Sample, SampleScore, TaskProtocol
 
-__all__ = ["PROTOCOLS"]
+__all__ = ["PROTOCOLS", "aggregate", "kinds_of"]
 
 
 def prompt_llava(sample: Sample) -> str:
@@ -63,8 +63,12 @@ def _scored(sample: Sample, prediction: str, compared: str, normalise: Callable[
     if sample.gold is None:
         return {"prediction": prediction}
     matches = count_matches(compared, sample.gold, normalise)
-    kinds = {"answer_type": sample.meta["answer_type"]} if "answer_type" in sample.meta else {}
-    return {**kinds, "prediction": prediction, "score": consensus(matches, len(sample.gold))}
+    return {**kinds_of(sample), "prediction": prediction, "score": consensus(matches, len(sample.gold))}
+
+
+def kinds_of(sample: Sample) -> dict[str, str]:
+    """What the breakdown needs of a question."""
+    return {"answer_type": sample.meta["answer_type"]} if "answer_type" in sample.meta else {}
 
 
 PROTOCOLS = {

@@ -7,7 +7,7 @@ from moe_eval.metrics.answer_text import normalise_lmms_eval_vqav2, normalise_m4
 from moe_eval.metrics.consensus import consensus, count_matches, official_vqa_accuracy
 from moe_eval.metrics.means import percent, percent_by
 from moe_eval.metrics.totals import Scores, of_totals
-from moe_eval.prompts import short_answer
+from moe_eval.prompts import qwen_vl_question, short_answer
 from moe_eval.task import Result, Sample, SampleScore, TaskProtocol
 
 __all__ = ["PROTOCOLS"]
@@ -16,6 +16,11 @@ __all__ = ["PROTOCOLS"]
 def prompt(sample: Sample) -> str:
     """The question and LLaVA's short-answer suffix; lmms-eval asks the same."""
     return short_answer(sample.question)
+
+
+def prompt_qwen_vl(sample: Sample) -> str:
+    """The question and "Answer:", for a model that continues a text. Source: Qwen-VL `eval_mm/evaluate_vqa.py`."""
+    return qwen_vl_question(sample.question)
 
 
 def score_llava(sample: Sample, response: str) -> SampleScore:
@@ -62,4 +67,5 @@ PROTOCOLS = {
     "llava": TaskProtocol("accuracy (%)", prompt, score_llava, aggregate),
     "lmms-eval": TaskProtocol("accuracy (%)", prompt, score_lmms_eval, aggregate, max_new_tokens=16),
     "official": TaskProtocol("accuracy (%)", prompt, score_official, aggregate),
+    "qwen-vl": TaskProtocol("accuracy (%)", prompt_qwen_vl, score_official, aggregate, max_new_tokens=10),
 }

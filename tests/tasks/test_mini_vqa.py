@@ -9,6 +9,7 @@ import pytest
 from moe_eval.tasks import gqa, textvqa, vizwiz, vqav2
 
 from moe_eval.errors import UserError
+from moe_eval.task import Sample
 
 TASKS = {module.TASK.name: module.TASK for module in (vqav2, gqa, vizwiz, textvqa)}
 MINI = {name: task.load("mini") for name, task in TASKS.items()}
@@ -25,7 +26,13 @@ def headline(name: str, protocol: str, respond) -> float:
 
 @pytest.mark.parametrize(("name", "protocol"), PROTOCOLS)
 def test_ideal_answers_score_full(name, protocol):
-    assert headline(name, protocol, lambda sample: sample.meta["response"]) > 99.5
+    assert headline(name, protocol, lambda sample: ideal_answer(sample, protocol)) > 99.5
+
+
+def ideal_answer(sample: Sample, protocol: str) -> str:
+    """Qwen-VL's scorer leaves unanimous answers as they are, and its prompt does not ask for LLaVA's "Unanswerable"."""
+    answer = str(sample.meta["response"])
+    return answer.lower() if protocol == "qwen-vl" and answer == "Unanswerable" else answer
 
 
 @pytest.mark.parametrize(("name", "protocol"), PROTOCOLS)

@@ -36,7 +36,8 @@ def test_prompts_of_the_protocols():
         "\nWhen the provided information is insufficient, respond with 'Unanswerable'."
         "\nAnswer the question using a single word or phrase."
     )
-    prompts = {name: protocol.prompt(sample(None)) for name, protocol in TASK.protocols.items()}
+    names = ("llava", "lmms-eval", "vlmevalkit")
+    prompts = {name: TASK.protocol(name).prompt(sample(None)) for name in names}
     assert prompts == {
         "llava": "What IS this?" + suffix,
         "lmms-eval": "What is this?" + suffix,
@@ -56,7 +57,7 @@ def test_prompts_are_the_lines_of_llavas_question_file():
 
 def test_reference_answers_are_normalised_by_all_but_the_official_scorer():
     answers = ["The Cat"] * 10
-    assert [score(name, "cat", answers) for name in TASK.protocols] == [0, 1, 1]
+    assert [score(name, "cat", answers) for name in ("llava", "lmms-eval", "vlmevalkit")] == [0, 1, 1]
 
 
 @given(st.text(), st.lists(st.text(max_size=5), min_size=10, max_size=10))

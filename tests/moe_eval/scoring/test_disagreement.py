@@ -80,19 +80,19 @@ def compare(task, golds: list, texts: list[str], examples: int = 3):
 
 def test_partial_scores_are_ordered_from_generous_to_strict():
     _, (kind,) = compare(TEXTVQA, [["3"] * 5 + ["3."] * 2 + ["4"] * 3], ["3."])
-    assert kind.order == "llava = lmms-eval > vlmevalkit"
-    assert kind.examples[0].worths == pytest.approx({"llava": 1.0, "lmms-eval": 1.0, "vlmevalkit": 0.6})
+    assert kind.order == "llava = lmms-eval = qwen-vl > vlmevalkit"
+    assert kind.examples[0].worths == pytest.approx({"llava": 1.0, "lmms-eval": 1.0, "vlmevalkit": 0.6, "qwen-vl": 1.0})
 
 
 def test_examples_are_few_but_all_are_counted():
     _, (kind,) = compare(VQAV2, [["T-shirt"] * 10] * 5, ["T-shirt"] * 5, examples=2)
-    assert (kind.order, kind.count, len(kind.examples)) == ("lmms-eval = official > llava", 5, 2)
+    assert (kind.order, kind.count, len(kind.examples)) == ("lmms-eval = official = qwen-vl > llava", 5, 2)
 
 
 def test_hidden_answers_cannot_be_compared():
     scores, kinds = compare(VQAV2, [None], ["T-shirt"])
     text = render_comparison(scores, kinds)
-    assert (kinds, text.count("pending")) == ([], 3)
+    assert (kinds, text.count("pending")) == ([], 4)
     assert "nothing can be compared" in text
 
 

@@ -1,0 +1,48 @@
+"""Loading a model's processor, without the part for videos where torchvision is missing: no benchmark here has videos."""
+
+from pathlib import Path
+from typing import Any
+
+__all__ = ["load_processor"]
+
+
+def load_processor(folder: Path, config: Any, trust_remote_code: bool = False) -> Any:
+    """The processor of a model folder, with transformers' PIL image processors where there is no torchvision.
+
+    Raises:
+        ImportError: a processor that needs torchvision, or another package that is not installed.
+        OSError, ValueError: files that are missing or damaged.
+    """
+    from transformers import AutoProcessor
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+    from transformers.utils import is_torchvision_available
+
+    processor_class = PROCESSOR_MAPPING.get(type(config), None)
+    if is_torchvision_available() or "video_processor" not in _parts(processor_class):
+        return AutoProcessor.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    return _without_videos(processor_class, folder)
+
+
+def _parts(processor_class: Any) -> list[str]:
+    return processor_class.get_attributes() if hasattr(processor_class, "get_attributes") else []
+
+
+def _without_videos(processor_class: Any, folder: Path) -> Any:
+    from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoTokenizer
+
+    loaders: dict[str, Any] = {
+        "image_processor": AutoImageProcessor,
+        "tokenizer": AutoTokenizer,
+        "feature_extractor": AutoFeatureExtractor,
+    }
+
+    def check(self: Any, name: str, part: Any) -> Any:
+        return None if name == "video_processor" else processor_class.check_argument_for_proper_class(self, name, part)
+
+    blind = type(processor_class.__name__, (processor_class,), {"check_argument_for_proper_class": check})
+    parts = [
+        None if name == "video_processor" else loaders[name].from_pretrained(folder, trust_remote_code=False)
+        for name in processor_class.get_attributes()
+    ]
+    settings, _ = processor_class.get_processor_dict(folder)
+    return blind.from_args_and_dict(parts, settings)  # type: ignore[attr-defined]

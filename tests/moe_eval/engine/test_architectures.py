@@ -1,0 +1,54 @@
+"""Every architecture that docs/models.md says runs: questions of all nine tasks in batches, several pictures, none."""
+
+import re
+from pathlib import Path
+
+import pytest
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+from moe_eval.engine.backend import Request, Response
+from moe_eval.engine.generate import GenerateBackend
+from moe_eval.engine.models import ModelSource
+from moe_eval.errors import UserError
+from moe_eval.registry import find_task
+from tests.tiny_architectures import ARCHITECTURES, PICTURES_ONLY, write_tiny
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+TASKS = ("vqav2", "gqa", "vizwiz", "scienceqa", "textvqa", "pope", "mme", "mmbench", "mmvet")
+TABLE = Path(__file__).parents[3] / "docs" / "models.md"
+
+
+@pytest.fixture(scope="module")
+def requests() -> list[Request]:
+    """A question of each task, one about two pictures, and one about none."""
+    asked = []
+    for name in TASKS:
+        task = find_task(name)
+        sample = task.load("mini").samples[0]
+        asked.append(Request(name, sample.images, task.protocol("llava").prompt(sample), max_new_tokens=2))
+    two = Request("two", asked[0].images + asked[5].images, "What differs?", max_new_tokens=2)
+    return [*asked, two, Request("none", (), "Name two colours.", max_new_tokens=2)]
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_questions_are_answered(architecture: str, tmp_path: Path, requests: list[Request]):
+    backend = GenerateBackend(ModelSource(str(write_tiny(architecture, tmp_path))), batch_size=4)
+    asked = [request for request in requests if request.images or architecture not in PICTURES_ONLY]
+    answers = list(backend.generate(asked))
+    assert [answer.id for answer in answers] == [request.id for request in asked]
+    assert all(isinstance(answer, Response) and answer.tokens for answer in answers)
+
+
+@pytest.mark.parametrize("architecture", PICTURES_ONLY)
+def test_a_model_that_needs_a_picture_says_so_in_one_line(architecture: str, tmp_path: Path, requests: list[Request]):
+    backend = GenerateBackend(ModelSource(str(write_tiny(architecture, tmp_path))))
+    with pytest.raises(UserError, match=r"cannot prepare none") as error:
+        list(backend.generate(requests[-1:]))
+    assert "\n" not in str(error.value)
+
+
+def test_the_table_of_architectures_is_complete():
+    rows = dict(re.findall(r"^\| `([\w.-]+)` \| (\w+)", TABLE.read_text(), flags=re.MULTILINE))
+    ours = {"moe_llava", "qwen_vl", "tinygpt_v"}
+    assert rows.keys() == {*MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES} | ours
+    assert {name for name, state in rows.items() if state == "runs"} == {*ARCHITECTURES} | ours
