@@ -191,9 +191,10 @@ class ModelSource:
         """Names of the zoo come first: runs that were written here (`--out .`) are in folders of these names."""
         return _zoo_entry(self.name) is None and Path(self.name).is_dir()
 
+    @property
     def _parameters(self) -> Parameters | None:
         try:
-            return self._read("config.json", lambda: count_parameters(self.config))  # type: ignore[no-any-return]
+            return self._read("config.json", lambda: count_parameters(self.config))
         except UserError:  # if the model cannot be loaded either, loading says why
             return None
 

@@ -62,6 +62,6 @@ def config_of(name: str) -> Any:
         return source.config
     repository, _, revision = name.removeprefix("hf:").partition("@")
     try:
-        return AutoConfig.from_pretrained(repository, revision=revision or None)
+        return AutoConfig.from_pretrained(repository, revision=revision or None, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"model {name}: {' '.join(str(error).split())}") from error

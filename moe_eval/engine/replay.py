@@ -32,6 +32,7 @@ class ReplaySource:
     label: str | None = None
     is_local: bool = field(default=True, init=False)
     is_sparse: bool = field(default=False, init=False)
+    has_our_routers: bool = field(default=False, init=False)
     trained_on_mini: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
