@@ -12,7 +12,7 @@ from moe_eval.errors import UnreadableImageError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["EncodedImage", "ImageFile", "ImageRef", "NamedImage", "decode", "to_rgb"]
+__all__ = ["EncodedImage", "ImageFile", "ImageRef", "NamedImage", "Upright", "decode", "to_rgb"]
 
 
 LONGEST_SIDE = 8192
@@ -86,6 +86,22 @@ class NamedImage:
 
     def open(self) -> "Image":
         raise UnreadableImageError(self.name, "this data source has no pictures")
+
+
+@dataclass(frozen=True, slots=True)
+class Upright:
+    """A picture turned as its EXIF orientation says, as `datasets` gives it to lmms-eval."""
+
+    original: ImageRef
+
+    @property
+    def name(self) -> str:
+        return self.original.name
+
+    def open(self) -> "Image":
+        from PIL import ImageOps
+
+        return ImageOps.exif_transpose(self.original.open())
 
 
 def to_rgb(image: "Image") -> "Image":

@@ -138,6 +138,7 @@ class TaskProtocol:
         continuations: the answers that may be given. Where there are some, nothing is generated: the most likely is the
             answer, and `score` finds the log-probability of each in `sample.meta["log_probabilities"]`.
         maximum: the best that the headline can be; tolerances are in percent of it.
+        upright: turn pictures as their EXIF orientation says, which lmms-eval's data sets do and the originals do not.
     """
 
     headline: str
@@ -148,6 +149,7 @@ class TaskProtocol:
     judge: Judge | None = None
     continuations: Callable[[Sample], Sequence[str]] | None = None
     maximum: float = 100.0
+    upright: bool = False
 
 
 @dataclass(frozen=True)

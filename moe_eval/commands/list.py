@@ -59,7 +59,7 @@ def _task(task: Task) -> dict[str, Any]:
         "max_new_tokens": task.max_new_tokens,
         "licence": card.licence,
         "citation": card.citation,
-        "pitfalls": list(card.pitfalls),
+        "pitfalls": [*card.pitfalls, *_about_orientation(task)],
     }
 
 
@@ -126,3 +126,12 @@ _LISTS: dict[str, tuple[Callable[[], list[dict[str, Any]]], Callable[[list[dict[
     "models": (_models, _models_text),
     "data": (_data, _data_text),
 }
+
+
+def _about_orientation(task: Task) -> list[str]:
+    turning = [name for name, protocol in task.protocols.items() if protocol.upright]
+    if not turning:
+        return []
+    return [
+        f"Pictures are asked as they are stored; only {', '.join(turning)} turns them as their EXIF orientation says."
+    ]

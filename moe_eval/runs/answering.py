@@ -16,6 +16,7 @@ from typing import Any
 from moe_eval.engine.ablation import find_ablation
 from moe_eval.engine.backend import Backend, ModelInfo, Request, Telling, Unanswered
 from moe_eval.errors import UserError
+from moe_eval.images import Upright
 from moe_eval.runs import environment
 from moe_eval.runs.journal import Journal
 from moe_eval.runs.lock import only_process
@@ -201,7 +202,7 @@ def _ask(
     requests = (
         Request(
             id=key,
-            images=sample.images,
+            images=tuple(map(Upright, sample.images)) if protocol.upright else sample.images,
             text=protocol.prompt(sample),
             max_new_tokens=generation.max_new_tokens,
             pad_images=generation.pad_images,

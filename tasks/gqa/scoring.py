@@ -142,6 +142,8 @@ def _consistency(scores: Scores[SampleScore]) -> dict[str, Any]:
 
 PROTOCOLS = {
     "llava": TaskProtocol("accuracy (%)", prompt, score_llava, aggregate_llava),
-    "lmms-eval": TaskProtocol("exact match (%)", prompt, score_lmms_eval, aggregate_all, max_new_tokens=16),
+    "lmms-eval": TaskProtocol(
+        "exact match (%)", prompt, score_lmms_eval, aggregate_all, max_new_tokens=16, upright=True
+    ),
     "vlmevalkit": TaskProtocol("accuracy (%)", prompt, score_vlmevalkit, aggregate_all, max_new_tokens=2048),
 }

@@ -67,6 +67,7 @@ TASK = Task(
             score_lmms_eval,
             of_totals(partial(aggregate, readings={"circular_prefetch_only": "resolved"})),
             judge=Judge("gpt-4o-2024-11-20", match_as_lmms_eval, undecided=partial(undecided, read_as_lmms_eval)),
+            upright=True,
         ),
         "vlmevalkit": TaskProtocol(
             "circular accuracy (%)",

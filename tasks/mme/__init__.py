@@ -42,7 +42,13 @@ TASK = Task(
     protocols={
         "llava": TaskProtocol("perception (max 2000)", prompt_llava, score_llava, aggregate, maximum=2000),
         "lmms-eval": TaskProtocol(
-            "perception (max 2000)", prompt_lmms_eval, score_lmms_eval, aggregate, max_new_tokens=16, maximum=2000
+            "perception (max 2000)",
+            prompt_lmms_eval,
+            score_lmms_eval,
+            aggregate,
+            max_new_tokens=16,
+            maximum=2000,
+            upright=True,
         ),
         "vlmevalkit": TaskProtocol(
             "perception (max 2000)", prompt_vlmevalkit, score_vlmevalkit, aggregate, max_new_tokens=2048, maximum=2000

@@ -22,8 +22,8 @@ from .submission import write_submission
 __all__ = ["TASK"]
 
 
-def _protocol(ask: Any, judge: Judge, max_new_tokens: int | None = None) -> TaskProtocol:
-    return TaskProtocol("mean grade (%)", ask, score, aggregate, max_new_tokens, judge)
+def _protocol(ask: Any, judge: Judge, max_new_tokens: int | None = None, upright: bool = False) -> TaskProtocol:
+    return TaskProtocol("mean grade (%)", ask, score, aggregate, max_new_tokens, judge, upright=upright)
 
 
 TASK = Task(
@@ -46,7 +46,9 @@ TASK = Task(
     max_new_tokens=1024,
     protocols={
         "llava": _protocol(prompt, Judge("gpt-4-0613", grade, refused=NoGrade(0.0))),
-        "lmms-eval": _protocol(prompt_lmms_eval, Judge("gpt-4o-2024-11-20", grade_as_lmms_eval, refused=NoGrade(0.0))),
+        "lmms-eval": _protocol(
+            prompt_lmms_eval, Judge("gpt-4o-2024-11-20", grade_as_lmms_eval, refused=NoGrade(0.0)), upright=True
+        ),
         "vlmevalkit": _protocol(
             prompt, Judge("gpt-4-turbo", grade_as_vlmevalkit, refused=NoGrade(0.0)), max_new_tokens=2048
         ),

@@ -153,7 +153,7 @@ def _vlmevalkit_metrics(scores: Scores[SampleScore]) -> dict[str, Number]:
 
 PROTOCOLS = {
     "llava": TaskProtocol("mean F1 (%)", prompt, score, aggregate),
-    "lmms-eval": TaskProtocol("pooled F1 (%)", prompt_lmms_eval, score_lmms_eval, aggregate_lmms_eval),
+    "lmms-eval": TaskProtocol("pooled F1 (%)", prompt_lmms_eval, score_lmms_eval, aggregate_lmms_eval, upright=True),
     "vlmevalkit": TaskProtocol(
         "pooled F1 (%)", prompt_vlmevalkit, score_vlmevalkit, aggregate_vlmevalkit, max_new_tokens=2048
     ),

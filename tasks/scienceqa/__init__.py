@@ -40,7 +40,9 @@ TASK = Task(
     max_new_tokens=1024,
     protocols={
         "llava": TaskProtocol("IMG accuracy (%)", prompt_llava, score_llava, aggregate),
-        "lmms-eval": TaskProtocol("IMG accuracy (%)", prompt_lmms_eval, score_lmms_eval, aggregate, max_new_tokens=16),
+        "lmms-eval": TaskProtocol(
+            "IMG accuracy (%)", prompt_lmms_eval, score_lmms_eval, aggregate, max_new_tokens=16, upright=True
+        ),
         "vlmevalkit": TaskProtocol(
             "IMG accuracy (%)", prompt_vlmevalkit, score_vlmevalkit, aggregate, max_new_tokens=2048
         ),

@@ -78,7 +78,9 @@ def _scored(sample: Sample, response: str, normalise: Callable[[str], str]) -> S
 
 PROTOCOLS = {
     "llava": TaskProtocol("accuracy (%)", prompt_llava, score_m4c, aggregate),
-    "lmms-eval": TaskProtocol("accuracy (%)", prompt_lmms_eval, score_m4c, aggregate, max_new_tokens=1024),
+    "lmms-eval": TaskProtocol(
+        "accuracy (%)", prompt_lmms_eval, score_m4c, aggregate, max_new_tokens=1024, upright=True
+    ),
     "vlmevalkit": TaskProtocol("accuracy (%)", prompt_vlmevalkit, score_vlmevalkit, aggregate, max_new_tokens=2048),
     "qwen-vl": TaskProtocol("accuracy (%)", prompt_qwen_vl, score_qwen_vl, aggregate, max_new_tokens=10),
 }

@@ -73,6 +73,8 @@ def kinds_of(sample: Sample) -> dict[str, str]:
 
 PROTOCOLS = {
     "llava": TaskProtocol("accuracy (%)", prompt_llava, score_llava, aggregate),
-    "lmms-eval": TaskProtocol("accuracy (%)", prompt_lmms_eval, score_lmms_eval, aggregate, max_new_tokens=1024),
+    "lmms-eval": TaskProtocol(
+        "accuracy (%)", prompt_lmms_eval, score_lmms_eval, aggregate, max_new_tokens=1024, upright=True
+    ),
     "vlmevalkit": TaskProtocol("accuracy (%)", prompt_vlmevalkit, score_vlmevalkit, aggregate, max_new_tokens=2048),
 }

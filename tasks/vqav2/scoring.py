@@ -65,7 +65,7 @@ def _lmms_eval_accuracy(prediction: str, answers: Sequence[str]) -> float:
 
 PROTOCOLS = {
     "llava": TaskProtocol("accuracy (%)", prompt, score_llava, aggregate),
-    "lmms-eval": TaskProtocol("accuracy (%)", prompt, score_lmms_eval, aggregate, max_new_tokens=16),
+    "lmms-eval": TaskProtocol("accuracy (%)", prompt, score_lmms_eval, aggregate, max_new_tokens=16, upright=True),
     "official": TaskProtocol("accuracy (%)", prompt, score_official, aggregate),
     "qwen-vl": TaskProtocol("accuracy (%)", prompt_qwen_vl, score_official, aggregate, max_new_tokens=10),
 }

@@ -344,3 +344,9 @@ def test_the_card_says_what_a_reader_must_know(name):
     for text in (task.title, card.measures, card.size, card.licence, card.citation, *card.pitfalls):
         assert text in shown
     assert f"headline:  {next(iter(task.protocols.values())).headline}" in shown
+
+
+def test_only_lmms_eval_turns_pictures(task):
+    assert {name for name, protocol in task.protocols.items() if protocol.upright} == {"lmms-eval"} & set(
+        task.protocols
+    )

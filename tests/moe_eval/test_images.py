@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from moe_eval.errors import UnreadableImageError
-from moe_eval.images import LONGEST_SIDE, EncodedImage, ImageFile, ImageRef, NamedImage, decode
+from moe_eval.images import LONGEST_SIDE, EncodedImage, ImageFile, ImageRef, NamedImage, Upright, decode
 
 
 def encode(image: Image.Image, format_name: str = "PNG") -> bytes:
@@ -95,3 +95,12 @@ def test_pictures_are_regular_files_inside_their_folder(tmp_path):
 def test_huge_pictures_are_shrunk_when_they_are_opened():
     assert decode("wide.png", encode(Image.new("1", (20_000, 30)))).size == (6_667, 10)
     assert decode("wide.jpg", encode(Image.new("L", (20_000, 30)), "JPEG")).size[0] <= LONGEST_SIDE
+
+
+def test_only_an_upright_picture_is_turned(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held on its side
+    Image.new("RGB", (30, 20), "red").save(tmp_path / "turned.jpg", exif=exif)
+    picture = ImageFile(tmp_path / "turned.jpg")
+    assert picture.open().size == (30, 20)
+    assert (Upright(picture).open().size, Upright(picture).name) == ((20, 30), "turned.jpg")
