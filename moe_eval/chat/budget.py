@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
-from moe_eval.chat.endpoint import Reply
+from moe_eval.chat.endpoint import Reply, before_another_try
 from moe_eval.errors import UserError
 
 __all__ = ["Budget", "Cost", "Purse"]
@@ -51,13 +51,17 @@ class Purse:
         self._lock = Lock()
 
     def pay(self, expected: int, ask: Callable[[], Reply]) -> Reply:
-        """What `ask` says, if the budget allows a call of so many tokens.
+        """What `ask` says, if the budget allows a call of so many tokens; every further try of it is a call, too.
 
         Raises:
             UserError: when the budget is spent.
         """
         self._add(1, expected)
-        reply = ask()
+        counting = before_another_try.set(lambda: self._add(1, 0))
+        try:
+            reply = ask()
+        finally:
+            before_another_try.reset(counting)
         self._add(0, reply.prompt_tokens + reply.completion_tokens - expected, check=False)
         return reply
 

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from threading import Event
@@ -17,7 +18,7 @@ from typing import Any
 
 from moe_eval.errors import UserError, unknown
 
-__all__ = ["Endpoint", "Message", "RefusedError", "Reply", "guess_tokens"]
+__all__ = ["Endpoint", "Message", "RefusedError", "Reply", "before_another_try", "guess_tokens"]
 
 ATTEMPTS = 6
 LONGEST_WAIT = 60.0
@@ -27,6 +28,12 @@ REFUSALS = {400, 413, 422}
 BROKEN_OFF = {"abort", "cancelled", "error"}
 """How servers finish an answer that they stopped in the middle."""
 VERSION = "the URL goes up to and including the version, such as https://api.openai.com/v1"
+
+LARGEST_REPLY = 1 << 24
+"""Bytes; what goes on for longer is no answer."""
+
+before_another_try: ContextVar[Callable[[], None]] = ContextVar("before_another_try", default=lambda: None)
+"""Called in the thread that asks before every try but the first: whoever counts what is paid may refuse another."""
 
 Message = Mapping[str, Any]
 """One turn of a conversation as OpenAI's chat API has it: `role`, and `content`, a string or parts."""
@@ -52,6 +59,16 @@ class Reply:
 
 class RefusedError(UserError):
     """The endpoint does not answer this one question (a content filter, its length); others it may."""
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A server that sends elsewhere would send the key there, too."""
+
+    def redirect_request(self, *arguments: Any, **options: Any) -> None:
+        return None
+
+
+_opener = urllib.request.build_opener(_NoRedirects)
 
 
 class _PassingError(Exception):
@@ -114,7 +131,12 @@ class Endpoint:
             asked_for = error.retry_after if isinstance(error, _PassingError) else 0.0
             return max(min(asked_for, LONGEST_WAIT), backoff(state))
 
+        def count(state: RetryCallState) -> None:
+            if state.attempt_number > 1:
+                before_another_try.get()()
+
         patiently = Retrying(
+            before=count,
             stop=stop_after_attempt(ATTEMPTS) | stop_when_event_set(self.given_up),
             wait=wait,
             retry=retry_if_exception_type(_PassingError),
@@ -165,10 +187,12 @@ class Endpoint:
         end = time.monotonic() + self.timeout
         try:
             request = urllib.request.Request(f"{self.url}/{path}", data, headers)
-            with urllib.request.urlopen(request, timeout=self.timeout) as response:
+            with _opener.open(request, timeout=self.timeout) as response:
                 content = bytearray()
                 while piece := response.read1():
                     content += piece
+                    if len(content) > LARGEST_REPLY:
+                        raise HTTPException(f"the reply goes on after {LARGEST_REPLY >> 20} MiB")
                     if time.monotonic() > end:
                         raise TimeoutError(f"no whole reply within {self.timeout:g} seconds")
                 return bytes(content)
@@ -181,10 +205,13 @@ class Endpoint:
 
     def _refusal(self, error: urllib.error.HTTPError) -> Exception:
         with error:
-            message = _message(error.read(), self.key)
+            message = _message(error.read(LARGEST_REPLY), self.key)
         if (error.code in PASSING and "insufficient_quota" not in message) or error.code >= 500:
             return _PassingError(f"status {error.code}: {message}", _seconds(error.headers.get("Retry-After")))
         said = f"{self.title}: status {error.code}: {message}"
+        if 300 <= error.code < 400:
+            target = error.headers.get("Location", "another address")
+            return UserError(f"{said}; it sends to {target}, which is not followed: name that URL if you trust it")
         if error.code in REFUSALS and not re.search(r"model\W.*(not exist|not found|unknown)", message, re.IGNORECASE):
             return RefusedError(said)
         if error.code in (401, 403):
@@ -230,9 +257,11 @@ def _read(content: bytes, messages: Sequence[Message]) -> Reply:
 
 def _without_thoughts(text: str) -> tuple[str, str]:
     """Thoughts and answer, where a server leaves the first in the second, between `<think>` and `</think>`."""
-    thought, tag, answer = text.partition("</think>")
-    if text.lstrip().startswith("<think>"):
-        return thought.strip().removeprefix("<think>").strip(), answer.strip() if tag else ""
+    thought, tag, answer = text.rpartition("</think>")  # some servers leave the opening tag in the prompt
+    if tag:
+        return thought.strip().removeprefix("<think>").strip(), answer.strip()
+    if text.lstrip().startswith("<think>"):  # it never came to an answer
+        return text.strip().removeprefix("<think>").strip(), ""
     return "", text
 
 
@@ -245,7 +274,7 @@ def _texts(messages: Sequence[Message]) -> str:
 
 
 def _count(reported: Any, text: str) -> int:
-    return reported if isinstance(reported, int) else guess_tokens(text)
+    return reported if isinstance(reported, int) and reported >= 0 else guess_tokens(text)
 
 
 def guess_tokens(text: str) -> int:

@@ -183,7 +183,9 @@ class HeadlineRecord(Record):
 class ScoresRecord(Record):
     """`scores.json`."""
 
-    cure: ClassVar[str] = "score the answers again with `moe-eval score TASK RUN --write`"
+    cure: ClassVar[str] = (
+        "was it edited, or written by another version? Score the answers again: `moe-eval score TASK RUN --write`"
+    )
 
     schema_version: Literal[2] = 2
     task: str

@@ -77,7 +77,7 @@ def score_answers(
         interval_method=method,
         judge=judge.name if judge else None,
         missing=absent,
-        empty=sum(not answers[sample.id].strip() for sample in answered),
+        empty=sum(not text.strip() for text in answers.values()),
         samples=samples,
     )
     return record.sealed()

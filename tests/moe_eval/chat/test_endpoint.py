@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from moe_eval.chat.budget import Budget, Purse
 from moe_eval.chat.endpoint import ATTEMPTS, Endpoint
 from moe_eval.errors import UserError
 from tests.chat_server import ChatServer, Fault
@@ -118,3 +119,41 @@ def test_nobody_there_is_one_line():
 def test_what_is_no_url_is_one_line():
     with pytest.raises(UserError, match="gpt-4 is no URL"):
         Endpoint("gpt-4", "judge-1").ask(MESSAGES, 0.5, 3)
+
+
+def test_a_redirect_is_not_followed_with_the_key():
+    with ChatServer(lambda *_: "1.0") as elsewhere:
+        to = Fault(302, headers={"Location": f"{elsewhere.url}/chat/completions"})
+        with ChatServer(lambda *_: to) as server, pytest.raises(UserError, match="not followed"):
+            ask(server, key="secret")
+        assert not elsewhere.keys
+
+
+def test_a_reply_without_end_is_given_up(monkeypatch):
+    monkeypatch.setattr("moe_eval.chat.endpoint.LARGEST_REPLY", 1000)
+    with ChatServer(lambda *_: Fault(body=b" " * 5000)) as server, pytest.raises(UserError, match="goes on"):
+        ask(server)
+
+
+def test_usage_that_cannot_be_is_guessed():
+    with ChatServer(lambda *_: "0.7", usage={"prompt_tokens": -5, "completion_tokens": -1}) as server:
+        reply = ask(server)
+    assert (reply.prompt_tokens > 0, reply.completion_tokens > 0) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("said", "thought", "answer"),
+    [("<think>0.9?</think>0.4", "0.9?", "0.4"), ("0.9?</think> 0.4", "0.9?", "0.4"), ("<think>0.9", "0.9", "")],
+)
+def test_thoughts_are_no_answer(said, thought, answer):
+    with ChatServer(lambda *_: said) as server:
+        reply = ask(server)
+    assert (reply.reasoning, reply.text) == (thought, answer)
+
+
+def test_every_try_counts_against_the_budget():
+    with ChatServer(lambda *_: Fault(500)) as server:
+        purse = Purse(Budget(calls=3), "judge")
+        with pytest.raises(UserError, match="budget is spent"):
+            purse.pay(1, lambda: ask(server))
+    assert (len(server.requests), purse.paid.calls) == (3, 3)
