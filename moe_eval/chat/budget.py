@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
-from moe_eval.chat.endpoint import Reply
+from moe_eval.chat.reply import Reply
 from moe_eval.errors import UserError
 
 __all__ = ["Budget", "Cost", "Purse"]
