@@ -2,7 +2,7 @@
 
 The Phi-shaped model of `bench.generate` (random weights, 576 picture tokens) answers POPE's official questions about made-up
 pictures, three new tokens each, in float32 on a CPU. All sides run in one command, taking turns, and see new pictures in every turn, so
-that no cache helps from one turn to the next. Wall time, because vLLM computes in a process of its own: other work on the
+that no cache helps from one turn to the next. Wall time, because vLLM computes in a process of its own, with threads that it binds itself: other work on the
 machine is in it, so ratios are of each turn. `--out` writes the figures as JSON.
 """
 
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=2)
     parser.add_argument("--questions", type=int, default=18, help="about each picture")
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2, help="of generate and prefix")
     parser.add_argument("--out", type=Path, help="JSON to write")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
