@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Runs", "compare", "evaluate", "exportable", "load_runs"]
 
 RUNS = Path("results/runs")
-LOADING = ("dtype", "device", "revision", "adapter", "chat_template")
-"""What `evaluate` passes on to `ModelSource`."""
+LOADING = ("dtype", "device", "revision", "adapter", "chat_template", "engine_args")
+"""What `evaluate` passes on to `find_source`."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def evaluate(
     """Ask a model the questions of tasks, score its answers, keep everything as runs in `out`; a stopped one goes on.
 
     Args:
-        model: a name of `moe-eval list models`, a folder, `hf:ORG/NAME`; a pair (model, processor) that is in memory; or a
+        model: a name of `moe-eval list models`, a folder, `hf:ORG/NAME`, `vllm:` and one of these, `openai:NAME@URL`; a pair (model, processor) that is in memory; or a
             function (pictures, text) -> answer.
         tasks: names of `moe-eval list tasks`, a list or comma-separated; `all` stands for our nine.
         data: where samples come from. Default: the papers' questions; for models trained on `mini`, and nothing else, `mini`.
@@ -157,7 +157,7 @@ def evaluate(
         allow_missing: score without the questions that could not be answered.
         max_new_tokens: length limit of an answer; None: the benchmark's.
         on_answer: called with (answered so far, all questions) after each answer.
-        loading: of a model that is named: engine, dtype, device, revision, adapter, chat_template, as for `moe-eval run`.
+        loading: of a model that is named: engine, dtype, device, revision, adapter, chat_template, engine_args, as for `moe-eval run`.
 
     Raises:
         UserError: for names that do not exist, and for questions without an answer; all other answers are kept.
@@ -266,7 +266,7 @@ def _backend(model: Any, name: str | None, batch_size: int, loading: Mapping[str
         raise UserError(f"{', '.join(loading)}: of a model that is given by name or folder, not of one that is there")
     if isinstance(model, (str, Path)):
         from moe_eval.engine.choose import choose_backend
-        from moe_eval.engine.models import ModelSource
+        from moe_eval.engine.named import find_source
 
         engine = loading.get("engine", "auto")
         loading = {key: value for key, value in loading.items() if key != "engine"}
@@ -274,7 +274,7 @@ def _backend(model: Any, name: str | None, batch_size: int, loading: Mapping[str
         if unknown_ones:
             raise unknown("option of evaluate", unknown_ones[0], LOADING)
         paths = {key: Path(loading[key]) for key in ("adapter", "chat_template") if loading.get(key) is not None}
-        source = ModelSource(str(model), label=name, **{**loading, **paths})
+        source = find_source(str(model), engine=engine, label=name, **{**loading, **paths})
         source.check_name()
         return choose_backend(source, engine, batch_size)[0], source.title, source.trained_on_mini
     if isinstance(model, tuple) and len(model) == 2:

@@ -20,6 +20,7 @@ class Fault:
         body: sent as it is.
         headers: beside the usual ones.
         delay: seconds before anything is sent.
+        drip: seconds between two bytes of the body.
         hang_up: close the connection without a word.
     """
 
@@ -27,6 +28,7 @@ class Fault:
     body: bytes = b"{}"
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
+    drip: float = 0.0
     hang_up: bool = False
 
 
@@ -112,6 +114,9 @@ class _Handler(BaseHTTPRequestHandler):
             for name, value in {**reply.headers, "Content-Length": str(len(reply.body))}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(reply.body)
+            for piece in [reply.body[i : i + 1] for i in range(len(reply.body))] if reply.drip else [reply.body]:
+                self.wfile.write(piece)
+                self.wfile.flush()
+                time.sleep(reply.drip)
         except OSError:
             pass  # the other side has given up

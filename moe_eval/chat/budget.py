@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
-from moe_eval.chat.endpoint import Reply, before_another_try
+from moe_eval.chat.endpoint import before_another_try
+from moe_eval.chat.reply import Reply
 from moe_eval.errors import UserError
 
 __all__ = ["Budget", "Cost", "Purse"]

@@ -11,7 +11,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from moe_eval.chat.endpoint import Endpoint, Reply
+from moe_eval.chat.endpoint import Endpoint
+from moe_eval.chat.reply import Reply
 from moe_eval.errors import UserError
 
 __all__ = ["ReplyCache", "call_key"]

@@ -16,17 +16,16 @@ from http.client import HTTPException
 from threading import Event
 from typing import Any
 
+from moe_eval.chat.reply import Message, PassingError, Reply, error_message, read_reply, seconds_to_wait
 from moe_eval.errors import UserError, unknown
 
-__all__ = ["Endpoint", "Message", "RefusedError", "Reply", "before_another_try", "guess_tokens"]
+__all__ = ["Endpoint", "RefusedError", "before_another_try"]
 
 ATTEMPTS = 6
 LONGEST_WAIT = 60.0
 PASSING = {408, 409, 425, 429}
 REFUSALS = {400, 413, 422}
 """What a content filter and a too long question get. A wrong request gets it, too, but then for every question."""
-BROKEN_OFF = {"abort", "cancelled", "error"}
-"""How servers finish an answer that they stopped in the middle."""
 VERSION = "the URL goes up to and including the version, such as https://api.openai.com/v1"
 
 LARGEST_REPLY = 1 << 24
@@ -35,48 +34,16 @@ LARGEST_REPLY = 1 << 24
 before_another_try: ContextVar[Callable[[], None]] = ContextVar("before_another_try", default=lambda: None)
 """Called in the thread that asks before every try but the first: whoever counts what is paid may refuse another."""
 
-Message = Mapping[str, Any]
-"""One turn of a conversation as OpenAI's chat API has it: `role`, and `content`, a string or parts."""
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What the model said, and what that cost in tokens, as the endpoint counts or else as we guess.
-
-    Args:
-        finish_reason: why it ended, in the server's words; None: the server does not say.
-        reasoning: what it thought before, where the server or the tags of the text keep that apart.
-        model: what the server calls itself.
-    """
-
-    text: str
-    prompt_tokens: int
-    completion_tokens: int
-    finish_reason: str | None = None
-    reasoning: str = ""
-    model: str = ""
-
 
 class RefusedError(UserError):
     """The endpoint does not answer this one question (a content filter, its length); others it may."""
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A server that sends elsewhere would send the key there, too."""
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Somewhere else is not where the key was meant to go."""
 
-    def redirect_request(self, *arguments: Any, **options: Any) -> None:
+    def redirect_request(self, *_: Any) -> None:
         return None
-
-
-_opener = urllib.request.build_opener(_NoRedirects)
-
-
-class _PassingError(Exception):
-    """Worth another try; `retry_after` is what the server asks for, in seconds."""
-
-    def __init__(self, reason: str, retry_after: float = 0.0):
-        super().__init__(reason)
-        self.retry_after = retry_after
 
 
 @dataclass(frozen=True)
@@ -128,7 +95,7 @@ class Endpoint:
 
         def wait(state: RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
-            asked_for = error.retry_after if isinstance(error, _PassingError) else 0.0
+            asked_for = error.retry_after if isinstance(error, PassingError) else 0.0
             return max(min(asked_for, LONGEST_WAIT), backoff(state))
 
         def count(state: RetryCallState) -> None:
@@ -139,13 +106,13 @@ class Endpoint:
             before=count,
             stop=stop_after_attempt(ATTEMPTS) | stop_when_event_set(self.given_up),
             wait=wait,
-            retry=retry_if_exception_type(_PassingError),
+            retry=retry_if_exception_type(PassingError),
             sleep=self.pause or sleep_using_event(self.given_up),
             reraise=True,
         )
         try:
             return patiently(self._ask_once, messages, temperature, max_tokens)
-        except _PassingError as error:
+        except PassingError as error:
             raise UserError(f"{self.title}: {ATTEMPTS} tries failed, the last one: {error}") from error
 
     def models(self) -> list[str] | None:
@@ -162,7 +129,7 @@ class Endpoint:
                 raise self._refusal(error) from error
             error.close()
             return None  # not every server has a list
-        except _PassingError as error:
+        except PassingError as error:
             raise UserError(f"{self.title}: no answer ({error}); is the server running, and the URL right?") from error
         except (ValueError, KeyError, TypeError):
             return None
@@ -174,7 +141,7 @@ class Endpoint:
             content = self._fetch("chat/completions", body)
         except urllib.error.HTTPError as error:
             raise self._refusal(error) from error
-        reply = _read(content, messages)
+        reply = read_reply(content, messages)
         if reply.finish_reason == "content_filter":
             raise RefusedError(f"{self.title}: its content filter stopped the answer")
         return reply
@@ -187,7 +154,7 @@ class Endpoint:
         end = time.monotonic() + self.timeout
         try:
             request = urllib.request.Request(f"{self.url}/{path}", data, headers)
-            with _opener.open(request, timeout=self.timeout) as response:
+            with urllib.request.build_opener(_NoRedirect).open(request, timeout=self.timeout) as response:
                 content = bytearray()
                 while piece := response.read1():
                     content += piece
@@ -199,15 +166,15 @@ class Endpoint:
         except urllib.error.HTTPError:
             raise
         except (OSError, HTTPException) as error:  # no connection, a broken one, a time-out
-            raise _PassingError(f"{type(error).__name__}: {getattr(error, 'reason', error)}") from error
+            raise PassingError(f"{type(error).__name__}: {getattr(error, 'reason', error)}") from error
         except ValueError as error:
             raise UserError(f"{self.role}: {self.url} is no URL ({error}); {VERSION}") from error
 
     def _refusal(self, error: urllib.error.HTTPError) -> Exception:
         with error:
-            message = _message(error.read(LARGEST_REPLY), self.key)
+            message = error_message(error.read(LARGEST_REPLY), self.key)
         if (error.code in PASSING and "insufficient_quota" not in message) or error.code >= 500:
-            return _PassingError(f"status {error.code}: {message}", _seconds(error.headers.get("Retry-After")))
+            return PassingError(f"status {error.code}: {message}", seconds_to_wait(error.headers.get("Retry-After")))
         said = f"{self.title}: status {error.code}: {message}"
         if 300 <= error.code < 400:
             target = error.headers.get("Location", "another address")
@@ -227,79 +194,3 @@ class Endpoint:
         if names and self.model not in names:
             return str(unknown("model", self.model, names))
         return VERSION
-
-
-def _read(content: bytes, messages: Sequence[Message]) -> Reply:
-    try:
-        record = json.loads(content)
-        choice = record["choices"][0]
-        message, finish_reason = choice["message"], choice.get("finish_reason")
-        text = message["content"] or ""
-        if not isinstance(text, str):
-            raise TypeError(f"content is a {type(text).__name__}")
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise _PassingError(f"no chat completion came back: {content[:80]!r}") from error
-    if finish_reason in BROKEN_OFF:
-        raise _PassingError(f"half an answer came back ({finish_reason})")
-    # The name of the field is a matter of taste: vLLM has had both.
-    apart = next((message[name] for name in ("reasoning_content", "reasoning") if message.get(name)), "")
-    thought, text = _without_thoughts(text)
-    usage = record.get("usage") or {}
-    return Reply(
-        text,
-        prompt_tokens=_count(usage.get("prompt_tokens"), _texts(messages)),
-        completion_tokens=_count(usage.get("completion_tokens"), text),
-        finish_reason=finish_reason,
-        reasoning=str(apart) or thought,
-        model=str(record.get("model") or ""),
-    )
-
-
-def _without_thoughts(text: str) -> tuple[str, str]:
-    """Thoughts and answer, where a server leaves the first in the second, between `<think>` and `</think>`."""
-    thought, tag, answer = text.rpartition("</think>")  # some servers leave the opening tag in the prompt
-    if tag:
-        return thought.strip().removeprefix("<think>").strip(), answer.strip()
-    if text.lstrip().startswith("<think>"):  # it never came to an answer
-        return text.strip().removeprefix("<think>").strip(), ""
-    return "", text
-
-
-def _texts(messages: Sequence[Message]) -> str:
-    contents = [message["content"] for message in messages]
-    return "".join(
-        content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
-        for content in contents
-    )
-
-
-def _count(reported: Any, text: str) -> int:
-    return reported if isinstance(reported, int) and reported >= 0 else guess_tokens(text)
-
-
-def guess_tokens(text: str) -> int:
-    """About four characters of English make a token."""
-    return len(text) // 4 + 1
-
-
-def _message(content: bytes, key: str | None) -> str:
-    """What the server says is wrong, on one line; a key that it repeats is masked."""
-    try:
-        record = json.loads(content)
-        error = record.get("error", record)
-        if isinstance(error, str):
-            text = error
-        else:
-            said = error.get("message") or error["detail"]
-            text = f"{said} ({error['code']})" if error.get("code") else said
-    except (ValueError, KeyError, TypeError, AttributeError):
-        text = content.decode("utf-8", "replace")
-    line = " ".join(str(text).split())
-    return (line.replace(key, "***") if key else line)[:200] or "no reason given"
-
-
-def _seconds(retry_after: str | None) -> float:
-    try:
-        return max(float(retry_after or 0), 0.0)
-    except ValueError:  # a date: the backoff will do
-        return 0.0

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from moe_eval.comparison.seeds import spread_line, write_spreads
 from moe_eval.engine.choose import choose_backend
 from moe_eval.engine.models import ModelSource
 from moe_eval.engine.named import Source, find_source
+from moe_eval.engine.ray import RayBackend
 from moe_eval.engine.replay import ReplaySource
 from moe_eval.errors import UserError
 from moe_eval.evaluation import carry_out, carry_out_shard
@@ -108,6 +110,13 @@ def run(
         int,
         typer.Option(min=1, help="Processes that share the questions, each with a GPU of its own if there are some."),
     ] = 1,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Ask on all GPUs of a Ray cluster: auto, ray://HOST:PORT, or local for one of this machine.",
+        ),
+    ] = None,
     allow_missing: Annotated[bool, typer.Option(help="Score without samples whose pictures are unreadable.")] = False,
     fresh: Annotated[bool, typer.Option(help="Throw away earlier answers instead of going on from them.")] = False,
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
@@ -217,6 +226,7 @@ def run(
             routing=routing,
             plan_only=plan,
             shard=parse_shard(shard, os.environ) if shard else None,
+            ray=ray,
             **settings,
         )
     if code:
@@ -247,6 +257,7 @@ def run_models(
     batch_size: int = 16,
     routing: bool | None = None,
     plan_only: bool = False,
+    ray: str | None = None,
     data: str | None = None,
     protocol: str | None = None,
     **settings: Any,
@@ -257,6 +268,7 @@ def run_models(
 
     Args:
         routing: record it; None: where it is cheap.
+        ray: the address of a Ray cluster that answers; None: this process does.
         settings: the others of a `Plan`.
 
     Returns:
@@ -306,7 +318,10 @@ def run_models(
         if not ready:
             continue
         # Downloads and converts now, with its own progress, not below the bar of a task.
-        backend, reason = choose_backend(model, engine, batch_size, any(plan.routing for plan in ready))
+        routed = any(plan.routing for plan in ready)
+        backend, reason = choose_backend(model, engine, batch_size, routed)
+        if ray:
+            backend = RayBackend(backend, partial(choose_backend, model, engine, batch_size, routed), ray)
         if reason:
             shown.say(f"{model.title}: answered by generate, not by the prefix engine: {reason}")
         of = backend.describe().backend

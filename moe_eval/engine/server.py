@@ -4,9 +4,7 @@ Several questions are in work at once; each answer is kept in a cache before any
 What the server does with a picture (its size, padding) is its own business; it gets every pixel, as PNG.
 """
 
-import base64
 import hashlib
-import io
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -15,13 +13,15 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from moe_eval.chat.budget import Budget, Purse
 from moe_eval.chat.cache import ReplyCache, call_key
-from moe_eval.chat.endpoint import Endpoint, Message, RefusedError, Reply, guess_tokens
+from moe_eval.chat.endpoint import Endpoint, RefusedError
+from moe_eval.chat.messages import chat_messages
+from moe_eval.chat.reply import Message, Reply, guess_tokens
 from moe_eval.engine.backend import Answer, ModelInfo, Request, Response, Unanswered
 from moe_eval.engine.prefetch import open_images
 from moe_eval.errors import UserError
@@ -29,7 +29,7 @@ from moe_eval.errors import UserError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["ServerBackend", "ServerOptions", "ServerSource", "chat_messages"]
+__all__ = ["ServerBackend", "ServerOptions", "ServerSource"]
 
 NAME = re.compile(r"openai:(?P<model>.+?)@(?P<url>https?://.+)")
 REFUSED_IN_A_ROW = 8
@@ -231,24 +231,3 @@ def _handed_over(done: set[Future[Answer]]) -> Iterator[Answer]:
     yield from (future.result() for future in done if future.exception() is None)
     for future in done:
         future.result()
-
-
-def chat_messages(text: str, images: "list[Image]") -> list[Message]:
-    """The user turn in OpenAI's form: pictures first, or where the text says `<image>`, if it says so as often as there are some.
-
-    Pictures are PNG, which keeps every pixel, in `data:` URLs.
-    """
-    parts = [{"type": "image_url", "image_url": {"url": _data_url(image)}} for image in images]
-    words = text.split("<image>")
-    if not parts or len(words) != len(parts) + 1:
-        content: list[Any] = [*parts, {"type": "text", "text": text}]
-    else:
-        told = [{"type": "text", "text": word.strip()} for word in words]
-        content = [told[0], *(part for pair in zip(parts, told[1:], strict=True) for part in pair)]
-    return [{"role": "user", "content": [part for part in content if part.get("text") != ""]}]
-
-
-def _data_url(image: "Image") -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

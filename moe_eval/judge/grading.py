@@ -8,7 +8,8 @@ from threading import Event
 
 from moe_eval.chat.budget import Budget, Cost, Purse
 from moe_eval.chat.cache import ReplyCache, call_key
-from moe_eval.chat.endpoint import Endpoint, RefusedError, Reply, guess_tokens
+from moe_eval.chat.endpoint import Endpoint, RefusedError
+from moe_eval.chat.reply import Reply, guess_tokens
 from moe_eval.errors import UserError
 from moe_eval.task import Grade, Judge, JudgeCall, Sample
 

@@ -73,6 +73,27 @@ def test_an_exception_on_one_question_loses_nothing_else(tmp_path):
     assert whole.summary()["n"].item() == LIMIT
 
 
+def test_a_server_answers_goes_away_and_comes_back(tmp_path, monkeypatch):
+    from moe_eval.runs.records import RunRecord, read_record
+    from tests.chat_server import ChatServer, Fault
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr("moe_eval.chat.endpoint.LONGEST_WAIT", 0.01)
+    gone_after = 5
+    with ChatServer(lambda _, number: "Yes" if number < gone_after else Fault(503)) as server:
+        settings = {"tasks": "pope", "data": "mini", "limit": LIMIT, "out": tmp_path, "name": "served"}
+        settings["engine_args"] = f"cache={tmp_path / 'replies'},concurrency=2"
+        with pytest.raises(UserError, match=r"status 503.*the same command goes on"):
+            moe_eval.evaluate(f"openai:m@{server.url}", **settings)
+        gone_after = 10**6
+        runs = moe_eval.evaluate(f"openai:m@{server.url}", **settings)
+    assert runs.summary()["n"].item() == LIMIT
+    first, second = read_record(RunRecord, tmp_path / "served" / "pope" / "run.json").sessions
+    assert first.told["calls"] == 5
+    assert first.answered + second.answered == LIMIT
+    assert runs.folders[0].joinpath("run.json").read_text().count('"backend": "openai"') == 1
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 from transformers.utils.import_utils import is_serve_available
 
+from moe_eval.chat.messages import chat_messages
 from moe_eval.engine.backend import Request, Response, Unanswered
 from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
-from moe_eval.engine.server import REFUSED_IN_A_ROW, ServerBackend, ServerOptions, ServerSource, chat_messages
+from moe_eval.engine.server import REFUSED_IN_A_ROW, ServerBackend, ServerOptions, ServerSource
 from moe_eval.errors import UserError
 from moe_eval.runs.plan import make_plans
 from moellava import serving, zoo
@@ -166,7 +167,7 @@ def test_an_endpoint_that_goes_away_loses_nothing(tmp_path):
 
 
 def test_a_reply_that_only_drips_is_given_up(tmp_path):
-    slow = Fault(delay=0.4)
+    slow = Fault(body=completion("there").body, drip=0.05)
     with ChatServer(lambda _, number: slow if number == 0 else "here") as server:
         assert [one.text for one in backend(server, tmp_path, timeout=0.2).generate(questions(1))] == ["here"]
 
@@ -203,6 +204,15 @@ def test_the_key_comes_from_the_environment_and_is_never_shown(tmp_path, monkeyp
             list(backend(server, tmp_path, key="MY_KEY").generate(questions(1)))
     assert server.keys[-1] == "Bearer sesame"
     assert all(b"sesame" not in path.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_a_key_is_not_carried_to_where_a_server_sends_us(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sesame")
+    with ChatServer(lambda *_: "1") as elsewhere:
+        moved = Fault(307, headers={"Location": f"{elsewhere.url}/chat/completions"})
+        with ChatServer(lambda *_: moved) as server, pytest.raises(UserError, match="status 307"):
+            list(backend(server, tmp_path).generate(questions(1)))
+    assert elsewhere.requests == []
 
 
 def test_the_budget_ends_a_run_and_what_was_answered_is_kept(tmp_path):

@@ -72,6 +72,18 @@ def test_the_scorer_is_sized_by_scoring_again(tmp_path):
     assert (causes["scorer"].at_work, causes["scorer"].exact) == ("yes", pytest.approx(-200 / 3))
 
 
+def test_the_engine_and_its_version_are_named(tmp_path):
+    class Vllm(FakeBackend):
+        def told(self):
+            return {"vllm": "0.32.0"}
+
+    folder = tmp_path / "pope"
+    run_task(TASK, "llava", TASK.load("mini").first(60), Vllm(info=replace(FAKE_MODEL, backend="vllm")), folder)
+    software = next(cause for cause in find_causes(gather(folder, [], [])) if cause.name == "software")
+    assert software.here.startswith("vllm 0.32.0 in float32")
+    assert "`moe-eval certify` tells how its answers differ" in software.here
+
+
 def test_generated_questions_have_nothing_to_be_held_against(tmp_path):
     evidence, causes = explained(tmp_path, 50.0, data=OTHER_DATA)
     assert remainder(evidence, list(causes.values()))["text"] == (

@@ -10,7 +10,8 @@ from moe_eval.tasks.mmvet.judge import PROMPTS
 
 from moe_eval.chat.budget import Budget, Cost
 from moe_eval.chat.cache import ReplyCache
-from moe_eval.chat.endpoint import Endpoint, RefusedError, Reply
+from moe_eval.chat.endpoint import Endpoint, RefusedError
+from moe_eval.chat.reply import Reply
 from moe_eval.errors import UserError
 from moe_eval.images import NamedImage
 from moe_eval.judge.grading import estimate, grade_answers
