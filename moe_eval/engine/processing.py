@@ -69,6 +69,11 @@ def check_template(processor: Any, name: str) -> None:
             f"{name}: its chat template cannot render a question about a picture "
             f"({type(error).__name__}: {' '.join(str(error).split())}); give one with --chat-template FILE"
         ) from error
+    if "{'type': " in without:
+        raise UserError(
+            f"{name}: its chat template writes the content of a message as it is; it must take a list of parts, as "
+            "transformers gives it; give one with --chat-template FILE"
+        )
     if with_picture == without:
         raise UserError(
             f"{name}: its chat template leaves the picture out: it must write the model's picture token where "

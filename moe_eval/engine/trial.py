@@ -32,6 +32,8 @@ def try_out(model: Any, processor: Any, name: str) -> None:
             )  # fmt: skip
     except torch.OutOfMemoryError as error:
         raise UserError(f"model {name}: {model.device} has too little memory for it and one question") from error
+    except UserError as error:
+        raise UserError(f"model {name}: {error}") from error
     except Exception as error:  # whatever transformers meets in somebody's files
         reason = " ".join(str(error).split())[:300]
         raise UserError(

@@ -75,12 +75,12 @@ def test_an_exception_on_one_question_loses_nothing_else(tmp_path):
 
 def test_a_server_answers_goes_away_and_comes_back(tmp_path, monkeypatch):
     from moe_eval.runs.records import RunRecord, read_record
-    from tests.chat_server import ChatServer, Fault
+    from tests.judge_server import Fault, JudgeServer
 
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr("moe_eval.chat.endpoint.LONGEST_WAIT", 0.01)
     gone_after = 5
-    with ChatServer(lambda _, number: "Yes" if number < gone_after else Fault(503)) as server:
+    with JudgeServer(lambda _, number: "Yes" if number < gone_after else Fault(503)) as server:
         settings = {"tasks": "pope", "data": "mini", "limit": LIMIT, "out": tmp_path, "name": "served"}
         settings["engine_args"] = f"cache={tmp_path / 'replies'},concurrency=2"
         with pytest.raises(UserError, match=r"status 503.*the same command goes on"):

@@ -11,8 +11,8 @@ from moe_eval.judge.record import JudgeRecord
 from moe_eval.runs.records import ScoresRecord, read_record
 from moe_eval.task import JudgeCall, Sample
 from tests.asking import run_task
-from tests.chat_server import ChatServer
 from tests.fake_backend import FakeBackend
+from tests.judge_server import JudgeServer
 from tests.moe_eval.test_cli import call
 from tests.tasks.test_mmbench import tsv_row, write_tsv
 
@@ -114,7 +114,7 @@ def run(request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "run"
 
 
-def judge(capsys, run: Path, server: ChatServer, *options: object) -> tuple[int, str, str]:
+def judge(capsys, run: Path, server: JudgeServer, *options: object) -> tuple[int, str, str]:
     return call(capsys, "judge", run, "--url", server.url, "--model", "m-1", "--cache", run.parent / "cache", *options)
 
 
@@ -127,7 +127,7 @@ def test_without_a_judge_there_is_a_number_and_the_open_letters_are_counted(run,
 
 
 def test_a_judge_reads_the_open_letter_and_is_named(run, capsys):
-    with ChatServer(lambda *_: "B") as server:
+    with JudgeServer(lambda *_: "B") as server:
         code, out, err = judge(capsys, run, server)
         assert code == 0, err
         assert "judge m-1" in out
@@ -144,13 +144,13 @@ def test_a_judge_reads_the_open_letter_and_is_named(run, capsys):
 
 
 def test_a_wrong_letter_of_the_judge_loses_the_question(run, capsys):
-    with ChatServer(lambda *_: "A") as server:
+    with JudgeServer(lambda *_: "A") as server:
         judge(capsys, run, server)
     assert read_record(ScoresRecord, run / "scores.json").headline.value == 50.0
 
 
 def test_estimate_and_budget_hold_for_letters(run, capsys):
-    with ChatServer(lambda *_: "A") as server:
+    with JudgeServer(lambda *_: "A") as server:
         code, _, err = judge(capsys, run, server, "--max-calls", 0)
     assert (code, len(server.requests)) == (2, 0)
     assert "before anything was asked" in err

@@ -7,7 +7,7 @@ import pytest
 from moe_eval.chat.budget import Budget, Purse
 from moe_eval.chat.endpoint import ATTEMPTS, Endpoint
 from moe_eval.errors import UserError
-from tests.chat_server import ChatServer, Fault
+from tests.judge_server import Fault, JudgeServer
 
 MESSAGES = [{"role": "user", "content": "How good is it? "}]
 
@@ -17,7 +17,7 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
 
-def ask(server: ChatServer, pauses: list[float] | None = None, messages=MESSAGES, **options):
+def ask(server: JudgeServer, pauses: list[float] | None = None, messages=MESSAGES, **options):
     endpoint = Endpoint(server.url, "judge-1", pause=(pauses if pauses is not None else []).append, **options)
     return endpoint.ask(messages, 0.5, 3)
 
@@ -27,7 +27,7 @@ def first_then(*faults: Fault):
 
 
 def test_a_call_is_sent_as_the_original_sends_it():
-    with ChatServer(lambda *_: "0.7", usage={"prompt_tokens": 11, "completion_tokens": 2}) as server:
+    with JudgeServer(lambda *_: "0.7", usage={"prompt_tokens": 11, "completion_tokens": 2}) as server:
         reply = ask(server, key="secret")
     assert (reply.text, reply.prompt_tokens, reply.completion_tokens) == ("0.7", 11, 2)
     assert server.requests == [
@@ -42,7 +42,7 @@ def test_a_call_is_sent_as_the_original_sends_it():
 
 
 def test_an_empty_reply_is_a_reply_and_half_a_surrogate_can_be_sent():
-    with ChatServer(lambda *_: None) as server:
+    with JudgeServer(lambda *_: None) as server:
         assert ask(server, messages=[{"role": "user", "content": "\ud800"}]).text == ""
         assert server.requests[0]["messages"][0]["content"] == "\ud800"
         assert server.keys == [None]
@@ -64,7 +64,7 @@ def test_an_empty_reply_is_a_reply_and_half_a_surrogate_can_be_sent():
 )
 def test_what_passes_is_tried_again(fault):
     pauses: list[float] = []
-    with ChatServer(first_then(fault, fault)) as server:
+    with JudgeServer(first_then(fault, fault)) as server:
         assert ask(server, pauses, timeout=0.2).text == "0.5"
     assert len(server.requests) == 3
     assert len(pauses) == 2
@@ -72,7 +72,7 @@ def test_what_passes_is_tried_again(fault):
 
 def test_the_server_says_how_long_to_wait():
     pauses: list[float] = []
-    with ChatServer(
+    with JudgeServer(
         first_then(Fault(429, headers={"Retry-After": "7"}), Fault(429, headers={"Retry-After": "soon"}))
     ) as server:
         ask(server, pauses)
@@ -81,14 +81,14 @@ def test_the_server_says_how_long_to_wait():
 
 def test_waits_grow():
     pauses: list[float] = []
-    with ChatServer(lambda *_: Fault(500)) as server, pytest.raises(UserError):
+    with JudgeServer(lambda *_: Fault(500)) as server, pytest.raises(UserError):
         ask(server, pauses)
     assert len(pauses) == ATTEMPTS - 1
     assert all(0 <= pause <= 2**number for number, pause in enumerate(pauses))
 
 
 def test_after_six_tries_it_is_an_error_of_one_line():
-    with ChatServer(lambda *_: Fault(500, b"out of\norder")) as server, pytest.raises(UserError) as caught:
+    with JudgeServer(lambda *_: Fault(500, b"out of\norder")) as server, pytest.raises(UserError) as caught:
         ask(server)
     assert f"{ATTEMPTS} tries failed, the last one: status 500: out of order" in str(caught.value)
     assert len(server.requests) == ATTEMPTS
@@ -104,7 +104,7 @@ def test_after_six_tries_it_is_an_error_of_one_line():
     ],
 )
 def test_what_does_not_pass_is_an_error_at_once(status, error, message):
-    with ChatServer(lambda *_: Fault(status, json.dumps({"error": error}).encode())) as server:
+    with JudgeServer(lambda *_: Fault(status, json.dumps({"error": error}).encode())) as server:
         with pytest.raises(UserError, match=message):
             ask(server, key="secret")
         assert len(server.requests) == 1
@@ -122,21 +122,21 @@ def test_what_is_no_url_is_one_line():
 
 
 def test_a_redirect_is_not_followed_with_the_key():
-    with ChatServer(lambda *_: "1.0") as elsewhere:
+    with JudgeServer(lambda *_: "1.0") as elsewhere:
         to = Fault(302, headers={"Location": f"{elsewhere.url}/chat/completions"})
-        with ChatServer(lambda *_: to) as server, pytest.raises(UserError, match="not followed"):
+        with JudgeServer(lambda *_: to) as server, pytest.raises(UserError, match="not followed"):
             ask(server, key="secret")
         assert not elsewhere.keys
 
 
 def test_a_reply_without_end_is_given_up(monkeypatch):
     monkeypatch.setattr("moe_eval.chat.endpoint.LARGEST_REPLY", 1000)
-    with ChatServer(lambda *_: Fault(body=b" " * 5000)) as server, pytest.raises(UserError, match="goes on"):
+    with JudgeServer(lambda *_: Fault(body=b" " * 5000)) as server, pytest.raises(UserError, match="goes on"):
         ask(server)
 
 
 def test_usage_that_cannot_be_is_guessed():
-    with ChatServer(lambda *_: "0.7", usage={"prompt_tokens": -5, "completion_tokens": -1}) as server:
+    with JudgeServer(lambda *_: "0.7", usage={"prompt_tokens": -5, "completion_tokens": -1}) as server:
         reply = ask(server)
     assert (reply.prompt_tokens > 0, reply.completion_tokens > 0) == (True, True)
 
@@ -146,13 +146,13 @@ def test_usage_that_cannot_be_is_guessed():
     [("<think>0.9?</think>0.4", "0.9?", "0.4"), ("0.9?</think> 0.4", "0.9?", "0.4"), ("<think>0.9", "0.9", "")],
 )
 def test_thoughts_are_no_answer(said, thought, answer):
-    with ChatServer(lambda *_: said) as server:
+    with JudgeServer(lambda *_: said) as server:
         reply = ask(server)
     assert (reply.reasoning, reply.text) == (thought, answer)
 
 
 def test_every_try_counts_against_the_budget():
-    with ChatServer(lambda *_: Fault(500)) as server:
+    with JudgeServer(lambda *_: Fault(500)) as server:
         purse = Purse(Budget(calls=3), "judge")
         with pytest.raises(UserError, match="budget is spent"):
             purse.pay(1, lambda: ask(server))

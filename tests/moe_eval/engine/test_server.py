@@ -19,7 +19,7 @@ from moe_eval.engine.server import REFUSED_IN_A_ROW, ServerBackend, ServerOption
 from moe_eval.errors import UserError
 from moe_eval.runs.plan import make_plans
 from moellava import serving, zoo
-from tests.chat_server import ChatServer, Fault
+from tests.judge_server import Fault, JudgeServer
 from tests.tiny_models import picture
 
 
@@ -41,7 +41,7 @@ def questions(count: int) -> list[Request]:
     return [Request(str(number), (Picture(),), f"How many? {number}", 5) for number in range(count)]
 
 
-def backend(server: ChatServer, folder: Path, model: str = "m", **options) -> ServerBackend:
+def backend(server: JudgeServer, folder: Path, model: str = "m", **options) -> ServerBackend:
     return ServerBackend(ServerSource(f"openai:{model}@{server.url}", ServerOptions(cache=folder, **options)))
 
 
@@ -60,7 +60,7 @@ def refusal(status: int, message: str) -> Fault:
 
 
 def test_every_question_is_asked_with_its_picture_and_answered(tmp_path):
-    with ChatServer(lambda body, _: asked(body)) as server:
+    with JudgeServer(lambda body, _: asked(body)) as server:
         answers = {answer.id: answer for answer in backend(server, tmp_path).generate(questions(20))}
     assert {name: answer.text for name, answer in answers.items()} == {str(n): str(n) for n in range(20)}
     body = server.requests[0]
@@ -71,7 +71,7 @@ def test_every_question_is_asked_with_its_picture_and_answered(tmp_path):
 
 
 def test_special_tokens_are_asked_for_where_they_are_wanted_and_are_another_question(tmp_path):
-    with ChatServer(lambda *_: "1") as server:
+    with JudgeServer(lambda *_: "1") as server:
         list(backend(server, tmp_path).generate(questions(1)))
         list(backend(server, tmp_path, add_special_tokens=True).generate(questions(1)))
     assert [body.get("add_special_tokens") for body in server.requests] == [None, True]
@@ -89,13 +89,13 @@ def test_no_more_questions_are_in_work_than_allowed_but_so_many_are(tmp_path):
         together.wait()
         return "1"
 
-    with ChatServer(script) as server:
+    with JudgeServer(script) as server:
         assert len(list(backend(server, tmp_path, concurrency=3).generate(questions(9)))) == 9
     assert server.most_at_once == 3
 
 
 def test_nothing_is_asked_twice_across_runs(tmp_path):
-    with ChatServer(lambda body, _: asked(body)) as server:
+    with JudgeServer(lambda body, _: asked(body)) as server:
         first = list(backend(server, tmp_path).generate(questions(4)))
         again = backend(server, tmp_path)
         assert sorted(again.generate(questions(5)), key=lambda one: one.id)[:4] == sorted(first, key=lambda one: one.id)
@@ -110,7 +110,7 @@ def test_thoughts_are_kept_apart_and_the_server_tells_its_name_and_its_tokens(tm
         "2": completion(None, "length", reasoning="So long that"),
         "3": completion("<think>never ends", "length"),
     }
-    with ChatServer(lambda body, _: replies[asked(body)]) as server:
+    with JudgeServer(lambda body, _: replies[asked(body)]) as server:
         asking = backend(server, tmp_path)
         answers = sorted(asking.generate(questions(4)), key=lambda one: one.id)
     assert answers == [
@@ -131,7 +131,7 @@ def test_thoughts_are_kept_apart_and_the_server_tells_its_name_and_its_tokens(tm
     ],
 )
 def test_a_refused_question_holds_up_no_other(tmp_path, fault, reason):
-    with ChatServer(lambda body, _: fault if asked(body) == "2" else "1") as server:
+    with JudgeServer(lambda body, _: fault if asked(body) == "2" else "1") as server:
         answers = {answer.id: answer for answer in backend(server, tmp_path).generate(questions(12))}
     unanswered = answers.pop("2")
     assert isinstance(unanswered, Unanswered)
@@ -142,7 +142,7 @@ def test_a_refused_question_holds_up_no_other(tmp_path, fault, reason):
 def test_a_server_that_takes_no_pictures_is_not_asked_for_ever(tmp_path):
     refused = refusal(400, "this model does not take image input")
     told = r"does not take image input. It refused the first \d+ questions"
-    with ChatServer(lambda *_: refused) as server, pytest.raises(UserError, match=told):
+    with JudgeServer(lambda *_: refused) as server, pytest.raises(UserError, match=told):
         list(backend(server, tmp_path, concurrency=2).generate(questions(50)))
     assert len(server.requests) <= REFUSED_IN_A_ROW + 4
 
@@ -151,36 +151,36 @@ def test_a_server_that_takes_no_pictures_is_not_asked_for_ever(tmp_path):
     "fault", [completion("I thi", "abort"), Fault(body=b'{"choices": [{"mess'), Fault(hang_up=True)]
 )
 def test_half_an_answer_is_asked_again(tmp_path, fault):
-    with ChatServer(lambda _, number: fault if number == 0 else "whole") as server:
+    with JudgeServer(lambda _, number: fault if number == 0 else "whole") as server:
         assert [one.text for one in backend(server, tmp_path).generate(questions(1))] == ["whole"]
 
 
 def test_an_endpoint_that_goes_away_loses_nothing(tmp_path):
-    with ChatServer(lambda body, number: asked(body) if number < 5 else Fault(500)) as server:
+    with JudgeServer(lambda body, number: asked(body) if number < 5 else Fault(500)) as server:
         answers = backend(server, tmp_path, concurrency=1).generate(questions(20))
         first = [next(answers).id for _ in range(5)]
         with pytest.raises(UserError, match=r"status 500.*what was answered is kept, and the same command goes on"):
             next(answers)
-    with ChatServer(lambda body, _: asked(body)) as server:
+    with JudgeServer(lambda body, _: asked(body)) as server:
         missing = [one for one in questions(20) if one.id not in first]
         assert len(list(backend(server, tmp_path).generate(missing))) == 15
 
 
 def test_a_reply_that_only_drips_is_given_up(tmp_path):
     slow = Fault(body=completion("there").body, drip=0.05)
-    with ChatServer(lambda _, number: slow if number == 0 else "here") as server:
+    with JudgeServer(lambda _, number: slow if number == 0 else "here") as server:
         assert [one.text for one in backend(server, tmp_path, timeout=0.2).generate(questions(1))] == ["here"]
 
 
 def test_a_model_that_the_server_does_not_have_is_named(tmp_path):
     missing = refusal(404, "The model `lava` does not exist.")
     told = "unknown model 'lava': did you mean llava"
-    with ChatServer(lambda *_: missing, models=["llava", "phi"]) as server, pytest.raises(UserError, match=told):
+    with JudgeServer(lambda *_: missing, models=["llava", "phi"]) as server, pytest.raises(UserError, match=told):
         list(backend(server, tmp_path, "lava").generate(questions(3)))
 
 
 def test_a_url_without_its_version_is_told(tmp_path):
-    with ChatServer(lambda *_: "1") as server:
+    with JudgeServer(lambda *_: "1") as server:
         source = ServerSource(f"openai:m@{server.url.removesuffix('/v1')}", ServerOptions(cache=tmp_path))
         with pytest.raises(UserError, match="the URL goes up to and including the version"):
             list(ServerBackend(source).generate(questions(1)))
@@ -196,7 +196,7 @@ def test_nobody_there_is_said_at_once(tmp_path):
 
 def test_the_key_comes_from_the_environment_and_is_never_shown(tmp_path, monkeypatch):
     locked = refusal(401, "wrong key sesame")
-    with ChatServer(lambda *_: locked) as server:
+    with JudgeServer(lambda *_: locked) as server:
         with pytest.raises(UserError, match="it wants a key, and none was sent"):
             list(backend(server, tmp_path).generate(questions(1)))
         monkeypatch.setenv("MY_KEY", "sesame")
@@ -208,15 +208,15 @@ def test_the_key_comes_from_the_environment_and_is_never_shown(tmp_path, monkeyp
 
 def test_a_key_is_not_carried_to_where_a_server_sends_us(tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sesame")
-    with ChatServer(lambda *_: "1") as elsewhere:
+    with JudgeServer(lambda *_: "1") as elsewhere:
         moved = Fault(307, headers={"Location": f"{elsewhere.url}/chat/completions"})
-        with ChatServer(lambda *_: moved) as server, pytest.raises(UserError, match="status 307"):
+        with JudgeServer(lambda *_: moved) as server, pytest.raises(UserError, match="status 307"):
             list(backend(server, tmp_path).generate(questions(1)))
     assert elsewhere.requests == []
 
 
 def test_the_budget_ends_a_run_and_what_was_answered_is_kept(tmp_path):
-    with ChatServer(lambda body, _: asked(body)) as server:
+    with JudgeServer(lambda body, _: asked(body)) as server:
         with pytest.raises(UserError, match="budget is spent: 4 calls are more than max-calls 3"):
             list(backend(server, tmp_path, max_calls=3, concurrency=1).generate(questions(9)))
         assert len(server.requests) == 3

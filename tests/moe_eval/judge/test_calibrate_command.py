@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chat_server import ChatServer
+from tests.judge_server import JudgeServer
 from tests.moe_eval.judge.test_judge_command import QUESTIONS, write_data
 from tests.moe_eval.test_cli import call
 
@@ -44,14 +44,14 @@ def lower_by(tenths: int):
     return script
 
 
-def calibrate(capsys, data: Path, server: ChatServer, *arguments: object) -> tuple[int, str, str]:
+def calibrate(capsys, data: Path, server: JudgeServer, *arguments: object) -> tuple[int, str, str]:
     options = ["--data", f"llava:{data}", "--url", server.url, "--model", "judge-1", "--cache", data.parent / "cache"]
     return call(capsys, "judge", "calibrate", *arguments, *options)
 
 
 def test_a_judge_that_is_a_tenth_lower_is_found_to_be_so(data, tmp_path, capsys):
     answers = write_answers(tmp_path / "a.jsonl", grades=[[grade, grade] for grade in GRADES])
-    with ChatServer(lower_by(1)) as server:
+    with JudgeServer(lower_by(1)) as server:
         code, out, err = calibrate(capsys, data, server, answers)
         assert code == 0, err
         assert "12 answers, 1 run: at least 12 calls, about" in out
@@ -73,7 +73,7 @@ def test_a_judge_like_the_original_has_no_offset(data, tmp_path, capsys):
     answers = write_answers(tmp_path / "a.jsonl")
     grades = tmp_path / "grade.json"
     grades.write_text(json.dumps({f"v1_{n}": {"model": ["gpt-4"], "score": [GRADES[n]]} for n in range(QUESTIONS)}))
-    with ChatServer(lower_by(0)) as server:
+    with JudgeServer(lower_by(0)) as server:
         code, out, err = calibrate(capsys, data, server, answers, "--grades", grades)
     assert code == 0, err
     assert "equal grades: 100.0 %" in out
@@ -83,7 +83,7 @@ def test_a_judge_like_the_original_has_no_offset(data, tmp_path, capsys):
 def test_part_of_the_answers_is_enough(data, tmp_path, capsys):
     answers, grades = write_answers(tmp_path / "a.jsonl"), tmp_path / "grades.jsonl"
     grades.write_text("".join(json.dumps({"question_id": n, "grades": [GRADES[n]]}) + "\n" for n in range(4)))
-    with ChatServer(lower_by(0)) as server:
+    with JudgeServer(lower_by(0)) as server:
         _, out, _ = calibrate(capsys, data, server, answers, "--grades", grades)
     assert "4 of 12 answers" in out
 
@@ -99,7 +99,7 @@ def test_part_of_the_answers_is_enough(data, tmp_path, capsys):
     ],
 )
 def test_files_that_do_not_do_are_one_line(data, tmp_path, capsys, fields, message):
-    with ChatServer(lower_by(0)) as server:
+    with JudgeServer(lower_by(0)) as server:
         code, _, err = calibrate(capsys, data, server, write_answers(tmp_path / "a.jsonl", **fields))
     assert (code, len(server.requests)) == (2, 0)
     assert message in err
@@ -109,7 +109,7 @@ def test_files_that_do_not_do_are_one_line(data, tmp_path, capsys, fields, messa
 def test_another_json_is_one_line(data, tmp_path, capsys, content):
     answers, grades = write_answers(tmp_path / "a.jsonl"), tmp_path / "grade.json"
     grades.write_text(content)
-    with ChatServer(lower_by(0)) as server:
+    with JudgeServer(lower_by(0)) as server:
         code, _, err = calibrate(capsys, data, server, answers, "--grades", grades)
     assert code == 2
     assert "not what MM-Vet's evaluator writes" in err
@@ -117,7 +117,7 @@ def test_another_json_is_one_line(data, tmp_path, capsys, content):
 
 def test_a_judge_that_says_no_grade_is_one_line(data, tmp_path, capsys):
     answers = write_answers(tmp_path / "a.jsonl", grades=[[grade] for grade in GRADES])
-    with ChatServer(lambda *_: "nan") as server:
+    with JudgeServer(lambda *_: "nan") as server:
         code, _, err = calibrate(capsys, data, server, answers)
     assert code == 2
     assert "not one reply is a grade" in err

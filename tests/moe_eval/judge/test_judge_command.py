@@ -12,8 +12,8 @@ from PIL import Image
 from moe_eval.judge.record import JudgeRecord, with_grades
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
 from tests.asking import run_task
-from tests.chat_server import ChatServer, Fault
 from tests.fake_backend import FakeBackend
+from tests.judge_server import Fault, JudgeServer
 from tests.moe_eval.test_cli import call
 
 QUESTIONS = 12
@@ -46,7 +46,7 @@ def run(tmp_path: Path) -> Path:
     return folder
 
 
-def judge(capsys, run: Path, server: ChatServer, *options: object) -> tuple[int, str, str]:
+def judge(capsys, run: Path, server: JudgeServer, *options: object) -> tuple[int, str, str]:
     cache = ["--cache", run.parent / "cache"]
     return call(capsys, "judge", run, "--url", server.url, "--model", "judge-1", *cache, *options)
 
@@ -64,7 +64,7 @@ def test_a_run_without_judge_is_pending_and_says_how_to_go_on(run, capsys):
 
 
 def test_a_judged_run_has_its_number_and_names_the_judge(run, capsys):
-    with ChatServer(odd_is_right) as server:
+    with JudgeServer(odd_is_right) as server:
         code, out, err = judge(capsys, run, server, "--runs", 2, "--concurrency", 3)
     assert code == 0, err
     assert "12 answers, 2 runs: at least 24 calls, about" in out
@@ -90,7 +90,7 @@ def test_faults_cost_time_but_no_grade(run, capsys, monkeypatch):
     def script(body: dict, number: int) -> str | Fault:
         return faults[number] if number < len(faults) else odd_is_right(body, number)
 
-    with ChatServer(script) as server:
+    with JudgeServer(script) as server:
         code, out, err = judge(capsys, run, server, "--timeout", 0.3)
     assert (code, "mean grade (%) 50.00" in out) == (0, True), err
     assert len(server.requests) == QUESTIONS + len(faults)
@@ -98,7 +98,7 @@ def test_faults_cost_time_but_no_grade(run, capsys, monkeypatch):
 
 def test_a_judge_that_breaks_down_leaves_the_run_and_goes_on_later(run, capsys, monkeypatch):
     monkeypatch.setattr("moe_eval.chat.endpoint.LONGEST_WAIT", 0.01)
-    with ChatServer(lambda body, number: odd_is_right(body, number) if number < 5 else Fault(403, b"no")) as server:
+    with JudgeServer(lambda body, number: odd_is_right(body, number) if number < 5 else Fault(403, b"no")) as server:
         code, _, err = judge(capsys, run, server, "--concurrency", 1)
         assert code == 2
         assert "status 403: no; is the key right?. 5 of 12 gradings are done and kept" in err
@@ -110,14 +110,14 @@ def test_a_judge_that_breaks_down_leaves_the_run_and_goes_on_later(run, capsys, 
 
 
 def test_an_estimate_above_the_budget_asks_nothing(run, capsys):
-    with ChatServer(odd_is_right) as server:
+    with JudgeServer(odd_is_right) as server:
         code, _, err = judge(capsys, run, server, "--max-calls", 11)
     assert (code, len(server.requests)) == (2, 0)
     assert "12 calls are more than max-calls 11, before anything was asked" in err
 
 
 def test_grades_hold_for_the_answers_that_were_graded(run, capsys):
-    with ChatServer(odd_is_right) as server:
+    with JudgeServer(odd_is_right) as server:
         judge(capsys, run, server)
     record = read_record(JudgeRecord, run / "judge.json")
     samples = TASK.load(read_record(RunRecord, run / "run.json").data.source).samples
@@ -126,13 +126,13 @@ def test_grades_hold_for_the_answers_that_were_graded(run, capsys):
 
 
 def test_nan_from_the_judge_leaves_the_cell_empty(run, capsys):
-    with ChatServer(lambda *_: "nan") as server:
+    with JudgeServer(lambda *_: "nan") as server:
         _, out, _ = judge(capsys, run, server)
     assert "pending" in out
 
 
 def test_a_fresh_run_forgets_its_judge(run, capsys, tmp_path):
-    with ChatServer(odd_is_right) as server:
+    with JudgeServer(odd_is_right) as server:
         judge(capsys, run, server)
     run_task(TASK, "llava", TASK.load(f"llava:{tmp_path / 'data'}"), FakeBackend(), run, fresh=True)
     assert not (run / "judge.json").exists()
@@ -163,7 +163,7 @@ def test_a_task_without_judge_is_one_line(tmp_path, capsys):
 
 
 def test_the_table_names_the_judge_beside_the_number(run, capsys):
-    with ChatServer(odd_is_right) as server:
+    with JudgeServer(odd_is_right) as server:
         judge(capsys, run, server)
     code, out, err = call(capsys, "table", run.parent, "--layout", "main", "--published", "none", "--format", "md")
     assert code == 0, err

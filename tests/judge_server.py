@@ -1,4 +1,4 @@
-"""A local OpenAI-compatible server that answers as a script says, faults included."""
+"""A local OpenAI-compatible server that answers as a script says, faults included: a judge, or a model that is evaluated."""
 
 import json
 import threading
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-__all__ = ["ChatServer", "Fault"]
+__all__ = ["Fault", "JudgeServer"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Fault:
 
 
 @dataclass
-class ChatServer:
+class JudgeServer:
     """Serves `/v1/chat/completions`.
 
     Args:
@@ -58,7 +58,7 @@ class ChatServer:
         host, port = self._server.server_address[:2]
         return f"http://{host}:{port}/v1"
 
-    def __enter__(self) -> "ChatServer":
+    def __enter__(self) -> "JudgeServer":
         self._lock, self._working = threading.Lock(), 0
         handler = type("Handler", (_Handler,), {"judge": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -86,7 +86,7 @@ class ChatServer:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    judge: ChatServer
+    judge: JudgeServer
 
     def log_message(self, *_: object) -> None:
         pass
