@@ -4,6 +4,7 @@ Runs that were asked the same (task and data fingerprint) form one question set.
 columns, small and read at once; what it shows comes in blocks of rows, read when somebody looks.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,8 @@ BLOCK = 500
 
 SHOWN_ELSEWHERE = {"id", "group", "gold", "prediction", "correct", "score"}
 """Fields of a sample's scores that have a place of their own; the others are its facts."""
+
+DIRECTION_MARKS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]{8,}")
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,7 @@ def _rows(
             "facts": _facts(own),
             "pictures": pictures.get(name, []),
             "names": [image.name for image in sample.images] if sample else [],
-            "answers": [run.answers.get(name) for run in questions.runs],
+            "answers": [_drawable(run.answers.get(name)) for run in questions.runs],
             "readings": [_reading(entry) for entry in own],
         }
 
@@ -199,3 +202,8 @@ def gold_text(gold: Any, entries: Iterable[Mapping[str, Any]] = ()) -> str | Non
     if isinstance(gold, tuple | list):
         return ", ".join(f"{answer} ({gold.count(answer)})" for answer in dict.fromkeys(gold))
     return None if gold is None else str(gold)
+
+
+def _drawable(answer: str | None) -> str | None:
+    """An answer that browsers can draw: thousands of marks that turn the direction of writing keep them busy for minutes."""
+    return answer and DIRECTION_MARKS.sub(lambda marks: f"[{len(marks[0]):,} direction marks]", answer)

@@ -11,7 +11,7 @@ from moellava import MoELlavaForConditionalGeneration, MoELlavaProcessor
 from moellava.train import main
 from moellava.training.errors import TrainingError
 from moellava.training.recipe import load_recipe
-from moellava.training.run import train_stage
+from moellava.training.run import only_training, train_stage
 from moellava.training.trainer import SafeTrainer
 from tests.tiny_training import log_of, tiny_recipe
 
@@ -246,3 +246,21 @@ def test_no_weight_is_read_before_the_recipe_is_right(tmp_path, monkeypatch):
     monkeypatch.setattr("moellava.training.run.build_model", lambda *_: pytest.fail("weights were read"))
     with pytest.raises(TrainingError):
         train(tiny_recipe(tmp_path), "data.0.file=nothing.json")
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path, capsys):
+    recipe = tiny_recipe(tmp_path)
+    with only_training(tmp_path / "out"):
+        assert main([str(recipe)]) == 2
+    assert "another training is at work there" in capsys.readouterr().err
+
+
+def test_a_torn_checkpoint_is_named(tmp_path, capsys, monkeypatch):
+    recipe = tiny_recipe(tmp_path, train={"max_steps": 1, "save_steps": 1})
+    monkeypatch.setattr("moellava.training.run.save_finished", lambda *_: None)
+    assert main([str(recipe)]) == 0
+    optimizer = tmp_path / "out" / "checkpoint-1" / "optimizer.pt"
+    optimizer.write_bytes(optimizer.read_bytes()[:100])
+    assert main([str(recipe)]) == 2
+    assert "checkpoint-1: " in (said := capsys.readouterr().err)
+    assert "remove this folder" in said

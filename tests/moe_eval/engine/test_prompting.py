@@ -1,0 +1,75 @@
+"""Where pictures stand in a prompt, and what a question only quotes."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from moe_eval.engine.backend import Request
+from moe_eval.engine.generate import GenerateBackend, response
+from moe_eval.engine.models import ModelSource
+from moe_eval.engine.prompting import render
+from moe_eval.mini.world import make_scenes
+from tests.tiny_llava import save_tiny_llava
+
+
+@dataclass
+class Plain:
+    """A processor whose template shows what it gets."""
+
+    image_token: str = "<image>"
+
+    def apply_chat_template(self, messages, **options) -> str:
+        parts = messages[0]["content"]
+        return "|".join(self.image_token if part["type"] == "image" else part["text"] for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("text", "images", "prompt"),
+    [
+        ("Is it?", 1, "<image>|Is it?"),
+        ("<image>\nIs it?", 1, "<image>\nIs it?"),
+        ("Is it? <image>", 1, "Is it? <image>"),
+        ("<image> or <image>?", 2, "<image> or <image>?"),
+        ("What does the <image> tag do?", 1, "<image>|What does the < image> tag do?"),
+        ("What does the <image> tag do?", 0, "What does the < image> tag do?"),
+        ("<image> and <image>?", 1, "<image>|< image> and < image>?"),
+    ],
+)
+def test_a_picture_token_is_a_place_or_a_quotation(text, images, prompt):
+    assert render(Plain(), text, images) == prompt
+
+
+def test_other_models_quote_their_own_token():
+    assert render(Plain("<|image_pad|>"), "Why <|image_pad|>?", 1) == "<|image_pad|>|Why < |image_pad|>?"
+
+
+def test_questions_that_quote_the_token_are_answered(tmp_path, one_thread):
+    backend = GenerateBackend(ModelSource(str(save_tiny_llava(tmp_path)), device="cpu"))
+    scene = make_scenes(1, 1, "test")[0]
+    texts = ["What does the <image> tag do?", "<image> <image>?"]
+    requests = [Request(f"{text} {pictures}", (scene,) * pictures, text, 2) for text in texts for pictures in (0, 1)]
+    assert len(list(backend.generate(requests))) == 4
+
+
+class Words:
+    """A tokenizer of which no token is special."""
+
+    words = ("yes", " no", " STOP", " end", "<pad>")
+
+    def decode(self, ids, skip_special_tokens=False) -> str:
+        return "".join(self.words[token] for token in ids)
+
+
+def test_what_ended_an_answer_is_no_part_of_it():
+    ended = response("1", [0, 1, 3, 4, 4], stops={3}, tokenizer=Words())
+    assert (ended.text, ended.tokens, ended.finish_reason) == ("yes no", 3, "stop")
+
+
+def test_an_answer_is_cut_at_the_first_stop_string():
+    ended = response("1", [0, 2, 1, 4], stops={3}, tokenizer=Words(), stop_strings=["no", "STOP"])
+    assert (ended.text, ended.tokens, ended.finish_reason) == ("yes", 2, "stop")
+
+
+def test_an_answer_that_nothing_ended_is_whole():
+    ended = response("1", [0, 1], stops={3}, tokenizer=Words())
+    assert (ended.text, ended.tokens, ended.finish_reason) == ("yes no", 2, "length")
