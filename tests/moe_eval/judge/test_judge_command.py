@@ -2,6 +2,9 @@
 
 import json
 import re
+import subprocess
+import sys
+import time
 from datetime import date
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from moe_eval.tasks.mmvet import TASK
 from PIL import Image
 
 from moe_eval.judge.record import JudgeRecord, with_grades
+from moe_eval.runs.lock import only_process
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
 from tests.asking import run_task
 from tests.fake_backend import FakeBackend
@@ -169,3 +173,32 @@ def test_the_table_names_the_judge_beside_the_number(run, capsys):
     assert code == 0, err
     assert "50.0" in out
     assert re.search(r"^\d\. fake, Toolkit MM-Vet: graded by judge-1, 1 run, \d{4}-\d\d-\d\d$", out, re.MULTILINE)
+
+
+def test_a_killed_judge_has_lost_no_reply_that_it_got(run, capsys):
+    command = [sys.executable, "-m", "moe_eval", "judge", run, "--model", "judge-1", "--cache", run.parent / "cache"]
+    answered: list[int] = []
+
+    def slowly(body: dict, number: int) -> str:
+        time.sleep(0.1)
+        answered.append(number)
+        return odd_is_right(body, number)
+
+    with JudgeServer(slowly) as server:
+        process = subprocess.Popen([*command, "--url", server.url, "--runs", "1", "--concurrency", "1"])
+        while len(answered) < 4 and process.poll() is None:
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        before = len(server.requests)
+        assert 4 <= before < QUESTIONS
+        assert judge(capsys, run, server, "--runs", 1)[0] == 0
+        assert len(server.requests) <= QUESTIONS + 1  # only what was in the air may be asked twice
+    assert read_record(ScoresRecord, run / "scores.json").headline.value == 50.0
+
+
+def test_two_judges_do_not_ask_at_once(run, capsys):
+    with JudgeServer(odd_is_right) as server, only_process(run):
+        code, _, stderr = judge(capsys, run, server)
+    assert (code, len(server.requests)) == (2, 0)
+    assert "another process" in stderr
