@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from moellava.convert.source import ConversionError
@@ -65,7 +66,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
     What a killed conversion left behind is removed by the next one; two at once are kept apart by a lock.
 
     Raises:
-        ConversionError: `out` exists, or another process is writing it.
+        ConversionError: `out` exists, another process is writing it, or the disk is full.
     """
     check_free(out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -81,6 +82,9 @@ def whole_folder(out: Path) -> Iterator[Path]:
         partial.mkdir()
         yield partial
         partial.rename(out)
+    except (OSError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConversionError(f"{out}: cannot be written ({reason}); is there enough space?") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         Path(lock.lock_file).unlink(missing_ok=True)

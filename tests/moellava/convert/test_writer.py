@@ -1,5 +1,6 @@
 """Shards that transformers reads, in a folder that is there as a whole or not at all."""
 
+import errno
 import json
 
 import pytest
@@ -74,3 +75,9 @@ def test_two_at_once_are_kept_apart(tmp_path):
         ):
             pass
     assert (tmp_path / "out" / "file").read_text() == "x"
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
+    with pytest.raises(ConversionError, match="out: cannot be written .*No space left"), whole_folder(tmp_path / "out"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert not list(tmp_path.iterdir())
