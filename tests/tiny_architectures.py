@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForImageTextToText
 from transformers.models.auto.image_processing_auto import get_image_processor_class_from_name
 
@@ -14,7 +15,7 @@ from tests.tiny_sparse import GRID, MROPE, SPECIAL, TEMPLATE, TEXT, VISION, byte
 from tests.tiny_vlms import ARCHITECTURES as TESTED_WITH_PREFIX
 from tests.tiny_vlms import save_tiny
 
-__all__ = ["ARCHITECTURES", "PICTURES_ONLY", "write_tiny"]
+__all__ = ["ARCHITECTURES", "PICTURES_ONLY", "spread_weights", "write_tiny"]
 
 DENSE = {key: value for key, value in TEXT.items() if key != "head_dim"}
 TOWER = {**VISION, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -403,3 +404,13 @@ def write_tiny(architecture: str, folder: Path) -> Path:
     (folder / "processor_config.json").write_text(json.dumps(tiny.settings))
     (folder / "chat_template.jinja").write_text(TEMPLATE.replace("%IMAGE%", tiny.picture))
     return folder
+
+
+def spread_weights(folder: Path) -> None:
+    """Move a tiny model's language weights apart, so that its answers depend on what it is asked."""
+    path, generator = folder / "model.safetensors", torch.Generator().manual_seed(0)
+    state = load_file(path)
+    for name, value in sorted(state.items()):
+        if value.ndim == 2 and value.is_floating_point() and "vision" not in name:
+            state[name] = value + 0.25 * torch.randn(value.shape, generator=generator)
+    save_file(state, path, metadata={"format": "pt"})

@@ -4,7 +4,11 @@ from typing import Any
 
 __all__ = ["TESTED", "sliding_window", "why_not"]
 
-TESTED = ("moe_llava", "llava", "llava_next", "idefics3", "gemma3")
+TESTED = (
+    *("moe_llava", "llava", "llava_next", "llava_next_video", "llava_onevision", "vipllava", "video_llava"),
+    *("idefics2", "idefics3", "gemma3", "internvl", "aya_vision", "ovis2", "qianfan_ocr", "hyperclovax_vision_v2"),
+    *("deepseek_vl", "deepseek_vl_hybrid"),
+)
 """`model_type` of architectures that a test compares with `generate`."""
 
 NEUTRAL = {

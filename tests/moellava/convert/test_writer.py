@@ -78,6 +78,9 @@ def test_two_at_once_are_kept_apart(tmp_path):
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
-    with pytest.raises(ConversionError, match=r"out: cannot be written .*No space left"), whole_folder(tmp_path / "out"):
+    with (
+        pytest.raises(ConversionError, match=r"out: cannot be written .*No space left"),
+        whole_folder(tmp_path / "out"),
+    ):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert not list(tmp_path.iterdir())
