@@ -45,6 +45,8 @@ def choose_backend(
     reason = None
     if engine != "generate":
         reason = why_not(source.config, source.generation_config)
+        if routing and reason is None and not source.has_our_routers:
+            reason = "the routing of other models than MoE-LLaVA is recorded there only"
         if reason is None:
             from moe_eval.engine.prefix.backend import PrefixBackend  # imports torch, for which nobody should wait here
 
