@@ -127,7 +127,6 @@ def test_a_killed_actor_loses_nothing(cluster, tmp_path):
     answers, backend = answers_of(cluster, tmp_path, kill)
     check(answers)
     assert backend.told()["units dealt again"] > 0
-    assert len(list(tmp_path.iterdir())) == 3  # a new one in its place
 
 
 @pytest.mark.slow
