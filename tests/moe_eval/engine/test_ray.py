@@ -36,10 +36,10 @@ REQUESTS = [
 
 
 class Slow(FakeBackend):
-    """Writes down the process that answers, for a test to kill."""
+    """Writes down the process that answers, for a test to kill; slow enough for an actor to start meanwhile."""
 
     def __init__(self, folder: Path, deadly: bool = False):
-        super().__init__(answer=lambda request: request.text, seconds=0.01)
+        super().__init__(answer=lambda request: request.text, seconds=0.05)
         (folder / str(os.getpid())).touch()
         self.deadly = deadly
 
