@@ -62,7 +62,7 @@ class ReplyCache:
                 known = {field.name: record[field.name] for field in fields(Reply) if field.name in record}
                 self._replies[record["key"]] = Reply(record[TEXT], **known)
                 self._days[record["key"]] = str(record.get("day", ""))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue  # torn by a kill or a full disk: it is asked again
 
     def find(self, key: str) -> Reply | None:

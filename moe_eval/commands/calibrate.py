@@ -181,7 +181,7 @@ def _rows(task: Task, path: Path) -> list[tuple[str, str, Any]]:
         return [(f"{path} id {name}", str(name), entry["score"]) for name, entry in content.items()]
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, AttributeError, KeyError, TypeError) as error:
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f'{path}: not what MM-Vet\'s evaluator writes, {{"v1_0": {{"score": [0.0]}}}}') from error
 
 
