@@ -3,12 +3,23 @@
 import random
 
 from moe_eval.mini.content import SceneObject
-from moe_eval.mini.questions import BEHIND, PLACE_PHRASES, absent_labels, column_of, related, row_of, with_article
+from moe_eval.mini.questions import (
+    BEHIND,
+    OPPOSITE,
+    PLACE_PHRASES,
+    absent_labels,
+    column_of,
+    related,
+    relations,
+    row_of,
+    with_article,
+)
 from moe_eval.mini.world import COLOURS, SHAPES, WORDS, Scene
 
-__all__ = ["CAPTION_REQUEST", "caption", "in_reading_order", "region_captions"]
+__all__ = ["CAPTION_REQUEST", "caption", "in_reading_order", "region_captions", "relation_captions"]
 
 CAPTION_REQUEST = "Describe the picture."
+TOWARDS = {"left": "to the left", "right": "to the right", "above": "above", "below": "below"}
 
 
 def caption(scene: Scene) -> str:
@@ -37,6 +48,28 @@ def region_captions(scene: Scene, generator: random.Random) -> list[tuple[str, s
         found[f'the sign that says "{scene.word}"'] = f"a sign that says {scene.word}"
         found[f'the sign that says "{other}"'] = f"There is no sign that says {other}."
     return [(f"Describe {what}.", answer) for what, answer in found.items()]
+
+
+def relation_captions(scene: Scene, generator: random.Random, pairs: int) -> list[tuple[str, str]]:
+    """How two things lie to each other, for up to so many pairs: in full, and as a statement that holds or does not.
+
+    A yes or no about a relation teaches little, for most of what it takes must be there already: to find both things and
+    to compare where they are. The full answer is two words about the comparison alone.
+    """
+    if scene.flaw:
+        return []
+    found = []
+    ordered = [(one, two) for one in scene.objects for two in scene.objects if relations(one, two)]
+    for one, two in generator.sample(ordered, min(pairs, len(ordered))):
+        first, second = _name(scene, one, generator), _name(scene, two, generator)
+        true = relations(one, two)
+        lies = " and ".join(TOWARDS[relation] for relation in true)
+        found.append((f"Where is the {first}, seen from the {second}?", lies))
+        asked = generator.choice(true)
+        if generator.random() < 0.5:
+            asked = OPPOSITE[asked]
+        found.append((f"The {first} is {BEHIND[asked]} the {second}: yes or no?", "yes" if asked in true else "no"))
+    return found
 
 
 def _name(scene: Scene, item: SceneObject, generator: random.Random) -> str:

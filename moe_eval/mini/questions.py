@@ -26,12 +26,14 @@ __all__ = [
     "Facts",
     "absent_labels",
     "ask",
+    "column_name",
     "column_of",
     "facts",
     "plural",
     "reference",
     "related",
     "relations",
+    "row_name",
     "row_of",
     "with_article",
 ]
@@ -98,12 +100,22 @@ def reference(scene: Scene, item: SceneObject) -> str:
 
 def column_of(scene: Scene, item: SceneObject) -> str:
     """`left`, `middle` (of three columns) or `right`."""
-    return COLUMNS[0] if item.column == 0 else COLUMNS[2] if item.column == scene.columns - 1 else COLUMNS[1]
+    return column_name(item.column, scene.columns)
 
 
 def row_of(scene: Scene, item: SceneObject) -> str:
     """`top`, `middle` (of three rows) or `bottom`."""
-    return ROWS[0] if item.row == 0 else ROWS[2] if item.row == scene.rows - 1 else ROWS[1]
+    return row_name(item.row, scene.rows)
+
+
+def column_name(column: int, columns: int) -> str:
+    """`left`, `middle` (of three columns) or `right`: column `column` of so many, from 0."""
+    return COLUMNS[0] if column == 0 else COLUMNS[2] if column == columns - 1 else COLUMNS[1]
+
+
+def row_name(row: int, rows: int) -> str:
+    """`top`, `middle` (of three rows) or `bottom`: row `row` of so many, from 0."""
+    return ROWS[0] if row == 0 else ROWS[2] if row == rows - 1 else ROWS[1]
 
 
 def relations(item: SceneObject, other: SceneObject) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from moe_eval.mini.questions import PLACE_PHRASES, Fact, facts, with_article
 from moe_eval.mini.source import mini_scenes, mini_split
 from moe_eval.mini.world import Scene
 
-__all__ = ["mini_scienceqa"]
+__all__ = ["IN_PICTURES_ONLY", "WORDINGS", "describe", "mini_scienceqa"]
 
 SCENES = 320
 """Scenes of the test set; half of them, as in ScienceQA, are shown."""
@@ -76,7 +76,7 @@ def _problem(scene: Scene, fact: Fact, shown: bool, generator: random.Random) ->
     subject = next(name for name, (kinds, *_) in TOPICS.items() if fact.kind in kinds)
     _, topic, category = TOPICS[subject]
     options = options_of(fact, scene, generator, most=generator.choice((2, 3, 4, 4, 5)))
-    hint = _description(scene)
+    hint = describe(scene)
     if shown:
         hint = _setting(scene) if fact.kind != "place" and generator.random() < 0.5 else ""
     return {
@@ -96,7 +96,7 @@ def _problem(scene: Scene, fact: Fact, shown: bool, generator: random.Random) ->
     }
 
 
-def _description(scene: Scene) -> str:
+def describe(scene: Scene) -> str:
     """`There are a small red star and a large blue ring. The sign says park.`"""
     *others, last = [with_article(f"{item.size} {item.label}") for item in scene.objects]
     things = f"There are {', '.join(others)} and {last}." if others else f"There is {last}."

@@ -15,9 +15,10 @@ from typing import Any
 
 from moe_eval.errors import UserError
 from moe_eval.files.atomic import write_atomically
-from moe_eval.mini.captions import CAPTION_REQUEST, caption, region_captions
+from moe_eval.mini.captions import CAPTION_REQUEST, caption, region_captions, relation_captions
 from moe_eval.mini.drills import option_drill
 from moe_eval.mini.patches import patch_labels
+from moe_eval.mini.stories import story_questions
 from moe_eval.mini.world import Scene, make_scenes
 from moe_eval.registry import find_task, own_tasks
 from moe_eval.task import Sample
@@ -32,14 +33,17 @@ ROUNDS = 8
 REHEARSED = 3
 """Captions beside them, so that what stage 1 taught is not forgotten; and one drill."""
 
+PAIRS = 4
+"""Of things whose relation is told in two ways, beside the captions of a picture in stage 1."""
+
 DRILLS = 6
 """Of options, beside the captions of a picture in stage 1."""
 
 ITEMS_PER_SCENE = 2
 """And stage: a scene has more questions, but new scenes teach more."""
 
-TEXT_ONLY_EVERY = 2
-"""So many scenes for one question without a picture."""
+STORY_EVERY = 2
+"""So many scenes for one that is told instead of shown, in stage 1."""
 
 HARD = {"letter": ("mmbench", "scienceqa"), "pair": ("mme", "pope")}
 """What takes longest to learn: to name the letter of an option, and two questions about one object, yes and no."""
@@ -50,7 +54,7 @@ EASY = {"vizwiz": 0.4, "textvqa": 0.4, "mmvet": 0.4}
 PATCHES_PER_SIDE = 6
 EASY_SHARE = 0.5
 DONE = "data.json"
-VERSION = 2
+VERSION = 3
 """Counted up when the same scenes and seed give other files."""
 
 
@@ -82,9 +86,13 @@ def write_training_data(folder: Path, scenes: int, seed: int = 0) -> None:
         ),
     )
     captions = [
-        _item(name, name, [*_captions(scene, generator), *(option_drill(generator) for _ in range(DRILLS))])
+        _item(name, name, [*_captions(scene, generator), *relation_captions(scene, generator, PAIRS), *(option_drill(generator) for _ in range(DRILLS))])
         for scene, name in names.items()
     ]
+    stories = make_scenes(scenes // STORY_EVERY, 3, "train", signs=0.5)
+    told = [story_questions(scene, generator, ROUNDS) for scene in stories]
+    captions += [_item(f"story_{number}", None, rounds) for number, rounds in enumerate(told)]
+    generator.shuffle(captions)
     _write_items(folder / "captions.json", captions)
 
     asked = _questions(scenes)
@@ -96,15 +104,16 @@ def write_training_data(folder: Path, scenes: int, seed: int = 0) -> None:
         stages = (instructions, mix)[:: 1 - 2 * (first % 2)]
         rounds = list(task_of)
         generator.shuffle(rounds)
-        if scene is None:  # without a picture: a question is an item, and a few of them are enough
-            for number, pair in enumerate(rounds[: scenes // TEXT_ONLY_EVERY]):
-                stages[number % 2].append(_item(f"text_{number}", None, [pair]))
+        if scene is None:  # without a picture
+            for number, start in enumerate(range(0, len(rounds), ROUNDS)):
+                stages[number % 2].append(_item(f"text_{number}", None, rounds[start : start + ROUNDS]))
             continue
         parts = [rounds[i : i + ROUNDS] for i in range(0, len(rounds), ROUNDS)][: 2 * ITEMS_PER_SCENE]
         parts += _hard_parts(task_of)
         for number, part in enumerate(parts):
             known = _captions(scene, generator)
             rehearsed = [*generator.sample(known, min(REHEARSED, len(known))), option_drill(generator)]
+            rehearsed += relation_captions(scene, generator, 1)
             stages[number % 2].append(_item(f"{names[scene]}_{number}", names[scene], [*rehearsed, *part]))
     _write_tokenizer(folder / "tokenizer", [*captions, *instructions, *mix])
     mix += _letter_items(asked, names, generator=random.Random(seed))
