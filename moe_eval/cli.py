@@ -46,7 +46,8 @@ COMMANDS = {  # where each is, and its first sentence, so that --help need not i
     ),
     "view": (
         "view.view",
-        "Follow runs as they go on a local page: progress, time left, scores so far, newest answers.",
+        "Follow runs as they go on a local page: progress, time left, scores so far, newest answers; finished ones open "
+        "in the report.",
     ),
     "compare": (
         "compare.compare",

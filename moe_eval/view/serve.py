@@ -5,7 +5,7 @@ from pathlib import Path
 
 from moe_eval.errors import UserError
 
-__all__ = ["serve"]
+__all__ = ["listen", "serve"]
 
 ADDRESS = "127.0.0.1"
 
@@ -30,7 +30,7 @@ def serve(root: Path, port: int) -> None:
     from moe_eval.view.watch import Watch
 
     watch = Watch(root)
-    with _listen(port) as listener, watch:
+    with listen(port) as listener, watch:
         app = make_app(watch, stopping=lambda: server.should_exit)
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2))
         print(f"http://{ADDRESS}:{listener.getsockname()[1]}/ follows the runs in {root}; Ctrl-C ends it", flush=True)
@@ -40,7 +40,12 @@ def serve(root: Path, port: int) -> None:
             return
 
 
-def _listen(port: int) -> socket.socket:
+def listen(port: int) -> socket.socket:
+    """A socket on this machine's own address.
+
+    Raises:
+        UserError: when the port is in use.
+    """
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
