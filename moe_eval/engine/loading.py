@@ -4,6 +4,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from moe_eval.engine.adapters import with_adapter
+from moe_eval.engine.picture_budget import picture_settings, with_settings
 from moe_eval.engine.processing import check_template
 from moe_eval.engine.trial import try_out
 from moe_eval.errors import UserError
@@ -23,6 +24,8 @@ def load(source: "ModelSource") -> tuple[Any, Any]:
         logging.disable_progress_bar()
     config = source.config
     processor = load_processor(source)
+    if hasattr(config, "image_grid_pinpoints"):  # the model, too, tells by them how a picture was cut
+        config.image_grid_pinpoints = processor.image_processor.image_grid_pinpoints
     loaded: Any = source.read(
         "its weights",
         lambda: AutoModelForImageTextToText.from_pretrained(
@@ -59,6 +62,8 @@ def load_processor(source: "ModelSource") -> Any:
     processor = source.read(
         "its processor", lambda: load_processor(source.folder, source.config, source.trust_remote_code)
     )
+    if source.picture_tokens or source.processor_kwargs:
+        _set_up_pictures(processor, source)
     if source.template is not None:
         processor.chat_template = source.template
     tokenizer = getattr(processor, "tokenizer", None)
@@ -68,3 +73,15 @@ def load_processor(source: "ModelSource") -> Any:
         processor, f"--chat-template {source.chat_template}" if source.chat_template else f"model {source.name}"
     )
     return processor
+
+
+def _set_up_pictures(processor: Any, source: "ModelSource") -> None:
+    if not hasattr(processor, "image_processor"):
+        raise UserError(f"model {source.name}: {type(processor).__name__} has no settings of pictures; leave them out")
+    budget = picture_settings(processor, source.picture_tokens) if source.picture_tokens else {}
+    settings = budget | (source.processor_kwargs or {})
+    processor.image_processor = with_settings(processor.image_processor, settings)
+    if defaults := getattr(
+        processor, "images_kwargs", None
+    ):  # those of every call, which go before the image processor's
+        processor.images_kwargs = defaults | {name: settings[name] for name in settings.keys() & defaults.keys()}

@@ -48,6 +48,8 @@ class ModelSource:
         revision: branch, tag or commit of the hub's repository; None: what the name or the zoo says.
         adapter: a folder of PEFT's whose weights are merged into the model's.
         chat_template: a file with a chat template that is used instead of the model's own.
+        picture_tokens: the most tokens that a picture becomes; None: as the processor's files have it.
+        processor_kwargs: settings of the image processor instead of those of its files.
         trust_remote_code: run the Python code that comes with the model.
 
     Raises:
@@ -62,6 +64,8 @@ class ModelSource:
     revision: str | None = None
     adapter: Path | None = None
     chat_template: Path | None = None
+    picture_tokens: int | None = None
+    processor_kwargs: dict[str, Any] | None = None
     trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
@@ -76,7 +80,8 @@ class ModelSource:
     def title(self) -> str:
         """What folders and tables call it."""
         adapter = f"+{self.adapter.resolve().name}" if self.adapter else ""
-        return self.label or (f"{self.name}@{self.revision}" if self.revision else self.name) + adapter
+        budget = f"+{self.picture_tokens}-picture-tokens" if self.picture_tokens else ""
+        return (self.label or (f"{self.name}@{self.revision}" if self.revision else self.name) + adapter) + budget
 
     def check_name(self) -> None:
         """Complain about a name that cannot be anything, before time is spent on other models.
@@ -187,6 +192,8 @@ class ModelSource:
             processing_fingerprint=processing_fingerprint(self.folder, self.template),
             source=self.name if self.title != self.name else None,
             remote_code=self.trust_remote_code,
+            picture_tokens=self.picture_tokens,
+            processor_kwargs=self.processor_kwargs,
         )
 
     @property
