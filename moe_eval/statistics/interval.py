@@ -23,7 +23,7 @@ class IntervalRecord(Record):
     design_effect: float | None = Field(
         default=None,
         description="squared error over that of as many independent answers that are right or wrong; null where the error "
-        "is 0, or the number has no maximum",
+        "is 0, or the number is no share",
     )
     standard_error: float = Field(description="of the bootstrap")
     analytic_standard_error: float | None = Field(description="clustered, by linearisation; null where there is none")

@@ -16,6 +16,9 @@ __all__ = ["CONFIDENCE", "detectable", "intervals_of", "percentile_interval", "w
 
 POWER = 0.8
 
+SHARES = (1.0, 100.0)
+"""Maxima of shares of answers; sums of them, such as MME's, have no design effect."""
+
 DEFINED = 0.5
 """Share of resampled data sets in which a number must be defined for an interval of it."""
 
@@ -78,7 +81,7 @@ def _interval(resampled: Resampled, path: str, maximum: float) -> IntervalRecord
         kind="score" if bounded else "bootstrap",
         groups=spread.groups if spread else None,
         degrees_of_freedom=spread.degrees if spread else None,
-        design_effect=spread.design_effect(value, maximum) if spread and bounded else None,
+        design_effect=spread.design_effect(value, maximum) if spread and bounded and maximum in SHARES else None,
         standard_error=error,
         analytic_standard_error=resampled.analytic_standard_error(path),
         minimum_detectable_difference=detectable(sqrt(2) * error) if error else None,
