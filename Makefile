@@ -18,7 +18,7 @@ EXTRAS_READY := $(EXTRAS:%=$(READY)-%)
 RUN = $(BIN)/moe-eval run $(MODEL) --tasks $(TASKS) $(if $(DATA),--data $(DATA)) --out $(OUT) $(ARGS)
 comma := ,
 
-.PHONY: eval check train nano-moe nano-dense test lint table figures report bench setup clean
+.PHONY: eval check train nano-tower nano-moe nano-dense test lint table figures report bench setup clean
 
 eval: $(READY)
 	@$(RUN)
@@ -35,12 +35,19 @@ check: $(READY)
 # RECIPE=nano makes both nano models from nothing, one thread each; others are a stage each (recipes/$(RECIPE).yaml).
 train: $(READY) $(READY)-train $(if $(filter nano-easyvqa,$(RECIPE)),data/easyvqa/data.json)
 ifeq ($(RECIPE),nano)
-	OMP_NUM_THREADS=1 $(BIN)/python -m moe_eval.mini.training data/nano
-	OMP_NUM_THREADS=1 $(BIN)/python -m moellava.train recipes/nano-tower.yaml
+	@$(MAKE) --no-print-directory nano-tower
 	@$(MAKE) --no-print-directory --jobs 2 nano-moe nano-dense
+else ifeq ($(RECIPE),nano-ablations)
+	@$(MAKE) --no-print-directory nano-tower
+	@for stage in 1 2; do OMP_NUM_THREADS=1 $(BIN)/python -m moellava.train recipes/nano-moe-stage$$stage.yaml || exit $$?; done
+	$(BIN)/python -m bench.nano_ablations $(ARGS)
 else
 	$(BIN)/python -m moellava.train recipes/$(RECIPE).yaml $(ARGS)
 endif
+
+nano-tower: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m moe_eval.mini.training data/nano
+	OMP_NUM_THREADS=1 $(BIN)/python -m moellava.train recipes/nano-tower.yaml
 
 nano-moe nano-dense: $(READY)
 	@for stage in 1 2 3; do OMP_NUM_THREADS=1 $(BIN)/python -m moellava.train recipes/$@-stage$$stage.yaml || exit $$?; done

@@ -86,7 +86,15 @@ def write_training_data(folder: Path, scenes: int, seed: int = 0) -> None:
         ),
     )
     captions = [
-        _item(name, name, [*_captions(scene, generator), *relation_captions(scene, generator, PAIRS), *(option_drill(generator) for _ in range(DRILLS))])
+        _item(
+            name,
+            name,
+            [
+                *_captions(scene, generator),
+                *relation_captions(scene, generator, PAIRS),
+                *(option_drill(generator) for _ in range(DRILLS)),
+            ],
+        )
         for scene, name in names.items()
     ]
     stories = make_scenes(scenes // STORY_EVERY, 3, "train", signs=0.5)

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from moe_eval.mini.captions import caption, region_captions
+from moe_eval.mini.captions import caption, region_captions, relation_captions
 from moe_eval.mini.content import SceneObject, Sign
 from moe_eval.mini.world import SHAPES, Scene, make_scenes
 
@@ -78,3 +78,18 @@ def test_a_sign_says_its_word_and_no_other(regions):
 
 def test_a_photo_with_a_flaw_has_no_regions():
     assert region_captions(Scene("one", 2, 3, "night", (RING,), flaw="blurred"), random.Random(0)) == []
+
+
+def test_how_two_things_lie_is_told_in_full_and_as_a_statement():
+    scene = Scene("one", 2, 3, "night", (RING, STAR))
+    told = {}
+    for seed in range(200):
+        told |= dict(relation_captions(scene, random.Random(seed), 4))
+    assert told["Where is the star, seen from the ring?"] == "to the left and above"
+    assert told["Where is the blue ring, seen from the orange object?"] == "to the right and below"
+    assert told["The star is above the ring: yes or no?"] == "yes"
+    assert told["The star is below the ring: yes or no?"] == "no"
+
+
+def test_nothing_is_told_of_one_thing_alone():
+    assert relation_captions(Scene("one", 2, 3, "night", (RING,)), random.Random(0), 4) == []

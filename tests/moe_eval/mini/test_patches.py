@@ -6,6 +6,7 @@ import pytest
 from moe_eval.mini.content import CELL
 from moe_eval.mini.drawing import FILLS
 from moe_eval.mini.patches import VOCABULARIES, patch_labels
+from moe_eval.mini.questions import column_of, row_of
 from moe_eval.mini.world import make_scenes
 
 SCENES = make_scenes(40, 5, "train", flaws=0.1)
@@ -43,3 +44,16 @@ def test_padding_has_no_place():
     assert border == 1 == CELL // 64
     assert not places[[0, -1]].any()
     assert places[1:-1].all()
+
+
+def test_the_places_of_patches_are_those_of_what_they_show():
+    for scene in SCENES:
+        labels = patch_labels(scene, 6)
+        for shape, colour, column, row in zip(
+            *(labels[kind] for kind in ("shape", "colour", "column", "row")), strict=True
+        ):
+            if shape:
+                names = VOCABULARIES["colour"][colour], VOCABULARIES["shape"][shape]
+                where = VOCABULARIES["column"][column], VOCABULARIES["row"][row]
+                items = [item for item in scene.objects if (item.colour, item.shape) == names]
+                assert where in [(column_of(scene, item), row_of(scene, item)) for item in items]

@@ -21,7 +21,8 @@ from pydantic import Field
 from moe_eval.errors import UserError
 from moe_eval.files.record import Record
 from moe_eval.registry import own_tasks
-from moe_eval.runs.records import RunRecord, ScoresRecord, read_record, write_record
+from moe_eval.runs.records import RunRecord, write_record
+from moe_eval.runs.stored_run import StoredRun
 
 __all__ = ["VARIANTS", "AblationsRecord", "Variant", "ablation_record", "as_markdown"]
 
@@ -37,12 +38,12 @@ class Variant:
 
     Args:
         name: of its folders.
-        question: what it is an answer to, together with the default.
+        what: is changed, in words.
         changes: to the recipe, as on the command line of `moellava.train`.
     """
 
     name: str
-    question: str
+    what: str
     changes: tuple[str, ...] = ()
 
 
@@ -64,7 +65,9 @@ class OverSeeds(Record):
     """A number over the seeds of training."""
 
     mean: float
-    low: float | None = Field(description="of the 95 % interval: t with seeds - 1 degrees of freedom; null for one seed")
+    low: float | None = Field(
+        description="of the 95 % interval: t with seeds - 1 degrees of freedom; null for one seed"
+    )
     high: float | None
     values: list[float] = Field(description="in the order of the seeds")
 
@@ -73,13 +76,15 @@ class VariantRecord(Record):
     """One row of the table."""
 
     name: str
-    question: str
+    what: str
     changes: list[str]
     total: int = Field(description="parameters")
     activated: int | None
     tasks: dict[str, OverSeeds] = Field(description="headline of each task; MME in per cent of its maximum")
     average: OverSeeds = Field(description="mean over the tasks, each weighing the same")
-    against_default: OverSeeds | None = Field(description="difference of the averages, seed by seed; null for the default")
+    against_default: OverSeeds | None = Field(
+        description="difference of the averages, seed by seed; null for the default"
+    )
 
 
 class AblationsRecord(Record):
@@ -117,56 +122,62 @@ def _command(module: str, *arguments: str) -> None:
 
 
 def ablation_record(runs: Path, seeds: Sequence[int], variants: Sequence[Variant] = VARIANTS) -> AblationsRecord:
-    """The table from finished runs, `runs/VARIANT-seedN/TASK`.
+    """The table of finished runs, `runs/VARIANT-seedN/TASK`; differences are to the first variant.
 
     Raises:
         UserError: when a run is missing.
     """
-    scores = {variant: [_scores(runs / f"{variant.name}-seed{seed}") for seed in seeds] for variant in variants}
-    base = [fmean(of_seed.values()) for of_seed in scores[variants[0]]]
+    numbers = {variant: [_numbers(_folder(runs, variant, seed)) for seed in seeds] for variant in variants}
+    averages = {variant: [fmean(of_seed.values()) for of_seed in numbers[variant]] for variant in variants}
+    base = averages[variants[0]]
     records = []
     for variant in variants:
-        average = [fmean(of_seed.values()) for of_seed in scores[variant]]
-        counts = read_record(RunRecord, runs / f"{variant.name}-seed{seeds[0]}" / own_tasks()[0] / "run.json").model.parameters
+        counts = _run(_folder(runs, variant, seeds[0])).model.parameters
         assert counts is not None  # of models that are loaded here
+        differences = [mine - other for mine, other in zip(averages[variant], base, strict=True)]
         records.append(
             VariantRecord(
                 name=variant.name,
-                question=variant.question,
+                what=variant.what,
                 changes=list(variant.changes),
                 total=counts.total,
                 activated=counts.activated,
-                tasks={task: over_seeds([of_seed[task] for of_seed in scores[variant]]) for task in own_tasks()},
-                average=over_seeds(average),
-                against_default=None
-                if variant is variants[0]
-                else over_seeds([mine - other for mine, other in zip(average, base, strict=True)]),
+                tasks={task: _over_seeds([of_seed[task] for of_seed in numbers[variant]]) for task in own_tasks()},
+                average=_over_seeds(averages[variant]),
+                against_default=None if variant is variants[0] else _over_seeds(differences),
             )
         )
     return AblationsRecord(recipe=RECIPE, seeds=list(seeds), variants=records)
 
 
-def _scores(folder: Path) -> dict[str, float]:
+def _folder(runs: Path, variant: Variant, seed: int) -> Path:
+    return runs / f"{variant.name}-seed{seed}"
+
+
+def _run(folder: Path) -> RunRecord:
+    return StoredRun.read(folder / own_tasks()[0]).run
+
+
+def _numbers(folder: Path) -> dict[str, float]:
     found = {}
     for task in own_tasks():
-        path = folder / task / "scores.json"
-        if not path.is_file():
-            raise UserError(f"{path} is missing: make train RECIPE=nano-ablations makes it")
-        scores = read_record(ScoresRecord, path)
+        if not (folder / task).is_dir():
+            raise UserError(f"{folder / task} is missing: make train RECIPE={RECIPE} makes it")
+        scores = StoredRun.read(folder / task).scores
         value = scores.metrics["percent_of_maximum"]["perception"] if task == "mme" else scores.headline.value
-        assert isinstance(value, float)  # all answers of mini are here
+        assert isinstance(value, float)  # all answers to mini are graded here
         found[task] = value
     return found
 
 
-def over_seeds(values: Sequence[float]) -> OverSeeds:
+def _over_seeds(values: Sequence[float]) -> OverSeeds:
     """Mean and 95 % interval of independent trainings."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     mean = fmean(values)
     if len(values) < 2:
         return OverSeeds(mean=mean, low=None, high=None, values=list(values))
-    half = float(t.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5
+    half = float(stdtrit(len(values) - 1, 0.975)) * stdev(values) / len(values) ** 0.5
     return OverSeeds(mean=mean, low=mean - half, high=mean + half, values=list(values))
 
 
@@ -176,7 +187,7 @@ def as_markdown(record: AblationsRecord) -> str:
 
     rows = [
         {
-            "variant": variant.question,
+            "variant": variant.what,
             "Total": f"{variant.total / 1e6:.2f}M",
             "Act.": "" if variant.activated is None else f"{variant.activated / 1e6:.2f}M",
             **{task: f"{number.mean:.1f}" for task, number in variant.tasks.items()},
@@ -186,7 +197,9 @@ def as_markdown(record: AblationsRecord) -> str:
         for variant in record.variants
     ]
     frame = pd.DataFrame(rows)
-    return frame.to_markdown(index=False, colalign=["left", *["right"] * (len(frame.columns) - 1)], disable_numparse=True)
+    return frame.to_markdown(
+        index=False, colalign=["left", *["right"] * (len(frame.columns) - 1)], disable_numparse=True
+    )
 
 
 def _with_half(number: OverSeeds, sign: str = "") -> str:
@@ -196,7 +209,7 @@ def _with_half(number: OverSeeds, sign: str = "") -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code, 2 after one line about what the user can put right."""
-    parser = argparse.ArgumentParser(prog="python -m moe_eval.mini.ablations", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m bench.nano_ablations", description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=2, help="trainings at a time, one thread each")
     parser.add_argument("--table-only", action="store_true", help="write the table of the runs that are there")
     options = parser.parse_args(arguments)
@@ -210,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_record(record, RESULTS / "ablations.json")
         print(as_markdown(record))
     except UserError as error:
-        print(f"moe_eval.mini.ablations: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"bench.nano_ablations: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     return 0
 
