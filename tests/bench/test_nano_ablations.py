@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from moe_eval.errors import UserError
 from bench.nano_ablations import RECIPE, VARIANTS, Variant, ablation_record, as_markdown
+from moe_eval.errors import UserError
 from moellava.training.recipe import load_recipe
 
 BASELINES = Path("results/baselines")
