@@ -81,7 +81,7 @@ def compare(
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.engine", description=__doc__.splitlines()[0])
-    parser.add_argument("--pictures", type=int, help="default: 2, and 16 where one question is asked about each")
+    parser.add_argument("--pictures", type=int, help="default: 1, and 16 where one question is asked about each")
     parser.add_argument("--questions", type=int, nargs="+", default=[18, 32, 1], help="about each picture")
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 16])
     parser.add_argument("--repeats", type=int, default=5)
@@ -104,9 +104,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = ModelSource(str(save_phi_shaped(Path(folder))), device=options.device)
         for per_picture in options.questions:
-            pictures = options.pictures or max(2, 16 // per_picture)
+            pictures = options.pictures or max(1, 16 // per_picture)
             requests = questions(pictures, per_picture)
             found[f"{per_picture} per picture"] = compare(source, requests, options.batch_sizes, options.repeats, clock)
+            _write(found, options.out)
             print(
                 per_picture,
                 {k: v for k, v in found[f"{per_picture} per picture"].items() if k != "seconds"},
@@ -114,8 +115,12 @@ def main() -> None:
             )
         found["prefill"] = prefill_floor(source, questions(8, 1), options.repeats, clock)
         print(found["prefill"])
-    if options.out:
-        options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        _write(found, options.out)
+
+
+def _write(found: dict, out: Path | None) -> None:
+    if out:
+        out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
