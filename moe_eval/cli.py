@@ -57,6 +57,10 @@ COMMANDS = {  # where each is, and its first sentence, so that --help need not i
         "check.check",
         "Say whether a run is worse than a baseline: exit code 0 is fine, 1 worse, 2 cannot tell.",
     ),
+    "experts": (
+        "experts.experts",
+        "Ask without each expert in turn, and with fewer per token, and say what every one of them is worth.",
+    ),
     "certify": (
         "certify.certify",
         "Say whether engines answer a model's questions alike: exit code 0 is equal or within noise, 1 different.",

@@ -13,6 +13,7 @@ from moe_eval.commands.options import RUNS, JsonOption, ProtocolOption, TaskFile
 from moe_eval.commands.shown import Shown
 from moe_eval.commands.workers import ask_in_workers, command_words
 from moe_eval.comparison.seeds import spread_line, write_spreads
+from moe_eval.engine.ablation import find_pruning
 from moe_eval.engine.choose import choose_backend
 from moe_eval.engine.models import ModelSource
 from moe_eval.engine.named import Source, find_source
@@ -166,7 +167,10 @@ def run(
     ] = None,
     ablate: Annotated[
         str | None,
-        typer.Option(help="Take something away: image=grey (pictures become grey), image=none. A run of its own."),
+        typer.Option(
+            help="Take something away: image=grey (pictures become grey), image=none, expert=LAYER:EXPERT (several with commas), "
+            "top_k=N (experts per token). A run of its own."
+        ),
     ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what would be asked, of what, from where; ask and fetch nothing.")
@@ -211,6 +215,7 @@ def run(
             picture_tokens=picture_tokens,
             processor_kwargs=parse_settings(processor_kwargs) if processor_kwargs else None,
             trust_remote_code=trust_remote_code,
+            pruning=ablate if find_pruning(ablate) else None,
         )
         for given in names
         for one in noise
