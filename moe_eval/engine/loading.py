@@ -4,6 +4,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from moe_eval.engine.adapters import with_adapter
+from moe_eval.engine.architectures import check_architecture
 from moe_eval.engine.picture_budget import picture_settings, with_settings
 from moe_eval.engine.processing import check_template
 from moe_eval.engine.trial import try_out
@@ -59,6 +60,7 @@ def load_processor(source: "ModelSource") -> Any:
     import moellava  # noqa: F401  (registers its processor with the Auto classes)
     from moe_eval.engine.processors import load_processor
 
+    check_architecture(source.name, source.config, source.trust_remote_code)
     processor = source.read(
         "its processor", lambda: load_processor(source.folder, source.config, source.trust_remote_code)
     )
