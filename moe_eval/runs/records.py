@@ -228,7 +228,8 @@ class ScoresRecord(Record):
 
         if self.task in _CLUSTERS_LOST_IN_VERSION_1:
             raise UserError(f"schema version 1 of {self.task} cannot be read any more: score the answers again")
-        intervals, method = intervals_of(self.samples, find_task(self.task).protocol(self.protocol).aggregate)
+        protocol = find_task(self.task).protocol(self.protocol)
+        intervals, method = intervals_of(self.samples, protocol.aggregate, protocol.maximum_of)
         return self.model_copy(update={"intervals": intervals, "interval_method": method}).sealed()
 
     @classmethod
