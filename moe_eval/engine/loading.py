@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from moe_eval.engine.adapters import with_adapter
 from moe_eval.engine.architectures import check_architecture
+from moe_eval.engine.memory import check_fits, free_memory, weights_of
+from moe_eval.engine.parameters import laid_out
 from moe_eval.engine.picture_budget import picture_settings, with_settings
 from moe_eval.engine.processing import check_template
+from moe_eval.engine.quantization import quantization_options
 from moe_eval.engine.trial import try_out
 from moe_eval.errors import UserError
 
@@ -27,6 +30,9 @@ def load(source: "ModelSource") -> tuple[Any, Any]:
     processor = load_processor(source)
     if hasattr(config, "image_grid_pinpoints"):  # the model, too, tells by them how a picture was cut
         config.image_grid_pinpoints = processor.image_processor.image_grid_pinpoints
+    _check_memory(source)
+    placed = source.quantize is not None or source.device_map is not None  # by transformers, while weights are read
+    options = _where_to(source) if placed else {}
     loaded: Any = source.read(
         "its weights",
         lambda: AutoModelForImageTextToText.from_pretrained(
@@ -35,6 +41,7 @@ def load(source: "ModelSource") -> tuple[Any, Any]:
             dtype=source.torch_dtype,
             output_loading_info=True,
             trust_remote_code=source.trust_remote_code,
+            **options,
         ),
     )
     model, report = loaded
@@ -46,13 +53,31 @@ def load(source: "ModelSource") -> tuple[Any, Any]:
             )
     if source.adapter is not None:
         model = with_adapter(model, source.adapter)
-    model = model.to(source.torch_device).eval()
+    model = (model if placed else model.to(source.torch_device)).eval()
     try_out(model, processor, source.name)
     if source.router_noise_seed is not None:
         from moellava.noise import enable_question_noise
 
         model.question_noise = enable_question_noise(model, source.router_noise_seed)
     return model, processor
+
+
+def _check_memory(source: "ModelSource") -> None:
+    """Too little memory is said now: later the system may end the process."""
+    try:
+        weights = weights_of(laid_out(source.config))
+    except UserError:  # if the model cannot be loaded either, loading says why
+        return
+    place, there, everywhere = free_memory(source.torch_device, source.device_map)
+    check_fits(source.name, weights, source.torch_dtype.itemsize, source.quantize, place, there, everywhere)
+
+
+def _where_to(source: "ModelSource") -> dict[str, Any]:
+    """Arguments of `from_pretrained` for weights that are quantised or spread over devices."""
+    options: dict[str, Any] = {"device_map": source.device_map or {"": source.torch_device}}
+    if source.quantize is not None:
+        options |= quantization_options(source.quantize, laid_out(source.config))
+    return options
 
 
 def load_processor(source: "ModelSource") -> Any:

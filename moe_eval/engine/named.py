@@ -22,6 +22,8 @@ ONLY_LOADED_HERE = {
     "chat_template": None,
     "picture_tokens": None,
     "processor_kwargs": None,
+    "quantize": None,
+    "device_map": None,
 }
 """Options of loading a model, and how they are when nothing is said."""
 

@@ -60,7 +60,7 @@ class VllmSource(ModelSource):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("router_noise_seed", "adapter", "picture_tokens", "processor_kwargs"):
+        for name in ("router_noise_seed", "adapter", "picture_tokens", "processor_kwargs", "quantize", "device_map"):
             if getattr(self, name) is not None:
                 option = name.removesuffix("_seed").replace("_", "-")
                 raise UserError(f"--{option}: vLLM cannot do that; use --engine generate")
