@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["load", "load_processor"]
 
+PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
+
 
 def load(source: "ModelSource") -> tuple[Any, Any]:
     """The model, in evaluation mode on its device, and its processor; see `ModelSource.load`."""
@@ -86,9 +88,18 @@ def load_processor(source: "ModelSource") -> Any:
     from moe_eval.engine.processors import load_processor
 
     check_architecture(source.name, source.config, source.trust_remote_code)
-    processor = source.read(
-        "its processor", lambda: load_processor(source.folder, source.config, source.trust_remote_code)
-    )
+    try:
+        processor = source.read(
+            "its processor", lambda: load_processor(source.folder, source.config, source.trust_remote_code)
+        )
+    except UserError as error:
+        if not any((source.folder / name).is_file() for name in PROCESSOR_FILES):
+            raise UserError(
+                f"model {source.name} ({source.folder}): has no processor ({' or '.join(PROCESSOR_FILES)}), so nothing prepares "
+                "its pictures; copy the files from the model that it was made of"
+            ) from error
+        raise
+    _check_tokenizer(processor, source)
     if source.picture_tokens or source.processor_kwargs:
         _set_up_pictures(processor, source)
     if source.template is not None:
@@ -100,6 +111,16 @@ def load_processor(source: "ModelSource") -> Any:
         processor, f"--chat-template {source.chat_template}" if source.chat_template else f"model {source.name}"
     )
     return processor
+
+
+def _check_tokenizer(processor: Any, source: "ModelSource") -> None:
+    """Where its files are missing, transformers makes one without words."""
+    tokenizer = getattr(processor, "tokenizer", None)
+    if tokenizer is not None and not any(source.folder.glob("*token*")) and len(tokenizer) < 256:
+        raise UserError(
+            f"model {source.name} ({source.folder}): has no tokenizer (tokenizer.json); copy its files from the model that it "
+            "was made of"
+        )
 
 
 def _set_up_pictures(processor: Any, source: "ModelSource") -> None:
