@@ -1,6 +1,7 @@
 """The command line, `moe-eval`: assembles the commands, each of which stands in `moe_eval/commands/`."""
 
 import gc
+import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -124,6 +125,11 @@ def main(arguments: list[str] | None = None) -> None:
     # Their warnings are about files that we check ourselves, and about retries before an error that we report.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+    for name in (
+        "torchao",
+        "torch.utils._pytree",
+    ):  # where torchao is installed, every import of transformers warns of its parts
+        logging.getLogger(name).setLevel(logging.ERROR)
     # Importing torch and transformers makes a million objects and no garbage: looking for it takes 0.7 s while they
     # are imported, and 0.8 s at exit.
     gc.set_threshold(100_000, 50, 100)

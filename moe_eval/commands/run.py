@@ -140,6 +140,14 @@ def run(
     allow_missing: Annotated[bool, typer.Option(help="Score without samples whose pictures are unreadable.")] = False,
     fresh: Annotated[bool, typer.Option(help="Throw away earlier answers instead of going on from them.")] = False,
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    quantize: Annotated[
+        str | None,
+        typer.Option(help="8bit (torchao, experts included) or 4bit (bitsandbytes): the language model's weights."),
+    ] = None,
+    device_map: Annotated[
+        str | None,
+        typer.Option(help="Spread a model over all GPUs and the memory: auto, balanced, balanced_low_0 or sequential."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     temperature: Annotated[
         float,
@@ -213,6 +221,8 @@ def run(
             adapter=adapter,
             chat_template=chat_template,
             picture_tokens=picture_tokens,
+            quantize=quantize,
+            device_map=device_map,
             processor_kwargs=parse_settings(processor_kwargs) if processor_kwargs else None,
             trust_remote_code=trust_remote_code,
             pruning=ablate if find_pruning(ablate) else None,

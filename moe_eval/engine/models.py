@@ -15,8 +15,10 @@ from typing import Any, TypeVar
 from moe_eval.engine.ablation import prune
 from moe_eval.engine.adapters import check_adapter
 from moe_eval.engine.backend import ModelInfo, Parameters
+from moe_eval.engine.memory import weights_of
 from moe_eval.engine.parameters import count_parameters, laid_out
 from moe_eval.engine.processing import processing_fingerprint, read_template
+from moe_eval.engine.quantization import check_quantization, library_version
 from moe_eval.engine.whereabouts import (
     download,
     is_folder,
@@ -33,6 +35,7 @@ __all__ = ["ModelSource"]
 Anything = TypeVar("Anything")
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class ModelSource:
         chat_template: a file with a chat template that is used instead of the model's own.
         picture_tokens: the most tokens that a picture becomes; None: as the processor's files have it.
         processor_kwargs: settings of the image processor instead of those of its files.
+        quantize: `8bit` or `4bit`: the language model's weights are read into so few bits.
+        device_map: how transformers spreads the layers over devices: `auto`, `balanced`, `balanced_low_0`, `sequential`.
         trust_remote_code: run the Python code that comes with the model.
         pruning: experts that are taken away, as `--ablate` names them; None: none.
 
@@ -68,6 +73,8 @@ class ModelSource:
     chat_template: Path | None = None
     picture_tokens: int | None = None
     processor_kwargs: dict[str, Any] | None = None
+    quantize: str | None = None
+    device_map: str | None = None
     trust_remote_code: bool = False
     pruning: str | None = None
 
@@ -76,6 +83,15 @@ class ModelSource:
             raise unknown("dtype", self.dtype, DTYPES)
         if self.adapter is not None:
             check_adapter(self.adapter)
+        if self.quantize is not None:
+            check_quantization(self.quantize)
+            if self.adapter is not None:
+                raise UserError("--quantize: an adapter cannot be merged into quantised weights; leave one of them out")
+        if self.device_map is not None:
+            if self.device_map not in DEVICE_MAPS:
+                raise unknown("device map", self.device_map, DEVICE_MAPS)
+            if self.device != "auto":
+                raise UserError(f"--device-map {self.device_map} and --device {self.device}: say one of them")
         if self.revision and is_folder(self.name):
             raise UserError(f"--revision {self.revision}: {self.name} is a folder, which has no revisions")
 
@@ -84,7 +100,10 @@ class ModelSource:
         """What folders and tables call it."""
         adapter = f"+{self.adapter.resolve().name}" if self.adapter else ""
         budget = f"+{self.picture_tokens}-picture-tokens" if self.picture_tokens else ""
-        return (self.label or (f"{self.name}@{self.revision}" if self.revision else self.name) + adapter) + budget
+        bits = f"+{self.quantize}" if self.quantize else ""
+        return (
+            (self.label or (f"{self.name}@{self.revision}" if self.revision else self.name) + adapter) + bits + budget
+        )
 
     def check_name(self) -> None:
         """Complain about a name that cannot be anything, before time is spent on other models.
@@ -199,6 +218,8 @@ class ModelSource:
             remote_code=self.trust_remote_code,
             picture_tokens=self.picture_tokens,
             processor_kwargs=self.processor_kwargs,
+            quantization=f"{self.quantize}, {library_version(self.quantize)}" if self.quantize else None,
+            device_map=self.device_map,
         )
 
     @property
@@ -261,6 +282,8 @@ class ModelSource:
         if not self.is_local and zoo_entry(self.name) is None:
             raise UserError("it is not in the cache")
         config = zoo.architecture(self.name) if zoo_entry(self.name) else self.config
+        if self.quantize:
+            return weights_of(laid_out(config)).size(self.torch_dtype.itemsize, self.quantize)
         return count_parameters(config).total * self.torch_dtype.itemsize
 
     def check_recordable(self) -> None:

@@ -23,6 +23,8 @@ ONLY_LOADED_HERE = {
     "picture_tokens": None,
     "processor_kwargs": None,
     "pruning": None,
+    "quantize": None,
+    "device_map": None,
 }
 """Options of loading a model, and how they are when nothing is said."""
 
