@@ -52,6 +52,10 @@ COMMANDS = {  # where each is, and its first sentence, so that --help need not i
         "check.check",
         "Say whether a run is worse than a baseline: exit code 0 is fine, 1 worse, 2 cannot tell.",
     ),
+    "rank": (
+        "rank.rank",
+        "Rank models over tasks: all pairs compared, one correction, and the ranks that each may have.",
+    ),
     "certify": (
         "certify.certify",
         "Say whether engines answer a model's questions alike: exit code 0 is equal or within noise, 1 different.",
