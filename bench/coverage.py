@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.coverage_figure import draw
-from bench.decisions import check_cells, compare_cells
+from bench.decisions import pair_cells, until_cells, until_decided_cells
 from bench.worlds import LEVELS, WORLDS, World
 from moe_eval.files.atomic import write_atomically
 from moe_eval.statistics.few_groups import score_interval, spread_of
@@ -124,11 +124,13 @@ def main() -> None:
                     f"{row['coverage']:5.1f} % ({row['interval_below']:.1f} below, {row['interval_above']:.1f} above)",
                     flush=True,
                 )
-    decisions = (
-        {}
-        if options.world
-        else {"compare": compare_cells(options.simulations), "check": check_cells(options.simulations)}
-    )
+    decisions = {}
+    if not options.world:
+        decisions = {
+            "compare_and_check": pair_cells(options.simulations),
+            "until": until_cells(options.simulations),
+            "until_decided": until_decided_cells(options.simulations),
+        }
     if options.out:
         record = {"simulations": options.simulations, "intervals": found, **decisions}
         record["seconds"] = round(time.process_time() - start)

@@ -16,6 +16,7 @@ from moe_eval.errors import UserError
 from moe_eval.metrics.totals import OfTotals
 from moe_eval.registry import find_task, only_choice, own_tasks
 from moe_eval.runs.shard import Shard
+from moe_eval.runs.until import Until
 from moe_eval.task import Dataset, Task, TaskProtocol
 
 __all__ = ["DATA_VARIABLE", "Plan", "Sampling", "default_source", "make_plans", "run_folder"]
@@ -65,6 +66,7 @@ class Plan:
         data: the samples, where they are at hand already; otherwise `source` is loaded.
         shard: the share of the questions that is asked; None: all.
         at: the run's folder, where it is not the usual one.
+        until: when to stop asking; None: when all is asked.
 
     Raises:
         UserError: for a protocol, a source or an ablation that does not exist, and answers that cannot be drawn.
@@ -86,6 +88,7 @@ class Plan:
     data: Dataset | None = None
     shard: Shard | None = None
     at: Path | None = None
+    until: Until | None = None
 
     def __post_init__(self) -> None:
         self.task.protocol(self.protocol_name)
@@ -128,7 +131,7 @@ class Plan:
         measured = self.protocol_name if self.protocol.continuations else None
         noise = None if self.router_noise_seed is None else f"noise-seed{self.router_noise_seed}"
         drawn = f"temperature{self.sampling.temperature:g}" if self.sampling else None
-        return "+".join(filter(None, (measured, noise, drawn, self.ablation)))
+        return "+".join(filter(None, (measured, noise, drawn, self.ablation, self.until and self.until.words)))
 
     @cached_property
     def dataset(self) -> Dataset:
