@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from moe_eval.comparison.deciding import is_decided
 from moe_eval.engine.backend import Backend
 from moe_eval.errors import UserError
 from moe_eval.judge.record import read_judge
@@ -84,6 +83,8 @@ def _is_reached(plan: Plan, until: Until, scores: ScoresRecord) -> bool:
     stored = find_stored_runs(until.baseline).get(plan.task.name)
     if stored is None:
         raise UserError(f"--until decided:{until.baseline}: it has no run of {plan.task.name}")
+    from moe_eval.comparison.deciding import is_decided  # numpy, which `--help` can do without
+
     return is_decided(stored, scores, plan.protocol)
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from moe_eval.errors import UserError
 from moe_eval.runs.stored_run import find_stored_runs
-from moe_eval.statistics.sequential import looks_at, stretch_of
 from moe_eval.task import Dataset, Stopping
 
 __all__ = ["Until", "parse_until"]
@@ -33,6 +32,8 @@ class Until:
 
     def stages(self, dataset: Dataset) -> list[Dataset]:
         """The data at each look: the first pictures in random order, √2 times as many each time, at last all."""
+        from moe_eval.statistics.sequential import looks_at, stretch_of  # numpy, which `--help` can do without
+
         looks = looks_at(len({sample.group for sample in dataset.samples}))
         ordered = dataset.stopped(Stopping(self.words, self.seed, len(dataset.samples), stretch_of(looks)))
         counts = list(Counter(sample.group for sample in ordered.samples).values())

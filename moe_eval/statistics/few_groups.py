@@ -110,7 +110,7 @@ def few_groups_factor(
     deletions: NDArray[np.float64] | None = None,
     sizes: NDArray[np.float64] | None = None,
 ) -> float:
-    """By how much a bootstrap's interval is too narrow: it knows no degrees of freedom, and no correction of the error.
+    """By how much a bootstrap's interval is too narrow: it knows neither *t* nor a correction of the error.
 
     Args:
         clusters: how many were drawn.
@@ -122,4 +122,5 @@ def few_groups_factor(
         spread = spread_of(influences, deletions, sizes)
     if spread is None or not spread.error or influences is None:
         return sqrt(clusters / (clusters - 1)) * t_quantile(clusters - 1) / t_quantile(inf)
-    return spread.error / sqrt(float(np.sum(influences**2))) * t_quantile(spread.degrees) / t_quantile(inf)
+    correction = spread.error / sqrt(float(np.sum(influences**2)))
+    return correction * t_quantile(spread.groups - 1) / t_quantile(inf)
