@@ -32,6 +32,10 @@ COMMANDS = {  # where each is, and its first sentence, so that --help need not i
         "calibrate.judge_calibrate",
         "Hold a judge against the original one, by answers whose original grades are known.",
     ),
+    "judge correct": (
+        "correct.judge_correct",
+        "Correct a judge's score by a few gold grades: few answers graded by people, all by the judge, one valid interval.",
+    ),
     "submit": (
         "submit.submit",
         "Write the file that a benchmark's server accepts, checked, and say where to upload it.",
@@ -61,6 +65,10 @@ COMMANDS = {  # where each is, and its first sentence, so that --help need not i
     "experts": (
         "experts.experts",
         "Ask without each expert in turn, and with fewer per token, and say what every one of them is worth.",
+    ),
+    "rank": (
+        "rank.rank",
+        "Rank models over tasks: all pairs compared, one correction, and the ranks that each may have.",
     ),
     "certify": (
         "certify.certify",
@@ -136,8 +144,8 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     words = [word for word in arguments if word != "--debug"] or ["--help"]
-    if words[:2] == ["judge", "calibrate"]:  # one command; a run folder of that name is ./calibrate
-        words[:2] = ["judge calibrate"]
+    if " ".join(words[:2]) in COMMANDS:  # `judge calibrate` is one command; a run folder of that name is ./calibrate
+        words[:2] = [" ".join(words[:2])]
     try:
         code = app(words, prog_name="moe-eval", standalone_mode=False)
     except (KeyboardInterrupt, Abort):

@@ -21,11 +21,12 @@ from moe_eval.engine.picture_budget import parse_settings
 from moe_eval.engine.ray import RayBackend
 from moe_eval.engine.replay import ReplaySource
 from moe_eval.errors import UserError
-from moe_eval.evaluation import carry_out, carry_out_shard
+from moe_eval.evaluation import carry_out, carry_out_shard, carry_out_until
 from moe_eval.machine.resources import gpu_memory
 from moe_eval.runs.plan import Plan, Sampling, make_plans
 from moe_eval.runs.preview import preview
 from moe_eval.runs.shard import parse_shard
+from moe_eval.runs.until import parse_until
 from moe_eval.task import Dataset
 
 __all__ = ["run", "run_models"]
@@ -118,6 +119,14 @@ def run(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Ask only the first so many questions, in whole groups.")
     ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="POINTS|decided:RUN",
+            help="Ask pictures in random order (--seed) and stop when half the width of the 95 % interval is down to so many "
+            "points, or when it is better or worse than RUN.",
+        ),
+    ] = None,
     shard: Annotated[
         str | None,
         typer.Option(
@@ -202,6 +211,10 @@ def run(
         raise UserError(f"--seeds {seeds}: seeds are of the routing noise; say --router-noise, too")
     if samples > 1 and not temperature:
         raise UserError(f"--samples {samples}: greedy answers are all the same; say --temperature 1, for example")
+    if until and (workers > 1 or shard or temperature):
+        raise UserError(
+            "--until looks at scores while questions are asked: leave out --workers, --shard and --temperature"
+        )
     if quiet and verbose:
         raise UserError("--quiet and --verbose: say one of them")
     if not (quiet or as_json):
@@ -237,6 +250,7 @@ def run(
         "protocol": protocol,
         "out": out,
         "limit": limit,
+        "until": parse_until(until, seed) if until else None,
         "allow_missing": allow_missing,
         "fresh": fresh,
         "ablation": ablate,
@@ -371,7 +385,7 @@ def run_models(
                     if plan.shard:
                         shown.shared(plan, carry_out_shard(plan, backend, on_answer))
                         continue
-                    scores = carry_out(plan, backend, on_answer)
+                    scores = (carry_out_until if plan.until else carry_out)(plan, backend, on_answer)
                 shown.scored(plan, scores)
     for path, spreads in write_spreads([plan for _, plans in jobs for plan in plans]):
         shown.say(f"{spreads.model} {spreads.task}: {spread_line(spreads)} → {path}")
