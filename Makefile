@@ -18,7 +18,7 @@ EXTRAS_READY := $(EXTRAS:%=$(READY)-%)
 RUN = $(BIN)/moe-eval run $(MODEL) --tasks $(TASKS) $(if $(DATA),--data $(DATA)) --out $(OUT) $(ARGS)
 comma := ,
 
-.PHONY: eval check train nano-moe nano-dense test lint table figures report bench setup clean
+.PHONY: eval check train nano-moe nano-dense test lint table figures report docs bench setup clean
 
 eval: $(READY)
 	@$(RUN)
@@ -64,6 +64,11 @@ figures: $(READY)
 
 report: $(READY)
 	@$(BIN)/moe-eval report $(OUT) --out results/report.html $(ARGS)
+
+# The site of docs/: nothing in it is loaded from elsewhere. `python -m http.server -d build/site` shows it.
+docs: $(READY) $(READY)-docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo build/site/index.html
 
 bench: $(READY)
 	$(BIN)/python -m bench.generate $(ARGS)
