@@ -87,6 +87,12 @@ $(READY)-lmms: $(READY) requirements-lmms.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps lmms-eval
 	@touch $@
 
+# Gradio refuses the newest Pillow, with which it works: it comes alone, beside what it imports.
+$(READY)-demo: $(READY) requirements-demo.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement requirements-demo.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps gradio gradio-client hf-gradio safehttpx
+	@touch $@
+
 $(READY)-%: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$*]'
 	@touch $@
