@@ -56,7 +56,9 @@ def _conversation(
 
     def again(picture: Any, turns: list[Turn], off: list[str]) -> Iterator[tuple]:
         if turns:
-            yield from _answer(talker, picture, turns[:-1], turns[-1].question, off, f"\n\n*before: {turns[-1].answer}*")
+            yield from _answer(
+                talker, picture, turns[:-1], turns[-1].question, off, f"\n\n*before: {turns[-1].answer}*"
+            )
 
     gr.on(
         [ask.click, question.submit],
@@ -112,9 +114,7 @@ def _messages(turns: Sequence[Turn], remark: str = "") -> list[dict[str, str]]:
     if said:
         said[-1] = (said[-1][0], said[-1][1] + remark)
     return [
-        {"role": role, "content": text}
-        for pair in said
-        for role, text in zip(("user", "assistant"), pair, strict=True)
+        {"role": role, "content": text} for pair in said for role, text in zip(("user", "assistant"), pair, strict=True)
     ]
 
 
