@@ -39,6 +39,7 @@ REFERENCE = {
             "moellava.modeling",
             "moellava.moe",
             "moellava.sparsify",
+            "moellava.experts_off",
             "moellava.processing",
             "moellava.routing",
         ],
