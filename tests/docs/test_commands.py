@@ -2,7 +2,8 @@
 
 A block of commands (```console) that is not run has a comment in the line before: `<!-- not run: network, GPU -->`, with
 reasons of `REASONS`, or `<!-- run by: FILE -->`, a file of ours that holds its first command. Commands are run as they stand, in the order of the page, in one folder,
-but MODEL is the small sparse model, and only the first questions of the drawn world are asked.
+but MODEL is the small sparse model, and only the first questions of the drawn world are asked. Of commands inside sentences the names and options
+are checked.
 """
 
 import re
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from moe_eval.cli import main
+from moe_eval.cli import COMMANDS, Commands, main
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -30,6 +31,9 @@ REASONS = {
 
 MODEL = "moe-llava-nano"
 BLOCK = re.compile(r"(?:<!-- (not run|run by): ([^>]+?) -->\n)?```console\n(.*?)```", re.DOTALL)
+
+
+SENTENCE = re.compile(r"`moe-eval (judge calibrate|[a-z]+)([^`]*)`")
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,16 @@ def test_what_runs_elsewhere_does(block):
     text = (ROOT / block.why).read_text(encoding="utf-8")
     for command in block.commands:
         assert command.partition("#")[0].split("  ")[0].strip() in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_sentences_have_the_options_they_are_said_to_have(page):
+    for name, rest in SENTENCE.findall(page.read_text(encoding="utf-8")):
+        assert name in COMMANDS, f"moe-eval {name}"
+        known = {
+            option for parameter in Commands()[name].params for option in (*parameter.opts, *parameter.secondary_opts)
+        }
+        assert set(re.findall(r"--[a-z][a-z-]*", rest)) <= known | {"--help", "--debug"}, f"moe-eval {name}{rest}"
 
 
 def small(command: str) -> list[str]:
