@@ -54,6 +54,10 @@ COMMANDS = {  # where each is, and its first sentence, so that --help need not i
         "Follow runs as they go on a local page: progress, time left, scores so far, newest answers; finished ones open "
         "in the report.",
     ),
+    "demo": (
+        "demo.demo",
+        "Talk with one or two models about a picture, see which experts each token takes, and switch experts off.",
+    ),
     "compare": (
         "compare.compare",
         "Compare two runs sample by sample: the difference with its interval, whether it may be chance, what flipped.",
