@@ -21,7 +21,7 @@ SMALL = moe-llava-nano llava-nano
 ANSWER = $(if $(and $(word 2,$(MODEL)),$(if $(ARGS)$(filter-out $(SMALL),$(MODEL)),,yes)),OMP_NUM_THREADS=1 $(MAKE) --no-print-directory --jobs 2 $(MODEL:%=answer-%),$(call RUN,$(MODEL)))
 comma := ,
 
-.PHONY: eval check train nano-moe nano-dense test lint table figures report bench setup clean
+.PHONY: eval check train nano-moe nano-dense test lint table figures report docs bench setup clean
 
 eval: $(READY)
 	@$(ANSWER)
@@ -71,6 +71,11 @@ figures: $(READY)
 report: $(READY)
 	@$(BIN)/moe-eval report $(OUT) --out results/report.html $(ARGS)
 
+# The site of docs/: nothing in it is loaded from elsewhere. `python -m http.server -d build/site` shows it.
+docs: $(READY) $(READY)-docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo build/site/index.html
+
 bench: $(READY)
 	$(BIN)/python -m bench.generate $(ARGS)
 
@@ -86,6 +91,12 @@ $(READY): pyproject.toml constraints.txt
 $(READY)-lmms: $(READY) requirements-lmms.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement requirements-lmms.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps lmms-eval
+	@touch $@
+
+# Gradio refuses the newest Pillow, with which it works: it comes alone, beside what it imports.
+$(READY)-demo: $(READY) requirements-demo.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement requirements-demo.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps gradio gradio-client hf-gradio safehttpx
 	@touch $@
 
 $(READY)-%: $(READY)

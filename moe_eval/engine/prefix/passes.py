@@ -20,7 +20,7 @@ from moe_eval.engine.sampling import perturbed
 __all__ = ["answer_pack"]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def answer_pack(
     model: Any,
     pack: Pack,
