@@ -73,8 +73,15 @@ class GenerateBackend(SourcedBackend):
         ]
 
     def _measure(self, request: Request, images: "list[Image]") -> Response:
+        import torch
+
         self.ask([request.id])
-        return plain_likelihood(*self.loaded, request, images)
+        try:
+            return plain_likelihood(*self.loaded, request, images)
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"{self.loaded[0].device} has too little memory for question {request.id} and its given answers; what was answered is kept"
+            ) from error
 
     @cached_property
     def _recorder(self) -> Any:
