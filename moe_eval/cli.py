@@ -44,6 +44,11 @@ COMMANDS = {  # where each is, and its first sentence, so that --help need not i
         "report.report",
         "Write one HTML file to look around in: numbers, tables, figures, and every sample with all answers.",
     ),
+    "view": (
+        "view.view",
+        "Follow runs as they go on a local page: progress, time left, scores so far, newest answers; finished ones open "
+        "in the report.",
+    ),
     "compare": (
         "compare.compare",
         "Compare two runs sample by sample: the difference with its interval, whether it may be chance, what flipped.",

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["UnreadableImageError", "UserError", "unknown"]
+__all__ = ["UnreadableImageError", "UserError", "one_line", "unknown"]
 
 
 class UserError(Exception):
@@ -36,3 +36,8 @@ def unknown(what: str, name: str, known: Iterable[str], way_out: str = "") -> Us
     near = get_close_matches(name, choices, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(choices)}"
     return UserError(f"unknown {what} {name!r}: {hint}{f' ({way_out})' if way_out else ''}")
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, in one line; its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["Runs", "compare", "evaluate", "exportable", "load_runs"]
 
 RUNS = Path("results/runs")
-LOADING = ("dtype", "device", "revision", "adapter", "chat_template", "engine_args")
+LOADING = (
+    *("dtype", "device", "revision", "adapter", "chat_template", "picture_tokens", "processor_kwargs"),
+    "engine_args",
+)
 """What `evaluate` passes on to `find_source`."""
 
 
@@ -141,6 +144,8 @@ def evaluate(
     fresh: bool = False,
     allow_missing: bool = False,
     max_new_tokens: int | None = None,
+    system: str | None = None,
+    thinking: bool | None = None,
     on_answer: Callable[[int, int], None] = lambda answered, total: None,
     **loading: Any,
 ) -> Runs:
@@ -156,8 +161,11 @@ def evaluate(
         fresh: throw away earlier answers instead of going on from them.
         allow_missing: score without the questions that could not be answered.
         max_new_tokens: length limit of an answer; None: the benchmark's.
+        system: the system's words; None: those of the chat template.
+        thinking: let the model think before it answers; None: not; behind a server, as that has it.
         on_answer: called with (answered so far, all questions) after each answer.
-        loading: of a model that is named: engine, dtype, device, revision, adapter, chat_template, engine_args, as for `moe-eval run`.
+        loading: of a model that is named: engine, dtype, device, revision, adapter, chat_template, picture_tokens,
+            processor_kwargs (a dict), engine_args, as for `moe-eval run`.
 
     Raises:
         UserError: for names that do not exist, and for questions without an answer; all other answers are kept.
@@ -167,8 +175,8 @@ def evaluate(
     backend, title, trained_on_mini = _backend(model, name, batch_size, loading)
     names = [name.strip() for name in (tasks.split(",") if isinstance(tasks, str) else tasks)]
     settings = {"out": Path(out), "limit": limit, "allow_missing": allow_missing, "fresh": fresh}
-    settings["max_new_tokens"] = max_new_tokens
-    plans = make_plans(title, names, trained_on_mini, data=data, protocol=protocol, **settings)
+    asking = {"max_new_tokens": max_new_tokens, "system": system, "thinking": thinking}
+    plans = make_plans(title, names, trained_on_mini, data=data, protocol=protocol, **settings, **asking)
     for plan in plans:
         carry_out(plan, backend, on_answer)
     return Runs([plan.folder for plan in plans])

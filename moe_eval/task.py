@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
 
@@ -138,6 +139,8 @@ class TaskProtocol:
         continuations: the answers that may be given. Where there are some, nothing is generated: the most likely is the
             answer, and `score` finds the log-probability of each in `sample.meta["log_probabilities"]`.
         maximum: the best that the headline can be; tolerances are in percent of it.
+        maxima: the best that numbers of the breakdown can be which are no percentages, by their path in the metrics or a
+            pattern such as `subtasks.*.score`; infinite for those without an end.
         upright: turn pictures as their EXIF orientation says, which lmms-eval's data sets do and the originals do not.
     """
 
@@ -149,7 +152,14 @@ class TaskProtocol:
     judge: Judge | None = None
     continuations: Callable[[Sample], Sequence[str]] | None = None
     maximum: float = 100.0
+    maxima: Mapping[str, float] = field(default_factory=dict)
     upright: bool = False
+
+    def maximum_of(self, path: str) -> float:
+        """The best that a number can be: `headline`, or the one at that dotted path in the metrics."""
+        if path == "headline":
+            return self.maximum
+        return next((maximum for pattern, maximum in self.maxima.items() if fnmatchcase(path, pattern)), 100.0)
 
 
 @dataclass(frozen=True)

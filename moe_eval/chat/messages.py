@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 __all__ = ["chat_messages"]
 
 
-def chat_messages(text: str, images: "list[Image]") -> list[Message]:
+def chat_messages(text: str, images: "list[Image]", system: str | None = None) -> list[Message]:
     """The user turn in OpenAI's form: pictures first, or where the text says `<image>`, if it says so as often as there are some.
 
-    Pictures are PNG, which keeps every pixel, in `data:` URLs.
+    Pictures are PNG, which keeps every pixel, in `data:` URLs. The system's words, if there are some, are a turn before it.
     """
     parts = [{"type": "image_url", "image_url": {"url": _data_url(image)}} for image in images]
     words = text.split("<image>")
@@ -24,7 +24,8 @@ def chat_messages(text: str, images: "list[Image]") -> list[Message]:
     else:
         told = [{"type": "text", "text": word.strip()} for word in words]
         content = [told[0], *(part for pair in zip(parts, told[1:], strict=True) for part in pair)]
-    return [{"role": "user", "content": [part for part in content if part.get("text") != ""]}]
+    turn = {"role": "user", "content": [part for part in content if part.get("text") != ""]}
+    return [turn] if system is None else [{"role": "system", "content": system}, turn]
 
 
 def _data_url(image: "Image") -> str:

@@ -16,6 +16,7 @@ from moe_eval.comparison.seeds import spread_line, write_spreads
 from moe_eval.engine.choose import choose_backend
 from moe_eval.engine.models import ModelSource
 from moe_eval.engine.named import Source, find_source
+from moe_eval.engine.picture_budget import parse_settings
 from moe_eval.engine.ray import RayBackend
 from moe_eval.engine.replay import ReplaySource
 from moe_eval.errors import UserError
@@ -69,6 +70,24 @@ def run(
     ] = None,
     chat_template: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A chat template to use instead of the model's own.")
+    ] = None,
+    picture_tokens: Annotated[
+        int | None,
+        typer.Option(min=1, help="The most tokens that a picture becomes, in whatever way the model's processor has."),
+    ] = None,
+    processor_kwargs: Annotated[
+        str | None,
+        typer.Option(metavar="NAME=VALUE,...", help="Settings of the model's image processor instead of its own."),
+    ] = None,
+    system: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="The system's words, instead of those of the chat template.")
+    ] = None,
+    thinking: Annotated[
+        bool | None,
+        typer.Option(
+            help="Let the model think before it answers; its thoughts are kept apart from the answer. Default: not; behind a "
+            "server, as that has it."
+        ),
     ] = None,
     trust_remote_code: Annotated[
         bool,
@@ -189,6 +208,8 @@ def run(
             revision=revision,
             adapter=adapter,
             chat_template=chat_template,
+            picture_tokens=picture_tokens,
+            processor_kwargs=parse_settings(processor_kwargs) if processor_kwargs else None,
             trust_remote_code=trust_remote_code,
         )
         for given in names
@@ -206,6 +227,8 @@ def run(
         "ablation": ablate,
         "sampling": Sampling(temperature, samples, seed) if temperature else None,
         "max_new_tokens": max_new_tokens,
+        "system": system,
+        "thinking": thinking,
     }
     if workers > 1 and not plan:
         if shard:

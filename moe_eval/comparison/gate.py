@@ -17,7 +17,7 @@ from moe_eval.comparison.pairing import Comparison, compare_runs, corrected, inc
 from moe_eval.errors import UserError
 from moe_eval.runs.stored_run import StoredRun
 
-__all__ = ["LEVEL", "TaskVerdict", "Verdict", "check_runs", "overall"]
+__all__ = ["LEVEL", "TaskVerdict", "Verdict", "check_runs", "decide", "overall"]
 
 LEVEL = 0.05
 
@@ -79,22 +79,40 @@ def overall(verdicts: Sequence[TaskVerdict]) -> Verdict:
     return next((v for v in (Verdict.WORSE, Verdict.CANNOT_TELL) if v in found), Verdict.FINE)
 
 
+def decide(change: float, low: float | None, p_value: float, flipped: bool, tolerance: float) -> Verdict:
+    """The verdict by the table above.
+
+    Args:
+        change: run − baseline.
+        low: the lower end of its interval, if there is one.
+        p_value: of there being no difference, corrected.
+        flipped: whether any answer is worth something else.
+    """
+    if not flipped:
+        return Verdict.FINE
+    if change < -tolerance or (change < 0 and p_value < LEVEL):
+        return Verdict.WORSE
+    return Verdict.FINE if low is not None and low >= -tolerance else Verdict.CANNOT_TELL
+
+
 def _judge(comparison: Comparison, tolerance: float) -> TaskVerdict:
     difference, scale = comparison.difference, comparison.second.protocol.maximum / 100
     change, allowed = difference.value / scale, f"tolerance {tolerance:g}"
     unit = "" if scale == 1 else f" % of {comparison.second.protocol.maximum:g}"
     low = None if difference.low is None else difference.low / scale
     significant = difference.value < 0 and comparison.adjusted < LEVEL
-    if not comparison.test.won and not comparison.test.lost:
-        verdict, reason = Verdict.FINE, "every answer is worth what it was"
+    flipped = bool(comparison.test.won or comparison.test.lost)
+    verdict = decide(change, low, comparison.adjusted, flipped, tolerance)
+    if not flipped:
+        reason = "every answer is worth what it was"
     elif change < -tolerance:
         luck = "significant" if significant else "may be chance"
-        verdict, reason = Verdict.WORSE, f"{change:+.2f}{unit} is beyond the {allowed} ({luck})"
+        reason = f"{change:+.2f}{unit} is beyond the {allowed} ({luck})"
     elif significant:
-        verdict, reason = Verdict.WORSE, f"{change:+.2f}{unit} is within the {allowed}, but it is significant"
-    elif low is not None and low >= -tolerance:
-        verdict, reason = Verdict.FINE, f"a drop beyond the {allowed} is excluded"
+        reason = f"{change:+.2f}{unit} is within the {allowed}, but it is significant"
+    elif verdict is Verdict.FINE:
+        reason = f"a drop beyond the {allowed} is excluded"
     else:
         least = "" if low is None else f": a drop of {-low:.2f}{unit} is not excluded"
-        verdict, reason = Verdict.CANNOT_TELL, f"too few samples ({len(comparison.ids):,}) for the {allowed}{least}"
+        reason = f"too few samples ({len(comparison.ids):,}) for the {allowed}{least}"
     return TaskVerdict(comparison.task, verdict, reason, comparison)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from moe_eval.images import ImageRef
 
@@ -57,6 +57,8 @@ class ModelInfo:
         processing_fingerprint: SHA-256 over tokenizer, processor, chat template and generation configuration.
         source: what was given on the command line, where `name` is another.
         remote_code: whether Python code that comes with the model was run.
+        picture_tokens: the most tokens that a picture becomes; None: as the model's processor has it.
+        processor_kwargs: settings of its processor that are not the model's own.
     """
 
     name: str
@@ -73,6 +75,8 @@ class ModelInfo:
     processing_fingerprint: str | None = None
     source: str | None = None
     remote_code: bool = False
+    picture_tokens: int | None = None
+    processor_kwargs: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,9 @@ class Request:
             most likely of them, with the log-probability of each.
         temperature: 0: every token is the likeliest; above, tokens are drawn, at 1 with the model's probabilities.
         seed: of what is drawn, which follows from it and from `id`.
+        system: what stands before the question as the system's words; None: what the chat template says itself.
+        thinking: whether the model is to think before it answers; None: not, where the model is loaded here, and elsewhere as
+            the server has it.
     """
 
     id: str
@@ -94,6 +101,8 @@ class Request:
     continuations: tuple[str, ...] = ()
     temperature: float = 0.0
     seed: int = 0
+    system: str | None = None
+    thinking: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -133,7 +142,7 @@ class Routing:
 @dataclass(frozen=True)
 class Response:
     """One answer: its text without special tokens and surrounding blanks, how many tokens were generated, and, where
-    there is that, how they were routed, and what a server's model thought before it answered.
+    there is that, how they were routed, and what the model thought before it answered.
 
     Args:
         log_probabilities: of the request's continuations: the natural logarithm of the probability that the answer begins

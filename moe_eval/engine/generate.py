@@ -1,5 +1,6 @@
 """The plain backend: batches of prompts through `model.generate`, for any image-text-to-text model of transformers."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import replace
 from functools import cached_property
@@ -9,9 +10,10 @@ from moe_eval.engine.backend import Answer, Request, Response, Routing, TokenPat
 from moe_eval.engine.likelihood import plain_likelihood
 from moe_eval.engine.models import ModelSource
 from moe_eval.engine.prefetch import open_images
-from moe_eval.engine.prompting import Batch, encode
+from moe_eval.engine.prompting import Batch, encode, thinks_on
 from moe_eval.engine.sampling import Draws
 from moe_eval.engine.sourced import SourcedBackend
+from moe_eval.engine.thoughts import has_tags, split_thoughts
 from moe_eval.errors import UserError
 
 if TYPE_CHECKING:
@@ -85,8 +87,8 @@ def _fit_together(one: Request, other: Request) -> bool:
     return _settings(one) == _settings(other)
 
 
-def _settings(request: Request) -> tuple[int, bool, bool]:
-    return request.max_new_tokens, request.pad_images, bool(request.continuations)
+def _settings(request: Request) -> tuple[int, bool, bool, bool | None]:
+    return request.max_new_tokens, request.pad_images, bool(request.continuations), request.thinking
 
 
 def _answer(model: Any, processor: Any, batch: Batch) -> list[Response]:
@@ -118,14 +120,21 @@ def _answer(model: Any, processor: Any, batch: Batch) -> list[Response]:
     stops = stop_ids(model, tokenizer)
     answers = sequences[:, inputs["input_ids"].shape[1] :].tolist()  # [batch, new tokens]
     strings = model.generation_config.stop_strings or ()
+    strings = [strings] if isinstance(strings, str) else strings
+    begun = thinks_on(processor, requests[0])
     return [
-        response(request.id, ids, stops, tokenizer, [strings] if isinstance(strings, str) else strings)
+        response(request.id, ids, stops, tokenizer, strings, begun)
         for request, ids in zip(requests, answers, strict=True)
     ]
 
 
 def response(
-    request_id: str, ids: list[int], stops: Set[int], tokenizer: Any, stop_strings: Sequence[str] = ()
+    request_id: str,
+    ids: list[int],
+    stops: Set[int],
+    tokenizer: Any,
+    stop_strings: Sequence[str] = (),
+    begun: bool = False,
 ) -> Response:
     """The answer that generated tokens are: up to what stopped it, which is no part of it, whatever the tokenizer calls it.
 
@@ -133,6 +142,7 @@ def response(
         ids: of the generated tokens; what follows the first of `stops` is padding.
         stops: ids that end an answer.
         stop_strings: texts that end an answer.
+        begun: whether the prompt ended in thoughts already.
     """
     end = next((position for position, token in enumerate(ids) if token in stops), None)
     kept = ids if end is None else ids[: end + 1]
@@ -145,12 +155,23 @@ def response(
             for count in range(1, len(ids) + 1)
             if any(one in tokenizer.decode(ids[:count]) for one in found)
         )
+    thoughts, answer = split_thoughts(_with_tags(text, ids[:end], tokenizer), begun)
     return Response(
         id=request_id,
-        text=text.strip(),
+        text=answer,
         tokens=len(kept),
         finish_reason="length" if end is None and not found else "stop",
+        reasoning=thoughts or None,
     )
+
+
+def _with_tags(text: str, ids: list[int], tokenizer: Any) -> str:
+    """The text of an answer, with the tags of thoughts in it where the tokenizer has them among its special tokens."""
+    raw = tokenizer.decode(ids, skip_special_tokens=False)
+    if not has_tags(raw) or has_tags(text):
+        return text
+    special = [token for token in tokenizer.all_special_tokens if not has_tags(token)]
+    return re.sub("|".join(map(re.escape, special)), "", raw) if special else raw
 
 
 def plain_routing(recorder: Any, sequence: Any, token_text: Callable[[int], str]) -> Routing:

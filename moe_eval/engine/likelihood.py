@@ -21,11 +21,11 @@ Tokens = tuple[int, ...]
 
 def continuation_ids(processor: Any, request: Request) -> dict[str, Tokens]:
     """Token ids of each of a request's continuations, as they follow on the prompt; without the end of the answer."""
-    prompt = render(processor, request.text, 0)
+    prompt = render(processor, request, 0)
     before = _ids(processor, prompt)
     found = {}
     for continuation in request.continuations:
-        tail = _tail(processor, request.text, continuation, prompt)
+        tail = _tail(processor, request, continuation, prompt)
         both = _ids(processor, prompt + tail)
         # A tokenizer may merge over the border; then the words are taken on their own.
         own = both[len(before) :] if both[: len(before)] == before else _ids(processor, tail, add_special_tokens=False)
@@ -83,13 +83,9 @@ def _continued(inputs: Mapping[str, Any], ids: Tokens) -> dict[str, Any]:
     }
 
 
-def _tail(processor: Any, text: str, answer: str, prompt: str) -> str:
+def _tail(processor: Any, request: Request, answer: str, prompt: str) -> str:
     """What follows on the prompt, up to the last letter of the answer."""
-    turns = [
-        {"role": "user", "content": [{"type": "text", "text": text}]},
-        {"role": "assistant", "content": [{"type": "text", "text": answer}]},
-    ]
-    rendered = str(processor.apply_chat_template(turns, tokenize=False))
+    rendered = render(processor, request, 0, answer)
     if not rendered.startswith(prompt) or answer not in rendered[len(prompt) :]:
         return answer  # a template that writes a prompt otherwise once there is an answer
     return rendered[len(prompt) : rendered.index(answer, len(prompt)) + len(answer)]

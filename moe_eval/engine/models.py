@@ -6,27 +6,30 @@ image-text-to-text model of the hub.
 
 import hashlib
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from moe_eval.engine.adapters import CONFIG as ADAPTER_CONFIG
-from moe_eval.engine.adapters import check_adapter, with_adapter
+from moe_eval.engine.adapters import check_adapter
 from moe_eval.engine.backend import ModelInfo, Parameters
 from moe_eval.engine.parameters import count_parameters, laid_out
-from moe_eval.engine.processing import check_template, processing_fingerprint, read_template
-from moe_eval.engine.trial import try_out
-from moe_eval.errors import UserError, unknown
-from moe_eval.files.json_text import read_json
-from moe_eval.sources.hub import bytes_on_hub
+from moe_eval.engine.processing import processing_fingerprint, read_template
+from moe_eval.engine.whereabouts import (
+    download,
+    is_folder,
+    is_upstream,
+    was_never_trained,
+    was_trained_on_mini,
+    whereabouts,
+    zoo_entry,
+)
+from moe_eval.errors import UserError, one_line, unknown
 
 __all__ = ["ModelSource"]
 
-NOT_NEEDED = ["*.pth", "*.gguf", "*.onnx", "*.h5", "*.msgpack", "original/*", "global_step*/*", "*optimizer*"]
-"""Files that hub repositories hold beside what `from_pretrained` reads."""
+Anything = TypeVar("Anything")
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -45,6 +48,8 @@ class ModelSource:
         revision: branch, tag or commit of the hub's repository; None: what the name or the zoo says.
         adapter: a folder of PEFT's whose weights are merged into the model's.
         chat_template: a file with a chat template that is used instead of the model's own.
+        picture_tokens: the most tokens that a picture becomes; None: as the processor's files have it.
+        processor_kwargs: settings of the image processor instead of those of its files.
         trust_remote_code: run the Python code that comes with the model.
 
     Raises:
@@ -59,6 +64,8 @@ class ModelSource:
     revision: str | None = None
     adapter: Path | None = None
     chat_template: Path | None = None
+    picture_tokens: int | None = None
+    processor_kwargs: dict[str, Any] | None = None
     trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
@@ -66,14 +73,15 @@ class ModelSource:
             raise unknown("dtype", self.dtype, DTYPES)
         if self.adapter is not None:
             check_adapter(self.adapter)
-        if self.revision and self._is_folder:
+        if self.revision and is_folder(self.name):
             raise UserError(f"--revision {self.revision}: {self.name} is a folder, which has no revisions")
 
     @property
     def title(self) -> str:
         """What folders and tables call it."""
         adapter = f"+{self.adapter.resolve().name}" if self.adapter else ""
-        return self.label or (f"{self.name}@{self.revision}" if self.revision else self.name) + adapter
+        budget = f"+{self.picture_tokens}-picture-tokens" if self.picture_tokens else ""
+        return (self.label or (f"{self.name}@{self.revision}" if self.revision else self.name) + adapter) + budget
 
     def check_name(self) -> None:
         """Complain about a name that cannot be anything, before time is spent on other models.
@@ -81,7 +89,7 @@ class ModelSource:
         Raises:
             UserError: naming the nearest zoo models.
         """
-        if self.name.startswith("hf:") or self._is_folder:
+        if self.name.startswith("hf:") or is_folder(self.name):
             return
         from moellava import zoo
 
@@ -101,14 +109,14 @@ class ModelSource:
         try:
             if self.name.startswith("hf:"):
                 repository, _, revision = self.name.removeprefix("hf:").partition("@")
-                folder = _download(repository, self.revision or revision or None)
-            elif self._is_folder:
+                folder = download(repository, self.revision or revision or None)
+            elif is_folder(self.name):
                 folder = Path(self.name)
             else:
                 return zoo.resolve(self.name, self.revision)
-            return zoo.convert_once(folder, folder.resolve().name) if _is_upstream(folder) else folder
+            return zoo.convert_once(folder, folder.resolve().name) if is_upstream(folder) else folder
         except ConversionError as error:
-            raise UserError(f"model {self.name}: {_one_line(error)}") from error
+            raise UserError(f"model {self.name}: {one_line(error)}") from error
 
     @cached_property
     def config(self) -> Any:
@@ -117,7 +125,7 @@ class ModelSource:
         import moellava  # noqa: F401  (registers its models with the Auto classes)
 
         trust = self.trust_remote_code
-        return self._read("config.json", lambda: AutoConfig.from_pretrained(self.folder, trust_remote_code=trust))
+        return self.read("config.json", lambda: AutoConfig.from_pretrained(self.folder, trust_remote_code=trust))
 
     @cached_property
     def generation_config(self) -> Any:
@@ -126,7 +134,7 @@ class ModelSource:
 
         if not (self.folder / "generation_config.json").is_file():
             return GenerationConfig.from_model_config(self.config)
-        return self._read("generation_config.json", lambda: GenerationConfig.from_pretrained(self.folder))
+        return self.read("generation_config.json", lambda: GenerationConfig.from_pretrained(self.folder))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -147,7 +155,7 @@ class ModelSource:
         try:
             return torch.empty(0, device=name).device
         except (RuntimeError, AssertionError) as error:
-            raise UserError(f"device {name!r} cannot be used: {_one_line(error)}") from error
+            raise UserError(f"device {name!r} cannot be used: {one_line(error)}") from error
 
     @property
     def torch_dtype(self) -> Any:
@@ -157,7 +165,7 @@ class ModelSource:
             return getattr(torch, self.dtype)
         if self.torch_device.type == "cpu":
             return torch.float32
-        if _zoo_entry(self.name) is not None:
+        if zoo_entry(self.name) is not None:
             return torch.float16
         if getattr(self.config, "codebase", None):
             return torch.float16
@@ -165,7 +173,7 @@ class ModelSource:
 
     def describe(self, backend: str) -> ModelInfo:
         """Facts for run records and tables, from the configuration and the files alone."""
-        config, entry = self.config, _zoo_entry(self.name)
+        config, entry = self.config, zoo_entry(self.name)
         if self.router_noise_seed is not None and not self.has_our_routers:
             raise UserError(f"model {self.name}: has no sparse layer for --router-noise to act on; leave it out")
         size = getattr(getattr(config, "vision_config", None), "image_size", None)
@@ -181,25 +189,23 @@ class ModelSource:
             random_weights=bool(getattr(config, "random_weights", False) or getattr(entry, "random_weights", False)),
             published_as=getattr(entry, "published_as", None),
             router_noise_seed=self.router_noise_seed,
-            processing_fingerprint=processing_fingerprint(self.folder, self._template),
+            processing_fingerprint=processing_fingerprint(self.folder, self.template),
             source=self.name if self.title != self.name else None,
             remote_code=self.trust_remote_code,
+            picture_tokens=self.picture_tokens,
+            processor_kwargs=self.processor_kwargs,
         )
-
-    @property
-    def _is_folder(self) -> bool:
-        """Names of the zoo come first: runs that were written here (`--out .`) are in folders of these names."""
-        return _zoo_entry(self.name) is None and Path(self.name).is_dir()
 
     @property
     def _parameters(self) -> Parameters | None:
         try:
-            return self._read("config.json", lambda: count_parameters(self.config))
+            return self.read("config.json", lambda: count_parameters(self.config))
         except UserError:  # if the model cannot be loaded either, loading says why
             return None
 
     @cached_property
-    def _template(self) -> str | None:
+    def template(self) -> str | None:
+        """The chat template that is used instead of the model's own; None: there is none."""
         return read_template(self.chat_template) if self.chat_template else None
 
     @property
@@ -221,16 +227,16 @@ class ModelSource:
             check_recordable(laid_out(self.config))
             image_token_id(self.config)
         except (UserError, ValueError) as error:
-            return _one_line(error)
+            return one_line(error)
         return None
 
     @property
     def trained_on_mini(self) -> bool:
         """Whether what it can answer is about `mini`: it comes with the project, was trained by the nano recipes, or never."""
-        entry = _zoo_entry(self.name)
+        entry = zoo_entry(self.name)
         if entry is not None:
             return entry.random_weights or entry.folder is not None
-        return _was_never_trained(Path(self.name)) or _was_trained_on_mini(Path(self.name))
+        return was_never_trained(Path(self.name)) or was_trained_on_mini(Path(self.name))
 
     @property
     def is_local(self) -> bool:
@@ -240,38 +246,16 @@ class ModelSource:
     @property
     def whereabouts(self) -> str:
         """Where the model is, or where it is fetched from and into which cache."""
-        from huggingface_hub import constants, snapshot_download
-
-        from moellava import zoo
-
-        entry = _zoo_entry(self.name)
-        if entry is not None and entry.folder is not None:
-            return f"{entry.folder}, here already"
-        if self._is_folder:
-            return f"{self.name}, here already"
-        reference = self.name.removeprefix("hf:") if entry is None else entry.source
-        if reference is None:
-            return "its weights were never published"
-        repository, _, revision = reference.partition("@")
-        revision = self.revision or revision or getattr(entry, "revision", None)
-        try:
-            return f"{snapshot_download(repository, revision=revision or None, local_files_only=True)}, here already"
-        except Exception:  # not in the cache, or no name of a repository: the run itself says which
-            if entry is not None:
-                size = f"about {2 * count_parameters(zoo.architecture(self.name)).total / 1e9:.1f} GB "
-            else:
-                told = bytes_on_hub("model", repository, revision, ignored=NOT_NEEDED)
-                size = f"{told / 1e9:.2f} GB " if told is not None else ""
-            return f"{size}to be downloaded from {repository} into {constants.HF_HUB_CACHE}"
+        return whereabouts(self.name, self.revision)
 
     @property
     def weight_bytes(self) -> int:
         """Bytes of the weights in memory, of a named model without its files."""
         from moellava import zoo
 
-        if not self.is_local and _zoo_entry(self.name) is None:
+        if not self.is_local and zoo_entry(self.name) is None:
             raise UserError("it is not in the cache")
-        config = zoo.architecture(self.name) if _zoo_entry(self.name) else self.config
+        config = zoo.architecture(self.name) if zoo_entry(self.name) else self.config
         return count_parameters(config).total * self.torch_dtype.itemsize
 
     def check_recordable(self) -> None:
@@ -289,36 +273,9 @@ class ModelSource:
         Raises:
             UserError: when a weight is missing, unknown or of the wrong shape, or a file is damaged.
         """
-        from transformers import AutoModelForImageTextToText
-        from transformers.utils import logging
+        from moe_eval.engine.loading import load
 
-        if not sys.stderr.isatty():
-            logging.disable_progress_bar()
-        config = self.config
-        trust = {"trust_remote_code": self.trust_remote_code}
-        processor = self.load_processor()
-        loaded: Any = self._read(
-            "its weights",
-            lambda: AutoModelForImageTextToText.from_pretrained(
-                self.folder, config=config, dtype=self.torch_dtype, output_loading_info=True, **trust
-            ),
-        )
-        model, report = loaded
-        for problem, keys in report.items():
-            if keys:
-                raise UserError(
-                    f"model {self.name} ({self.folder}): {len(keys)} {problem.replace('_', ' ')}, such as "
-                    f"{min(map(str, keys))}; the checkpoint and its config.json do not belong together"
-                )
-        if self.adapter is not None:
-            model = with_adapter(model, self.adapter)
-        model = model.to(self.torch_device).eval()
-        try_out(model, processor, self.name)
-        if self.router_noise_seed is not None:
-            from moellava.noise import enable_question_noise
-
-            model.question_noise = enable_question_noise(model, self.router_noise_seed)
-        return model, processor
+        return load(self)
 
     def load_processor(self) -> Any:
         """The model's processor, with the chat template that is used.
@@ -326,24 +283,16 @@ class ModelSource:
         Raises:
             UserError: when a file is damaged, or the template cannot render a question about a picture.
         """
-        import moellava  # noqa: F401  (registers its processor with the Auto classes)
-        from moe_eval.engine.processors import load_processor
+        from moe_eval.engine.loading import load_processor
 
-        processor = self._read(
-            "its processor", lambda: load_processor(self.folder, self.config, self.trust_remote_code)
-        )
-        if self._template is not None:
-            processor.chat_template = self._template
-        tokenizer = getattr(processor, "tokenizer", None)
-        if tokenizer is not None and tokenizer.pad_token is None:  # any does: padding is masked
-            tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
-        check_template(
-            processor, f"--chat-template {self.chat_template}" if self.chat_template else f"model {self.name}"
-        )
-        return processor
+        return load_processor(self)
 
-    def _read(self, what: str, read: Callable[[], Any]) -> Any:
-        """What `read` gives; whatever transformers raises meanwhile is an error about the folder, in one line."""
+    def read(self, what: str, read: Callable[[], Anything]) -> Anything:
+        """What `read` gives; whatever transformers raises meanwhile is an error about the folder, in one line.
+
+        Args:
+            what: of the folder is read, for the message.
+        """
         try:
             return read()
         except UserError:
@@ -354,68 +303,7 @@ class ModelSource:
                     f"model {self.name}: comes with Python code of its own (auto_map in its files), which is not run; "
                     "--trust-remote-code runs it, if you know whose it is"
                 ) from error
-            reason = _one_line(error)
+            reason = one_line(error)
             if isinstance(error, ImportError):  # its first sentence names the package, the others explain notebooks
                 reason = reason.split(". ")[0]
             raise UserError(f"model {self.name} ({self.folder}): {what}: {reason[:400]}") from error
-
-
-def _was_never_trained(folder: Path) -> bool:
-    try:
-        return bool(read_json(folder / "config.json").get("random_weights"))
-    except (UserError, AttributeError):  # no folder, or a broken one: loading it says so
-        return False
-
-
-def _was_trained_on_mini(folder: Path) -> bool:
-    try:
-        data = read_json(folder / "training.json")["recipe"]["data"]
-        return any("data/nano/" in str(part.get("file")) for part in data)
-    except (UserError, KeyError, TypeError, AttributeError):
-        return False
-
-
-def _is_upstream(folder: Path) -> bool:
-    """Whether the folder is in the format of a system's own code: MoE-LLaVA's and LLaVA's names its tower in `mm_*`."""
-    from moellava.configuration import UPSTREAM_TOWER_KEYS
-    from moellava.peers.convert import converter_of
-
-    if converter_of(folder) is not None:
-        return True
-    if not (folder / "config.json").exists():
-        if (folder / ADAPTER_CONFIG).exists():
-            raise UserError(f"model {folder}: is an adapter; name the model that it belongs to, and --adapter {folder}")
-        raise UserError(f"model {folder}: no config.json in it; the folder of a model is wanted")
-    config = read_json(folder / "config.json")
-    if not isinstance(config, dict):
-        raise UserError(f"model {folder}: config.json holds a {type(config).__name__}, not an object")
-    return not {"vision_config", "text_config"} & config.keys() and bool(set(UPSTREAM_TOWER_KEYS) & config.keys())
-
-
-def _download(repository: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    reference = f"{repository}@{revision}" if revision else repository
-    try:
-        return Path(snapshot_download(repository, revision=revision, ignore_patterns=NOT_NEEDED))
-    except HFValidationError as error:
-        raise UserError(f"model hf:{reference}: {_one_line(error)}") from error
-    except HfHubHTTPError as error:
-        raise UserError(
-            f"model hf:{reference}: the hub answers {error.response.status_code}; check the name and your access to it"
-        ) from error
-    except OSError as error:
-        raise UserError(
-            f"model hf:{reference}: not in the cache and the hub cannot be reached ({_one_line(error)})"
-        ) from error
-
-
-def _zoo_entry(name: str) -> Any:
-    from moellava import zoo
-
-    return zoo.find(name) if name in zoo.names() else None
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

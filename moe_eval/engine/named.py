@@ -20,6 +20,8 @@ ONLY_LOADED_HERE = {
     "revision": None,
     "adapter": None,
     "chat_template": None,
+    "picture_tokens": None,
+    "processor_kwargs": None,
 }
 """Options of loading a model, and how they are when nothing is said."""
 

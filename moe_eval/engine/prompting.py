@@ -1,15 +1,17 @@
 """Questions as a model reads them: in its chat template, as token ids, with their pictures."""
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from moe_eval.engine.backend import Request
-from moe_eval.errors import UserError
+from moe_eval.engine.thoughts import SWITCHES, ends_in_thoughts
+from moe_eval.errors import UserError, one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Batch", "encode", "picture_options", "render"]
+__all__ = ["Batch", "encode", "picture_options", "render", "thinks_on"]
 
 PLACE = "<image>"
 """Where the text of a question says that a picture belongs."""
@@ -29,7 +31,7 @@ def encode(processor: Any, batch: Batch, beginnings: Sequence[str] = ()) -> Any:
     Raises:
         UserError: for prompts that the model's processor refuses.
     """
-    prompts = [render(processor, request.text, len(images)) for request, images in batch]
+    prompts = [render(processor, request, len(images)) for request, images in batch]
     if beginnings:
         prompts = [prompt + beginning for prompt, beginning in zip(prompts, beginnings, strict=True)]
     pictures = [images for _, images in batch]
@@ -49,13 +51,32 @@ def encode(processor: Any, batch: Batch, beginnings: Sequence[str] = ()) -> Any:
         ) from error
 
 
-def render(processor: Any, text: str, images: int) -> str:
-    """A question as the model reads it: in its chat template, pictures first, unless the text says where they are."""
-    return str(
-        processor.apply_chat_template(
-            [{"role": "user", "content": _content(processor, text, images)}], add_generation_prompt=True, tokenize=False
-        )
-    )
+def render(processor: Any, request: Request, images: int, answer: str | None = None) -> str:
+    """A question as the model reads it: in its chat template, pictures first, unless the text says where they are.
+
+    Args:
+        images: how many pictures there are.
+        answer: what the model has said to it; None: nothing yet.
+
+    Raises:
+        UserError: for a template that leaves the system's words out, that cannot do what the request says of thinking.
+    """
+    turns: list[dict[str, Any]] = [{"role": "user", "content": _content(processor, request.text, images)}]
+    if answer is not None:
+        turns.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
+    switches = _switches(processor, request)
+    if request.system is None:
+        rendered = _rendered(processor, turns, answer is None, switches)
+    else:
+        rendered = _below_system(processor, request.system, turns, answer is None, switches)
+    if answer is None:
+        _check_thinking(request, rendered, switches)
+    return rendered
+
+
+def thinks_on(processor: Any, request: Request) -> bool:
+    """Whether the answer to a request goes on with thoughts that its prompt begins."""
+    return bool(request.thinking) and ends_in_thoughts(render(processor, request, 0))
 
 
 def picture_options(processor: Any, pad_images: bool) -> dict[str, bool]:
@@ -63,6 +84,48 @@ def picture_options(processor: Any, pad_images: bool) -> dict[str, bool]:
     from moellava import MoELlavaProcessor
 
     return {"do_pad": pad_images} if isinstance(processor, MoELlavaProcessor) else {}
+
+
+def _rendered(processor: Any, turns: list[dict[str, Any]], open_end: bool, switches: dict[str, bool]) -> str:
+    return str(processor.apply_chat_template(turns, add_generation_prompt=open_end, tokenize=False, **switches))
+
+
+def _below_system(
+    processor: Any, system: str, turns: list[dict[str, Any]], open_end: bool, switches: dict[str, bool]
+) -> str:
+    """Templates take the system's words as a list of parts, or as text alone."""
+    reason = "leaves it out"
+    for content in ([{"type": "text", "text": system}], system):
+        try:
+            rendered = _rendered(processor, [{"role": "system", "content": content}, *turns], open_end, switches)
+        except Exception as error:  # a template is a program: whatever it raises
+            reason = f"refuses it ({one_line(error)})"
+            continue
+        if system.strip() in rendered and "{'type': " not in rendered:
+            return rendered
+    raise UserError(
+        f"--system: the model's chat template {reason}; leave it out, or give another with --chat-template FILE"
+    )
+
+
+def _switches(processor: Any, request: Request) -> dict[str, bool]:
+    """What the chat template is told of thinking, by the names that it uses."""
+    template = getattr(processor, "chat_template", None) or ""
+    text = " ".join(template.values()) if isinstance(template, dict) else template
+    return {name: bool(request.thinking) for name in SWITCHES if re.search(rf"{{[%{{][^}}]*\b{name}\b", text)}
+
+
+def _check_thinking(request: Request, prompt: str, switches: dict[str, bool]) -> None:
+    begun = ends_in_thoughts(prompt)
+    if request.thinking and not (switches or begun):
+        raise UserError(
+            f"--thinking: the model's chat template knows no {' or '.join(SWITCHES)}, and begins no thoughts; leave it out"
+        )
+    if begun and not request.thinking:
+        raise UserError(
+            "the model's chat template makes it think before every answer, for which the benchmark's length limit is too small: "
+            "say --thinking"
+        )
 
 
 def _content(processor: Any, text: str, images: int) -> list[dict[str, str]]:

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import count
 from pathlib import Path
@@ -24,6 +24,7 @@ from moe_eval.chat.messages import chat_messages
 from moe_eval.chat.reply import Message, Reply, guess_tokens
 from moe_eval.engine.backend import Answer, ModelInfo, Request, Response, Unanswered
 from moe_eval.engine.prefetch import open_images
+from moe_eval.engine.thoughts import SWITCHES, split_thoughts
 from moe_eval.errors import UserError
 
 if TYPE_CHECKING:
@@ -194,12 +195,14 @@ class ServerBackend:
                 pool.shutdown(cancel_futures=True)
 
     def _answer(self, request: Request, images: "list[Image]") -> Answer:
-        messages = chat_messages(request.text, images)
+        messages = chat_messages(request.text, images, request.system)
+        endpoint = _thinking(self._endpoint, request.thinking)
         expected = guess_tokens(request.text) + PICTURE_TOKENS * len(images) + request.max_new_tokens
-        ask = partial(self._ask, messages, request.max_new_tokens)
+        ask = partial(self._ask, endpoint, messages, request.max_new_tokens)
+        switched = [] if request.thinking is None else [f"thinking={request.thinking}"]
         try:
             reply = self._cache.get(
-                call_key(messages, 0, request.max_new_tokens, *self._endpoint.extra),
+                call_key(messages, 0, request.max_new_tokens, *self._endpoint.extra, *switched),
                 partial(self._purse.pay, expected, ask),
             )
         except RefusedError as error:
@@ -208,22 +211,31 @@ class ServerBackend:
             self._endpoint.given_up.set()  # here, so that no other thread tries on before the error is seen
             raise UserError(f"{error}; what was answered is kept, and the same command goes on") from error
         self._names.add(reply.model)
+        thoughts, text = split_thoughts(reply.text)
         return Response(
             request.id,
-            reply.text.strip(),
+            text,
             tokens=reply.completion_tokens,
             finish_reason="length" if reply.finish_reason == "length" else "stop",
-            reasoning=reply.reasoning or None,
+            reasoning=reply.reasoning or thoughts or None,
         )
 
-    def _ask(self, messages: list[Message], max_tokens: int) -> Reply:
-        reply = self._endpoint.ask(messages, 0, max_tokens)
+    def _ask(self, endpoint: Endpoint, messages: list[Message], max_tokens: int) -> Reply:
+        reply = endpoint.ask(messages, 0, max_tokens)
         self._paid.append((reply.prompt_tokens, reply.completion_tokens))
         return reply
 
     @cached_property
     def _cache(self) -> ReplyCache:
         return ReplyCache(self._source.options.cache, self._endpoint)
+
+
+def _thinking(endpoint: Endpoint, wanted: bool | None) -> Endpoint:
+    """The endpoint, told whether to think in the field of vLLM's and SGLang's; others may refuse it, so unasked it is not sent."""
+    if wanted is None:
+        return endpoint
+    switches = {"chat_template_kwargs": dict.fromkeys(SWITCHES, wanted)}
+    return replace(endpoint, extra={**endpoint.extra, **switches})
 
 
 def _handed_over(done: set[Future[Answer]]) -> Iterator[Answer]:

@@ -16,7 +16,7 @@ from moe_eval.engine.backend import Answer, Request, Unanswered
 from moe_eval.engine.generate import response, stop_ids_of
 from moe_eval.engine.models import ModelSource
 from moe_eval.engine.prefetch import open_images
-from moe_eval.engine.prompting import picture_options, render
+from moe_eval.engine.prompting import picture_options, render, thinks_on
 from moe_eval.engine.sourced import SourcedBackend
 from moe_eval.errors import UserError
 
@@ -60,7 +60,7 @@ class VllmSource(ModelSource):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("router_noise_seed", "adapter"):
+        for name in ("router_noise_seed", "adapter", "picture_tokens", "processor_kwargs"):
             if getattr(self, name) is not None:
                 option = name.removesuffix("_seed").replace("_", "-")
                 raise UserError(f"--{option}: vLLM cannot do that; use --engine generate")
@@ -145,7 +145,7 @@ class VllmBackend(SourcedBackend):
 
         prompts = [
             {
-                "prompt": render(processor, request.text, len(images)),
+                "prompt": render(processor, request, len(images)),
                 **({"multi_modal_data": {"image": images}} if images else {}),
                 "mm_processor_kwargs": picture_options(processor, request.pad_images),
             }
@@ -162,5 +162,6 @@ class VllmBackend(SourcedBackend):
             yield Unanswered(asked[0][0].id, f"vLLM: {' '.join(str(error).split())[:300]}", failed=True)
             return
         stops = stop_ids_of(self._source.generation_config, processor.tokenizer)
+        begun = thinks_on(processor, asked[0][0])
         for (request, _), output in zip(asked, outputs, strict=True):
-            yield response(request.id, list(output.outputs[0].token_ids), stops, processor.tokenizer)
+            yield response(request.id, list(output.outputs[0].token_ids), stops, processor.tokenizer, begun=begun)

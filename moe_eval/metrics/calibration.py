@@ -5,15 +5,18 @@ Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017 (arXiv 1
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from math import exp
+from math import exp, inf
 
 from moe_eval.metrics.totals import Number, OfTotals, Scores, of_totals
 from moe_eval.task import Result, SampleScore, worth
 
-__all__ = ["BINS", "bin_of", "expected_calibration_error", "probabilities", "with_calibration"]
+__all__ = ["BINS", "WITHOUT_MAXIMUM", "bin_of", "expected_calibration_error", "probabilities", "with_calibration"]
 
 BINS = 10
 """Of equal width, from 0 to 1."""
+
+WITHOUT_MAXIMUM = {"ece": inf}
+"""For `TaskProtocol.maxima`: a distance, and no share of anything."""
 
 
 def probabilities(log_probabilities: Mapping[str, float]) -> dict[str, float]:

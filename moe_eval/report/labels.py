@@ -41,6 +41,10 @@ def _ablation(run: ReportRun) -> str:
     return (run.run.generation.ablation if run.run.generation else None) or ""
 
 
+def _otherwise(run: ReportRun) -> str:
+    return ", ".join(run.run.generation.asked_otherwise if run.run.generation else ())
+
+
 def _noise(run: ReportRun) -> str:
     seed = run.run.model.router_noise_seed
     return "" if seed is None else f"router noise {seed}"
@@ -54,7 +58,7 @@ def _weights(run: ReportRun) -> str:
     return f"weights {run.run.model.weights_fingerprint.removeprefix('sha256:')[:8]}"
 
 
-FACTS: tuple[Callable[[ReportRun], str], ...] = (_protocol, _ablation, _noise, _dtype, _weights)
+FACTS: tuple[Callable[[ReportRun], str], ...] = (_protocol, _ablation, _otherwise, _noise, _dtype, _weights)
 """What can differ between runs of one name; "" for what goes without saying."""
 
 

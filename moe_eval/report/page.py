@@ -6,6 +6,7 @@ fingerprint: even markup that got past the escaping could not do anything.
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from markupsafe import Markup
 from moe_eval.report.encoding import script_json
 from moe_eval.table.comparison import format_parameters
 
-__all__ = ["SCRIPTS", "render_page"]
+__all__ = ["SCRIPTS", "join_scripts", "render_page"]
 
 FOLDER = Path(__file__).parent
 SCRIPTS = (
@@ -50,7 +51,7 @@ def render_page(content: dict[str, Any]) -> bytes:
     )
     environment.filters["parameters"] = format_parameters
     environment.filters["script_json"] = lambda value: Markup(script_json(value))
-    script = _script()
+    script = join_scripts([FOLDER / "script" / f"{name}.js" for name in SCRIPTS])
     page = environment.get_template("report.html.j2").render(
         **content,
         style=Markup(_read("templates/report.css")),
@@ -60,8 +61,9 @@ def render_page(content: dict[str, Any]) -> bytes:
     return page.encode("utf-8", "backslashreplace")
 
 
-def _script() -> str:
-    parts = [f"// --- {name}.js\n{_read(f'script/{name}.js')}" for name in SCRIPTS]
+def join_scripts(files: Sequence[Path]) -> str:
+    """One script of several files, which share one scope and leave nothing in the page's."""
+    parts = [f"// --- {file.name}\n{file.read_text(encoding='utf-8')}" for file in files]
     return '"use strict";\n(() => {\n' + "\n".join(parts) + "\n})();\n"
 
 

@@ -107,9 +107,11 @@ def _describe(plan: Plan, model: ModelInfo) -> RunRecord:
         shard=ShardRecord.of(plan.shard, plan.whole) if plan.shard else None,
         prompt=PromptRecord.of(prompts),
         generation=GenerationRecord(
-            max_new_tokens=plan.max_new_tokens or plan.protocol.max_new_tokens or plan.task.max_new_tokens,
+            max_new_tokens=plan.answer_limit,
             pad_images=model.family not in plan.task.unpadded_families,
             ablation=plan.ablation,
+            system=plan.system,
+            thinking=plan.thinking,
             **_drawn(plan.sampling),
         ),
     )
@@ -209,6 +211,8 @@ def _ask(
             continuations=tuple(protocol.continuations(sample)) if protocol.continuations else (),
             temperature=generation.temperature or 0.0,
             seed=generation.seed or 0,
+            system=generation.system,
+            thinking=generation.thinking,
         )
         for sample in by_group(dataset.samples)
         for key in _keys(sample, plan)

@@ -21,6 +21,7 @@ __all__ = [
     "AppendOnlyFile",
     "Journal",
     "answer_lines",
+    "check_answer_line",
     "journal_line",
     "read_responses",
     "recorded_log_probabilities",
@@ -153,13 +154,20 @@ def answer_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         UserError: naming the line that is broken, or has no text as `id` and `response`.
     """
     for number, record in read_jsonl(path):
-        odd = next((field for field in ("id", "response") if not isinstance(record.get(field), str)), None)
-        if odd:
-            said = f"its {odd} is {str(record[odd])[:40]}, not a string" if odd in record else f"it has no {odd}"
-            raise UserError(
-                f"{path} line {number}: not an answer of ours: {said}; remove the line, and it is asked again"
-            )
+        check_answer_line(record, path, number)
         yield number, record
+
+
+def check_answer_line(record: Mapping[str, Any], path: Path, number: int) -> None:
+    """Refuse what is no answer of ours.
+
+    Raises:
+        UserError: naming the line, when it has no text as `id` or `response`.
+    """
+    odd = next((field for field in ("id", "response") if not isinstance(record.get(field), str)), None)
+    if odd:
+        said = f"its {odd} is {str(record[odd])[:40]}, not a string" if odd in record else f"it has no {odd}"
+        raise UserError(f"{path} line {number}: not an answer of ours: {said}; remove the line, and it is asked again")
 
 
 def recorded_log_probabilities(record: Mapping[str, Any]) -> dict[str, float] | None:

@@ -4,6 +4,7 @@ A plan is made from names alone; its data are loaded when they are first looked 
 anything is fetched.
 """
 
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ LLAVA_FOLDERS = {"mmvet": "mm-vet"}
 """LLaVA's names of the folders of tasks, where they are not the task's."""
 
 USUAL_PROTOCOL = "llava"
+
+THOUGHT_TOKENS = 4096
+"""What a model that thinks may spend on it beside the benchmark's limit of an answer."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,9 @@ class Plan:
         fresh: throw away what the folder holds of an earlier run.
         max_new_tokens: length limit of an answer; None: the protocol's or the task's.
         sampling: how answers are drawn; None: they are greedy.
+        system: the system's words; None: those of the model's chat template.
+        thinking: whether the model is to think before it answers, which makes the length limit larger by `THOUGHT_TOKENS`;
+            see `moe_eval.engine.backend.Request`.
         router_noise_seed: the model's, which keeps runs with different noise apart.
         data: the samples, where they are at hand already; otherwise `source` is loaded.
         shard: the share of the questions that is asked; None: all.
@@ -82,6 +89,8 @@ class Plan:
     fresh: bool = False
     max_new_tokens: int | None = None
     sampling: Sampling | None = None
+    system: str | None = None
+    thinking: bool | None = None
     router_noise_seed: int | None = None
     data: Dataset | None = None
     shard: Shard | None = None
@@ -97,6 +106,8 @@ class Plan:
             raise UserError(
                 f"--temperature: protocol {self.protocol_name} draws no answers, it measures them; leave it out"
             )
+        if self.thinking and self.protocol.continuations:
+            raise UserError(f"--thinking: protocol {self.protocol_name} measures given answers; leave it out")
         if self.sampling and not isinstance(self.protocol.aggregate, OfTotals):
             raise UserError(
                 f"--temperature: {self.task.name} puts its scores together in a way that knows one answer per question; "
@@ -128,7 +139,17 @@ class Plan:
         measured = self.protocol_name if self.protocol.continuations else None
         noise = None if self.router_noise_seed is None else f"noise-seed{self.router_noise_seed}"
         drawn = f"temperature{self.sampling.temperature:g}" if self.sampling else None
-        return "+".join(filter(None, (measured, noise, drawn, self.ablation)))
+        system = self.system and f"system-{hashlib.sha256(self.system.encode()).hexdigest()[:8]}"
+        thinking = "thinking" if self.thinking else None
+        return "+".join(filter(None, (measured, noise, drawn, system, thinking, self.ablation)))
+
+    @property
+    def answer_limit(self) -> int:
+        """The most tokens of an answer, thoughts included."""
+        if self.max_new_tokens:
+            return self.max_new_tokens
+        limit = self.protocol.max_new_tokens or self.task.max_new_tokens
+        return limit + THOUGHT_TOKENS if self.thinking else limit
 
     @cached_property
     def dataset(self) -> Dataset:

@@ -103,6 +103,16 @@ class GenerationRecord(Record):
     max_new_tokens: int
     pad_images: bool
     ablation: str | None = Field(default=None, description="what was taken away, such as image=grey; null: nothing")
+    system: str | None = Field(default=None, description="the system's words; null: those of the chat template")
+    thinking: bool | None = Field(
+        default=None, description="whether the model thought before it answered; null: not, or as its server has it"
+    )
+
+    @property
+    def asked_otherwise(self) -> list[str]:
+        """What the model was told beside the questions, such as `thinking`, for titles and tables."""
+        system = [f'system "{self.system}"'] if self.system else []
+        return system + ["thinking"] * bool(self.thinking)
 
     @property
     def drawn(self) -> str | None:
@@ -218,7 +228,8 @@ class ScoresRecord(Record):
 
         if self.task in _CLUSTERS_LOST_IN_VERSION_1:
             raise UserError(f"schema version 1 of {self.task} cannot be read any more: score the answers again")
-        intervals, method = intervals_of(self.samples, find_task(self.task).protocol(self.protocol).aggregate)
+        protocol = find_task(self.task).protocol(self.protocol)
+        intervals, method = intervals_of(self.samples, protocol.aggregate, protocol.maximum_of)
         return self.model_copy(update={"intervals": intervals, "interval_method": method}).sealed()
 
     @classmethod
@@ -275,7 +286,7 @@ def _settings(record: RunRecord) -> dict[str, Any]:
 PROCESSING = "model.processing_fingerprint"
 _DECISIVE_OF_MODEL = (
     *("name", "weights_fingerprint", "backend", "dtype", "router_noise_seed"),
-    "processing_fingerprint",
+    *("processing_fingerprint", "picture_tokens", "processor_kwargs"),
 )
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)

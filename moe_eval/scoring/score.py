@@ -88,7 +88,7 @@ def _intervals(
 ) -> tuple[dict[str, IntervalRecord], IntervalMethodRecord | None]:
     from moe_eval.statistics.intervals import intervals_of  # numpy, which `--help` can do without
 
-    return intervals_of(samples, protocol.aggregate)
+    return intervals_of(samples, protocol.aggregate, protocol.maximum_of)
 
 
 def _storable(values: SampleScore) -> SampleScore:

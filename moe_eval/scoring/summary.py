@@ -57,7 +57,8 @@ def _certainty(scores: ScoresRecord) -> list[str]:
     interval, method = scores.intervals.get("headline"), scores.interval_method
     if interval is None or method is None:
         return []
-    line = f"[95 % interval], {method.resamples:,} draws of {method.clusters:,} groups of questions"
+    effect = "" if interval.design_effect is None else f" (design effect {interval.design_effect:.1f})"
+    line = f"[95 % interval] from {interval.groups or method.clusters:,} groups of questions{effect}"
     if interval.minimum_detectable_difference is None:
         return [line]
     return [

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isclose, sqrt
 from typing import Any, Literal
 
@@ -10,11 +10,14 @@ import numpy as np
 
 from moe_eval.metrics.means import percent
 from moe_eval.metrics.totals import OfTotals, RunOnce, Scores
+from moe_eval.statistics.few_groups import Spread, spread_of
 from moe_eval.statistics.resampling import (
     Clusters,
     Draws,
+    deletions,
     draw_weights,
     influences,
+    looked_at,
     number_clusters,
     numbers_of,
     record_totals,
@@ -45,16 +48,28 @@ class Resampled:
         numbers: of the data themselves, by path.
         draws: of resampled data sets.
         influences: of each cluster on each number, where there are any.
+        deletions: what each of these numbers loses without each cluster.
+        looked_at: how many scores of each cluster each of these numbers looks at.
         clusters: how many there are.
         resamples: how many data sets were drawn.
+        best: what the headline would be if every answer were fully right, where it is known as the mean of their worth.
     """
 
     method: Method
     numbers: dict[str, Any]
     draws: Draws
     influences: Draws
+    deletions: Draws
+    looked_at: Draws
     clusters: int
     resamples: int
+    best: float | None = None
+
+    def spread(self, path: str) -> Spread | None:
+        """How far a number would move with other groups, by linearisation; None where that is not known."""
+        if path not in self.influences:
+            return None
+        return spread_of(self.influences[path], self.deletions[path], self.looked_at[path])
 
     def analytic_standard_error(self, path: str) -> float | None:
         """Clustered, by linearisation; None where there is none."""
@@ -87,11 +102,10 @@ def resample_scores(
         return None
     if isinstance(aggregate, OfTotals):
         return _of_totals("clustered bootstrap", aggregate, scores, clusters, resamples, seed)
-    mean = _as_mean(aggregate, scores)
-    of_mean = _of_totals("clustered bootstrap of the mean", mean, scores, clusters, resamples, seed) if mean else None
+    of_mean = _of_mean(aggregate, scores, clusters, resamples, seed)
     if isinstance(aggregate, RunOnce):
         return of_mean
-    return _of_plain_function(aggregate, scores, clusters, seed, of_mean.influences if of_mean else {}) or of_mean
+    return _of_plain_function(aggregate, scores, clusters, seed, of_mean) or of_mean
 
 
 def _of_totals(
@@ -100,7 +114,16 @@ def _of_totals(
     recording = record_totals(aggregate, scores, clusters)
     draws = resample(recording, resamples, seed)
     numbers = numbers_of(recording.result)
-    return Resampled(method, numbers, draws, influences(recording), len(recording.columns), resamples)
+    return Resampled(
+        method,
+        numbers,
+        draws,
+        influences=influences(recording),
+        deletions=deletions(recording),
+        looked_at=looked_at(recording),
+        clusters=len(recording.columns),
+        resamples=resamples,
+    )
 
 
 def _of_plain_function(
@@ -108,7 +131,7 @@ def _of_plain_function(
     scores: Sequence[SampleScore],
     clusters: Clusters,
     seed: int,
-    known_influences: Draws,
+    of_mean: Resampled | None,
 ) -> Resampled | None:
     """None where the function fails on resampled scores or takes too long: it is somebody else's."""
     resamples = min(max(PLAIN_VALUES // len(scores), 200), 1000)
@@ -129,11 +152,20 @@ def _of_plain_function(
         for path in floats:
             if isinstance(again.get(path), float):
                 drawn[path][number] = again[path]
-    return Resampled("clustered bootstrap of a plain function", numbers, drawn, known_influences, size, resamples)
+    method: Method = "clustered bootstrap of a plain function"
+    if of_mean:
+        return replace(of_mean, method=method, numbers=numbers, draws=drawn, resamples=resamples)
+    return Resampled(method, numbers, drawn, {}, {}, {}, size, resamples)
 
 
-def _as_mean(aggregate: Callable[[Sequence[SampleScore]], Result], scores: Sequence[SampleScore]) -> OfTotals | None:
-    """The aggregate's headline written in totals, if it is the mean of what the answers are worth, or 100 times that."""
+def _of_mean(
+    aggregate: Callable[[Sequence[SampleScore]], Result],
+    scores: Sequence[SampleScore],
+    clusters: Clusters,
+    resamples: int,
+    seed: int,
+) -> Resampled | None:
+    """The headline alone, if it is the mean of what the answers are worth, or 100 times that."""
     headline = aggregate(scores).headline
     if headline is None or any(worth(score) is None for score in scores):
         return None
@@ -141,4 +173,6 @@ def _as_mean(aggregate: Callable[[Sequence[SampleScore]], Result], scores: Seque
     scale = next((scale for scale in (0.01, 1.0) if isclose(headline, scale * mean, rel_tol=1e-9)), None)
     if scale is None:
         return None
-    return OfTotals(lambda rows: Result(scale * percent(rows, lambda score: worth(score) or 0.0), {}))
+    written = OfTotals(lambda rows: Result(scale * percent(rows, lambda score: worth(score) or 0.0), {}))
+    found = _of_totals("clustered bootstrap of the mean", written, scores, clusters, resamples, seed)
+    return replace(found, best=100 * scale)

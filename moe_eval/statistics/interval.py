@@ -14,6 +14,17 @@ class IntervalRecord(Record):
 
     low: float = Field(description="of the 95 % interval")
     high: float
+    kind: Literal["score", "bootstrap"] = Field(
+        default="bootstrap",
+        description="score: Wilson's interval of a number between 0 and its maximum; bootstrap: percentiles of the draws",
+    )
+    groups: int | None = Field(default=None, description="that the number looks at")
+    degrees_of_freedom: float | None = Field(default=None, description="of the standard error, at most groups − 1")
+    design_effect: float | None = Field(
+        default=None,
+        description="squared error over that of as many independent answers that are right or wrong; null where the error "
+        "is 0, or the number is no share",
+    )
     standard_error: float = Field(description="of the bootstrap")
     analytic_standard_error: float | None = Field(description="clustered, by linearisation; null where there is none")
     minimum_detectable_difference: float | None = Field(

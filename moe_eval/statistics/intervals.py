@@ -1,62 +1,57 @@
-"""Intervals for the numbers of a scored task: 95 %, from a bootstrap of whole groups of questions."""
+"""Intervals for the numbers of a scored task: 95 %, by whole groups of questions. The rule is in docs/statistics.md."""
 
 from collections.abc import Callable, Sequence
-from math import sqrt
+from math import isfinite, sqrt
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
-from moe_eval.statistics.draws import RESAMPLES, SEED, resample_scores
+from moe_eval.statistics.draws import RESAMPLES, SEED, Resampled, resample_scores
+from moe_eval.statistics.few_groups import CONFIDENCE, few_groups_factor, score_interval
 from moe_eval.statistics.interval import IntervalMethodRecord, IntervalRecord
 from moe_eval.task import Result, SampleScore
 
-__all__ = ["CONFIDENCE", "detectable", "intervals_of", "percentile_interval"]
-
-CONFIDENCE = 0.95
+__all__ = ["CONFIDENCE", "detectable", "intervals_of", "percentile_interval", "widened"]
 
 POWER = 0.8
+
+SHARES = (1.0, 100.0)
+"""Maxima of shares of answers; sums of them, such as MME's, have no design effect."""
 
 DEFINED = 0.5
 """Share of resampled data sets in which a number must be defined for an interval of it."""
 
 
+def percentage(path: str) -> float:
+    """The maximum of any number where nothing else is said."""
+    return 100.0
+
+
 def intervals_of(
     samples: Sequence[SampleScore],
     aggregate: Callable[[Sequence[SampleScore]], Result],
+    maximum_of: Callable[[str], float] = percentage,
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> tuple[dict[str, IntervalRecord], IntervalMethodRecord | None]:
-    """The interval of every number that varies from one resampled data set to the next, and how they were made.
+    """The interval of every number that rests on two groups or more, and how they were made.
 
     Args:
         samples: as `scores.json` has them: `group` and whatever the aggregate needs.
         aggregate: the task's.
+        maximum_of: the best that the number at a path can be, infinite where it has no end (`TaskProtocol.maximum_of`).
 
     Returns:
-        Intervals by `headline` or dotted path inside the metrics. A number that is the same in all resampled data sets, such
-        as 0 % right, has none: the data do not tell how sure it is. Nor has one that resampling shifts so far that the
-        interval misses it.
+        Intervals by `headline` or dotted path inside the metrics. A number that most draws do not define has none; nor has
+        one without a maximum that is the same in all draws or is shifted by drawing so far that the interval misses it.
     """
     groups = [str(sample["group"]) for sample in samples]
     resampled = resample_scores(aggregate, samples, groups, resamples, seed)
     if resampled is None:
         return {}, None
-    intervals = {}
-    for path, values in resampled.draws.items():
-        bounds = percentile_interval(values)
-        if bounds is None:
-            continue
-        low, high, error = bounds
-        if not error or not low <= resampled.numbers[path] <= high:
-            continue
-        intervals[path] = IntervalRecord(
-            low=low,
-            high=high,
-            standard_error=error,
-            analytic_standard_error=resampled.analytic_standard_error(path),
-            minimum_detectable_difference=detectable(sqrt(2) * error),
-        )
+    found = {path: _interval(resampled, path, resampled.best or maximum_of(path)) for path in resampled.draws}
+    intervals = {path: interval for path, interval in found.items() if interval}
     method = IntervalMethodRecord(
         method=resampled.method,
         confidence=CONFIDENCE,
@@ -65,6 +60,38 @@ def intervals_of(
         clusters=resampled.clusters,
     )
     return intervals, method if intervals else None
+
+
+def _interval(resampled: Resampled, path: str, maximum: float) -> IntervalRecord | None:
+    bounds, spread, value = percentile_interval(resampled.draws[path]), resampled.spread(path), resampled.numbers[path]
+    if bounds is None or (spread is None and path in resampled.influences):
+        return None
+    low, high, error = bounds
+    bounded = spread is not None and isfinite(maximum) and 0 <= value <= maximum
+    if spread and bounded:
+        low, high = score_interval(value, maximum, spread)
+    elif not error or not low <= value <= high:
+        return None
+    else:
+        known = (named.get(path) for named in (resampled.influences, resampled.deletions, resampled.looked_at))
+        low, high = widened((low, high), value, few_groups_factor(resampled.clusters, *known))
+    return IntervalRecord(
+        low=low,
+        high=high,
+        kind="score" if bounded else "bootstrap",
+        groups=spread.groups if spread else None,
+        degrees_of_freedom=spread.degrees if spread else None,
+        design_effect=spread.design_effect(value, maximum) if spread and bounded and maximum in SHARES else None,
+        standard_error=error,
+        analytic_standard_error=resampled.analytic_standard_error(path),
+        minimum_detectable_difference=detectable(sqrt(2) * error) if error else None,
+    )
+
+
+def widened(bounds: tuple[float, float], value: float, factor: float) -> tuple[float, float]:
+    """An interval whose ends are that much further from the value."""
+    low, high = bounds
+    return value - factor * (value - low), value + factor * (high - value)
 
 
 def percentile_interval(draws: NDArray[np.float64]) -> tuple[float, float, float] | None:

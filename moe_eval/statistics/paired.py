@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from moe_eval.metrics.means import percent
 from moe_eval.metrics.totals import OfTotals
 from moe_eval.statistics.draws import RESAMPLES, SEED, Resampled, resample_scores
-from moe_eval.statistics.intervals import detectable, percentile_interval
+from moe_eval.statistics.few_groups import few_groups_factor
+from moe_eval.statistics.intervals import detectable, percentile_interval, widened
 from moe_eval.statistics.resampling import BLOCK, number_clusters, numbers_of, record_totals, replay
 from moe_eval.statistics.significance import mcnemar_exact
 from moe_eval.task import Result, SampleScore, worth
@@ -93,7 +94,7 @@ def differences(pair: PairedScores, resamples: int = RESAMPLES, seed: int = SEED
     )
     if first is None or second is None:
         first, second = (
-            Resampled("clustered bootstrap", numbers_of(aggregate(scores)), {}, {}, clusters=1, resamples=0)
+            Resampled("clustered bootstrap", numbers_of(aggregate(scores)), {}, {}, {}, {}, clusters=1, resamples=0)
             for aggregate, scores in zip(pair.aggregates, (pair.first, pair.second), strict=True)
         )
     return {
@@ -105,15 +106,19 @@ def differences(pair: PairedScores, resamples: int = RESAMPLES, seed: int = SEED
 
 def _difference(first: Resampled, second: Resampled, path: str) -> Difference:
     ours, theirs = first.numbers[path], second.numbers[path]
-    bounds = None
+    influences = lost = analytic = bounds = None
+    if path in first.influences and path in second.influences:
+        influences = second.influences[path] - first.influences[path]
+        lost = second.deletions[path] - first.deletions[path]
+        error = sqrt(float(np.sum(influences**2)))
+        analytic = error if isfinite(error) else None
     if path in first.draws and path in second.draws and first.resamples == second.resamples:
         bounds = percentile_interval(second.draws[path] - first.draws[path])
-        if bounds and bounds[0] == bounds[1]:  # the same in every draw: that does not tell how sure it is
-            bounds = None
-    analytic = None
-    if path in first.influences and path in second.influences:
-        error = sqrt(float(np.sum((second.influences[path] - first.influences[path]) ** 2)))
-        analytic = error if isfinite(error) else None
+    if bounds and bounds[0] == bounds[1]:  # the same in every draw: that does not tell how sure it is
+        bounds = None
+    if bounds:
+        factor = few_groups_factor(first.clusters, influences, lost, second.looked_at.get(path))
+        bounds = (*widened(bounds[:2], theirs - ours, factor), bounds[2])
     low, high, standard_error = bounds or (None, None, None)
     return Difference(
         first=ours,

@@ -23,8 +23,10 @@ __all__ = [
     "Clusters",
     "Draws",
     "Recording",
+    "deletions",
     "draw_weights",
     "influences",
+    "looked_at",
     "number_clusters",
     "numbers_of",
     "record_totals",
@@ -69,14 +71,21 @@ class Recording:
         scores: in the order of the data.
         result: of these scores.
         columns: float64 [C, K], the part of each total that comes from each cluster.
-        selections: of each total, which scores it adds up; equal ones mean comparable totals.
+        clusters: of each score.
+        places: of each total, which scores it adds up.
     """
 
     aggregate: OfTotals
     scores: Sequence[SampleScore]
     result: Result
     columns: NDArray[np.float64]
-    selections: tuple[int, ...]
+    clusters: Clusters
+    places: tuple[NDArray[np.intp], ...]
+
+    @property
+    def selections(self) -> tuple[bytes, ...]:
+        """Of each total, which scores it adds up; equal ones mean comparable totals."""
+        return tuple(places.tobytes() for places in self.places)
 
     def numbers(self, totals: NDArray[np.float64]) -> Draws:
         """The numbers that follow from other totals than those of the data.
@@ -105,19 +114,19 @@ def record_totals(aggregate: OfTotals, scores: Sequence[SampleScore], clusters: 
     """Run an aggregate and keep the totals that it takes."""
     size = int(clusters.max()) + 1
     columns: list[NDArray[np.float64]] = []
-    selections: list[int] = []
+    selected: list[NDArray[np.intp]] = []
 
     def add(places: Sequence[int], values: Iterator[float]) -> float:
         listed = list(values)
         where = np.asarray(places, dtype=np.intp)
         column = np.bincount(clusters[where], weights=np.asarray(listed, dtype=float), minlength=size)
         columns.append(column.astype(np.float64, copy=False))
-        selections.append(hash(where.tobytes()))
+        selected.append(where)
         return exact_sum(places, iter(listed))
 
     result = aggregate.function(Scores(scores, add=add))
     matrix = np.stack(columns, axis=1) if columns else np.empty((size, 0))
-    return Recording(aggregate, scores, result, matrix, tuple(selections))
+    return Recording(aggregate, scores, result, matrix, clusters, tuple(selected))
 
 
 def draw_weights(clusters: int, resamples: int, seed: int) -> Iterator[NDArray[np.float64]]:
@@ -145,18 +154,46 @@ def influences(recording: Recording) -> Draws:
 
     The root of the sum of their squares is the clustered standard error by linearisation. For the mean of n values it is
     √(Σ_clusters (Σ_members (x − mean))²) / n, as in Miller, Adding error bars to evals, 2024, equation 4; for other
-    functions of totals it is the delta method's (the infinitesimal jackknife). Central differences stand in for the
-    derivative; they are off by a share of STEP² / C².
+    functions of totals it is the delta method's (the infinitesimal jackknife).
     """
+    totals = recording.columns.sum(axis=0)
+    return {path: recording.columns @ slope for path, slope in _slopes(recording, totals).items()}
+
+
+def deletions(recording: Recording) -> Draws:
+    """What each number loses without each cluster; arrays [C], not a number where it is not defined without it."""
     totals, columns = recording.columns.sum(axis=0), recording.columns
     rows = max(1, BLOCK // max(1, columns.shape[1]))
-    parts = [columns[start : start + rows] for start in range(0, len(columns), rows)]
-    more = replay(recording, (totals + STEP * part for part in parts))
-    less = replay(recording, (totals - STEP * part for part in parts))
-    return {path: (more[path] - less[path]) / (2 * STEP) for path in more}
+    parts = (columns[start : start + rows] for start in range(0, len(columns), rows))
+    numbers = numbers_of(recording.result)
+    return {path: numbers[path] - without for path, without in replay(recording, (totals - p for p in parts)).items()}
 
 
-STEP = 0.01
+def looked_at(recording: Recording) -> Draws:
+    """How many scores of each cluster each number looks at, whatever it makes of them; arrays [C]."""
+    totals = recording.columns.sum(axis=0)
+    elsewhere = np.abs(totals) + 1 + np.arange(len(totals)) / (len(totals) + 1)  # where no slope is zero by chance
+    size = len(recording.columns)
+    counted: dict[bytes, NDArray[np.float64]] = {}
+    sizes: Draws = {}
+    for path, slope in _slopes(recording, elsewhere).items():
+        used = ~(np.abs(slope) < 1e-12)
+        if used.tobytes() not in counted:
+            places = [where for where, is_used in zip(recording.places, used, strict=True) if is_used]
+            rows = np.unique(np.concatenate(places)) if places else np.empty(0, dtype=np.intp)
+            counted[used.tobytes()] = np.bincount(recording.clusters[rows], minlength=size).astype(np.float64)
+        sizes[path] = counted[used.tobytes()]
+    return sizes
+
+
+def _slopes(recording: Recording, totals: NDArray[np.float64]) -> Draws:
+    """The derivative of each number by each total, arrays [K], by central differences."""
+    steps = STEP * np.maximum(1.0, np.abs(totals))
+    more, less = recording.numbers(totals + np.diag(steps)), recording.numbers(totals - np.diag(steps))
+    return {path: (more[path] - less[path]) / (2 * steps) for path in more}
+
+
+STEP = 1e-4
 
 
 def replay(recording: Recording, blocks: Iterable[NDArray[np.float64]]) -> Draws:

@@ -86,6 +86,10 @@ def _setting(run: RunRecord) -> dict[str, str]:
         setting["router noise"] = f"seed {model.router_noise_seed}"
     if generation and generation.ablation:
         setting["ablation"] = generation.ablation
+    if generation and generation.system:
+        setting["system"] = f'"{generation.system}"'
+    if generation and generation.thinking:
+        setting["thinking"] = "on"
     return setting
 
 

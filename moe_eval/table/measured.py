@@ -182,6 +182,8 @@ def _remark(run: RunRecord) -> str:
         remarks.append(run.generation.ablation)
     if run.generation and run.generation.drawn:
         remarks.append(run.generation.drawn)
+    if run.generation:
+        remarks += run.generation.asked_otherwise
     if measures_answers(run.task, run.protocol):  # not in one row with answers that were generated
         remarks.append(run.protocol)
     return ", ".join(remarks)

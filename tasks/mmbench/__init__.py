@@ -7,7 +7,7 @@ rotated already.
 
 from functools import partial
 
-from moe_eval.metrics.calibration import with_calibration
+from moe_eval.metrics.calibration import WITHOUT_MAXIMUM, with_calibration
 from moe_eval.metrics.likelihood import is_correct
 from moe_eval.metrics.totals import of_totals
 from moe_eval.task import (
@@ -83,6 +83,7 @@ TASK = Task(
             score_likelihood,
             with_calibration(partial(aggregate, readings={}), "confidence", is_correct),
             continuations=letters,
+            maxima=WITHOUT_MAXIMUM,
         ),
     },
     sources={

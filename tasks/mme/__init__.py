@@ -4,12 +4,13 @@ Of the two questions about a picture one is to be answered yes, the other no. A 
 right answers (acc) plus the percentage of pictures with both answers right (acc+), so it lies between 0 and 200.
 """
 
-from moe_eval.metrics.calibration import with_calibration
+from moe_eval.metrics.calibration import WITHOUT_MAXIMUM, with_calibration
 from moe_eval.metrics.likelihood import is_yes, yes_or_no
 from moe_eval.task import Card, Task, TaskProtocol
 
 from .data import answer_id, load_answers, load_hf, load_hub, load_llava, load_mini, load_tsv
 from .scoring import (
+    MAXIMA,
     aggregate,
     prompt_llava,
     prompt_lmms_eval,
@@ -40,7 +41,9 @@ TASK = Task(
     ),
     max_new_tokens=128,
     protocols={
-        "llava": TaskProtocol("perception (max 2000)", prompt_llava, score_llava, aggregate, maximum=2000),
+        "llava": TaskProtocol(
+            "perception (max 2000)", prompt_llava, score_llava, aggregate, maximum=2000, maxima=MAXIMA
+        ),
         "lmms-eval": TaskProtocol(
             "perception (max 2000)",
             prompt_lmms_eval,
@@ -48,10 +51,17 @@ TASK = Task(
             aggregate,
             max_new_tokens=16,
             maximum=2000,
+            maxima=MAXIMA,
             upright=True,
         ),
         "vlmevalkit": TaskProtocol(
-            "perception (max 2000)", prompt_vlmevalkit, score_vlmevalkit, aggregate, max_new_tokens=2048, maximum=2000
+            "perception (max 2000)",
+            prompt_vlmevalkit,
+            score_vlmevalkit,
+            aggregate,
+            max_new_tokens=2048,
+            maximum=2000,
+            maxima=MAXIMA,
         ),
         "likelihood": TaskProtocol(
             "perception (max 2000)",
@@ -60,6 +70,7 @@ TASK = Task(
             with_calibration(aggregate, "p_yes", is_yes),
             continuations=yes_or_no,
             maximum=2000,
+            maxima={**MAXIMA, **WITHOUT_MAXIMUM},
         ),
     },
     sources={

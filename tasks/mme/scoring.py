@@ -121,6 +121,9 @@ def _score(sample: Sample, prediction: str) -> SampleScore:
     }
 
 
+MAXIMA = {"perception": 2000.0, "cognition": 800.0, "subtasks.*.score": 200.0}
+
+
 @of_totals
 def aggregate(scores: Scores[SampleScore]) -> Result:
     """Headline: the perception total, at most 2000; cognition, at most 800, is beside it.

@@ -3,6 +3,7 @@
 The grades come from `moe-eval judge` and reach the scorer as `sample.meta["grades"]`, one per run of the judge.
 """
 
+from math import inf
 from typing import Any
 
 from moe_eval.task import (
@@ -23,7 +24,9 @@ __all__ = ["TASK"]
 
 
 def _protocol(ask: Any, judge: Judge, max_new_tokens: int | None = None, upright: bool = False) -> TaskProtocol:
-    return TaskProtocol("mean grade (%)", ask, score, aggregate, max_new_tokens, judge, upright=upright)
+    return TaskProtocol(
+        "mean grade (%)", ask, score, aggregate, max_new_tokens, judge, maxima={"std": inf}, upright=upright
+    )
 
 
 TASK = Task(

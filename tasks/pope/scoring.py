@@ -6,7 +6,7 @@ from operator import eq
 from typing import Literal
 
 from moe_eval.metrics import binary_metrics, count_binary, precision_recall_f1
-from moe_eval.metrics.calibration import with_calibration
+from moe_eval.metrics.calibration import WITHOUT_MAXIMUM, with_calibration
 from moe_eval.metrics.likelihood import is_yes, probability_of_yes, yes_or_no
 from moe_eval.metrics.totals import Number, Scores, of_totals
 from moe_eval.metrics.yes_no import extract_yes_no
@@ -163,5 +163,6 @@ PROTOCOLS = {
         score_likelihood,
         with_calibration(aggregate, "p_yes", is_yes),
         continuations=yes_or_no,
+        maxima=WITHOUT_MAXIMUM,
     ),
 }

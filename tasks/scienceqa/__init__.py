@@ -3,7 +3,7 @@
 LLaVA and MoE-LLaVA answer all 4,241 test questions and report the accuracy on the 2,017 with a picture (SQA-IMG).
 """
 
-from moe_eval.metrics.calibration import with_calibration
+from moe_eval.metrics.calibration import WITHOUT_MAXIMUM, with_calibration
 from moe_eval.metrics.likelihood import is_correct
 from moe_eval.task import Card, Task, TaskProtocol
 
@@ -52,6 +52,7 @@ TASK = Task(
             score_likelihood,
             with_calibration(aggregate, "confidence", is_correct),
             continuations=letters,
+            maxima=WITHOUT_MAXIMUM,
         ),
     },
     sources={

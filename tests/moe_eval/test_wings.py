@@ -31,6 +31,7 @@ WINGS = [
     "explain",
     "figures",
     "report",
+    "view",
     "publication",
     "evaluation",
     "python",

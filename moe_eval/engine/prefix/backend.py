@@ -18,6 +18,7 @@ from moe_eval.engine.prefix.packing import Branch, Pack, Row, make_packs
 from moe_eval.engine.prefix.passes import answer_pack
 from moe_eval.engine.prefix.routes import Routes
 from moe_eval.engine.prefix.support import sliding_window
+from moe_eval.engine.prompting import thinks_on
 from moe_eval.engine.sourced import SourcedBackend
 from moe_eval.errors import UserError
 
@@ -115,7 +116,8 @@ class PrefixBackend(SourcedBackend):
                     yield from self._measured(branch)
                     continue
                 routing = self._routing_of(pack.rows[row], row, branch, routes) if routes else None
-                answer = response("", branch.generated, stops, processor.tokenizer)
+                begun = thinks_on(processor, branch.requests[0])
+                answer = response("", branch.generated, stops, processor.tokenizer, begun=begun)
                 for request in branch.requests:
                     yield replace(answer, id=request.id, routing=routing)
 

@@ -40,7 +40,7 @@ class Encoder:
 
     def rows(self, requests: Sequence[Request], images: "list[Image]") -> list[Row]:
         """The rows of questions about the same pictures, all with the same `pad_images`."""
-        texts = [render(self._processor, request.text, len(images)) for request in requests]
+        texts = [render(self._processor, request, len(images)) for request in requests]
         different = list(dict.fromkeys(texts))
         if not images:
             return self._rows_without_pictures(requests, texts, different)

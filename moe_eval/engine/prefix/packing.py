@@ -86,6 +86,11 @@ class Row:
         """Tokens of its longest prompt and answer."""
         return len(self.prefix) + max(len(branch.ids) + branch.limit for branch in self.branches)
 
+    @property
+    def branch_tokens(self) -> int:
+        """Tokens of all its branches."""
+        return sum(len(branch.ids) for branch in self.branches)
+
     def halves(self) -> "list[Row]":
         """Two rows with half of the branches that have not ended each, to be begun again; as few as there are.
 
@@ -137,15 +142,12 @@ def make_rows(prompts: Sequence[Prompt], picture_end: int) -> list[Row]:
     if len(branches) == 1 or shared < max(picture_end, 1):
         return [_alone(Row([], [branch])) for branch in branches]
     rows: list[Row] = []
-    longest = 0
     for branch in branches:
         prefix, branch.ids = branch.ids[:shared], branch.ids[shared:]
-        longest = max(longest, len(branch.ids))
-        if rows and longest * (len(rows[-1].branches) + 1) <= BRANCH_TOKENS:
+        if rows and rows[-1].branch_tokens + len(branch.ids) <= BRANCH_TOKENS:
             rows[-1].branches.append(branch)
         else:
             rows.append(Row(prefix, [branch]))
-            longest = len(branch.ids)
     return [_alone(row) if len(row.branches) == 1 else row for row in rows]
 
 
@@ -181,9 +183,7 @@ def make_packs(rows: Iterable[Row], budget: Budget) -> Iterator[Pack]:
 
 def _slots(rows: Sequence[Row]) -> int:
     """What a pack of these rows takes, padding included."""
-    prefix = max(len(row.prefix) for row in rows)
-    blocks = max(len(row.branches) for row in rows)
-    return len(rows) * (prefix + blocks * max(len(branch.ids) for row in rows for branch in row.branches))
+    return len(rows) * (max(len(row.prefix) for row in rows) + max(row.branch_tokens for row in rows))
 
 
 def _alone(row: Row) -> Row:

@@ -109,24 +109,34 @@ def _measured(branch: Branch, logits: torch.Tensor) -> dict[str, float]:
 def _branch_pass(model: Any, pack: Pack, cache: Any, slots: Slots, routes: Routes | None, device: Any) -> torch.Tensor:
     """All branches of all rows at once; logits after the last tokens of each, [rows, branches, depth, vocabulary].
 
-    Branches are padded on the left to one length, so that they end at the same places in every row.
+    The last tokens of all branches stand together at the end of a row, so that logits are wanted at the same places of every row; before
+    them what branches have beside, one after the other.
     """
-    length = max(len(branch.ids) for row in pack.rows for branch in row.branches)
-    count = max(len(row.branches) for row in pack.rows)
-    ids = torch.zeros(len(pack.rows), count, length, dtype=torch.long)
-    owner = torch.full_like(ids, PADDING)
-    positions = torch.zeros_like(ids)
-    for number, row in enumerate(pack.rows):
-        for name, branch in enumerate(row.branches):
-            start = length - len(branch.ids)
-            ids[number, name, start:] = torch.tensor(branch.ids)
-            owner[number, name, start:] = name
-            positions[number, name, start:] = torch.arange(len(row.prefix), len(row.prefix) + len(branch.ids))
-    ids, owner, positions = (tensor.flatten(1).to(device) for tensor in (ids, owner, positions))
     depth = max(branch.depth for row in pack.rows for branch in row.branches)
-    ends = torch.arange(1, count + 1, device=device)[:, None] * length - torch.arange(depth, 0, -1, device=device)
-    logits = _forward(model, ids, owner, positions, cache, slots, routes, keep=ends.flatten())
+    count = max(len(row.branches) for row in pack.rows)
+    rows = [_laid_out(row, count, depth) for row in pack.rows]
+    length = max(map(len, rows))
+    tokens = torch.tensor([[NOTHING] * (length - len(row)) + row for row in rows], device=device)
+    ids, owner, positions = tokens.unbind(-1)
+    logits = _forward(model, ids, owner, positions, cache, slots, routes, keep=count * depth)
     return logits.unflatten(1, (count, depth))
+
+
+NOTHING = (0, PADDING, 0)
+
+
+def _laid_out(row: Row, count: int, depth: int) -> list[tuple[int, int, int]]:
+    """The tokens of a row's branches as (id, branch, position); the last `depth` of each, or padding, are the last
+    `count * depth`."""
+    start = len(row.prefix)
+    branches = [
+        [(token, name, start + place) for place, token in enumerate(branch.ids)]
+        for name, branch in enumerate(row.branches)
+    ]
+    stems = [token for branch in branches for token in branch[:-depth]]
+    ends = [[NOTHING] * (depth - len(branch)) + branch[-depth:] for branch in branches]
+    padding = [NOTHING] * ((count - len(branches)) * depth)
+    return stems + [token for end in ends for token in end] + padding
 
 
 def _step(
@@ -162,7 +172,7 @@ def _forward(
     cache: Any,
     slots: Slots,
     routes: Routes | None,
-    keep: torch.Tensor | int = 0,
+    keep: int = 0,
     below: torch.Tensor | None = None,
 ) -> torch.Tensor:
     mask = slots.write(owner, model.dtype, below)

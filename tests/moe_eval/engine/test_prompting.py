@@ -8,6 +8,7 @@ from moe_eval.engine.backend import Request
 from moe_eval.engine.generate import GenerateBackend, response
 from moe_eval.engine.models import ModelSource
 from moe_eval.engine.prompting import render
+from moe_eval.errors import UserError
 from moe_eval.mini.world import make_scenes
 from tests.tiny_llava import save_tiny_llava
 
@@ -23,6 +24,10 @@ class Plain:
         return "|".join(self.image_token if part["type"] == "image" else part["text"] for part in parts)
 
 
+def asked(text: str, **options) -> Request:
+    return Request("1", (), text, 2, **options)
+
+
 @pytest.mark.parametrize(
     ("text", "images", "prompt"),
     [
@@ -36,11 +41,40 @@ class Plain:
     ],
 )
 def test_a_picture_token_is_a_place_or_a_quotation(text, images, prompt):
-    assert render(Plain(), text, images) == prompt
+    assert render(Plain(), asked(text), images) == prompt
+
+
+@dataclass
+class Below(Plain):
+    """A processor whose template has a place for the system's words, in one form."""
+
+    takes: type = list
+
+    def apply_chat_template(self, messages, **options) -> str:
+        system = [turn["content"] for turn in messages if turn["role"] == "system"]
+        if system and not isinstance(system[0], self.takes):
+            raise TypeError("can only concatenate str")
+        words = [content if isinstance(content, str) else content[0]["text"] for content in system]
+        return "|".join([*words, super().apply_chat_template(messages[len(system) :])])
+
+
+@pytest.mark.parametrize("takes", [list, str])
+def test_the_systems_words_stand_before_the_question(takes):
+    assert render(Below(takes=takes), asked("Is it?", system="Be brief."), 1) == "Be brief.|<image>|Is it?"
+
+
+def test_a_template_without_a_place_for_the_systems_words_is_refused():
+    class Deaf(Plain):
+        def apply_chat_template(self, messages, **options) -> str:
+            return super().apply_chat_template(messages[-1:])
+
+    for processor, reason in ((Deaf(), "leaves it out"), (Below(takes=tuple), "refuses it")):
+        with pytest.raises(UserError, match=f"--system: .*{reason}"):
+            render(processor, asked("Is it?", system="Be brief."), 0)
 
 
 def test_other_models_quote_their_own_token():
-    assert render(Plain("<|image_pad|>"), "Why <|image_pad|>?", 1) == "<|image_pad|>|Why < |image_pad|>?"
+    assert render(Plain("<|image_pad|>"), asked("Why <|image_pad|>?"), 1) == "<|image_pad|>|Why < |image_pad|>?"
 
 
 def test_questions_that_quote_the_token_are_answered(tmp_path, one_thread):

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,23 @@ def test_special_tokens_are_asked_for_where_they_are_wanted_and_are_another_ques
         list(backend(server, tmp_path).generate(questions(1)))
         list(backend(server, tmp_path, add_special_tokens=True).generate(questions(1)))
     assert [body.get("add_special_tokens") for body in server.requests] == [None, True]
+
+
+def test_a_server_is_told_the_systems_words_and_whether_to_think_and_each_is_another_question(tmp_path):
+    one = Request("1", (), "Why?", 5)
+    with JudgeServer(lambda body, _: "<think>Hm.</think>yes") as server:
+        for request in (
+            one,
+            replace(one, system="Be brief."),
+            replace(one, thinking=True),
+            replace(one, thinking=False),
+        ):
+            (answer,) = backend(server, tmp_path).generate([request])
+        bodies = server.requests
+    assert (answer.text, answer.reasoning) == ("yes", "Hm.")
+    assert [body["messages"][0]["role"] for body in bodies] == ["user", "system", "user", "user"]
+    switches = [body.get("chat_template_kwargs", {}).get("enable_thinking") for body in bodies]
+    assert switches == [None, None, True, False]
 
 
 def test_pictures_stand_where_the_text_says():

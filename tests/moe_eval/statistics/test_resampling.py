@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from math import sqrt
+from math import inf, sqrt
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from moe_eval.metrics.means import percent
 from moe_eval.metrics.totals import RunOnce, of_totals
 from moe_eval.registry import find_task
 from moe_eval.statistics.draws import resample_scores
-from moe_eval.statistics.intervals import detectable, intervals_of
+from moe_eval.statistics.intervals import detectable, intervals_of, percentile_interval
 from moe_eval.statistics.resampling import draw_weights, number_clusters, record_totals
 from moe_eval.task import Result, SampleScore
 
@@ -151,16 +151,36 @@ def test_counts_have_no_interval():
 
 
 @pytest.mark.parametrize(
-    "rows",
-    [
-        [],
-        [{"group": "1", "correct": 1}, {"group": "1", "correct": 0}],
-        [{"group": str(n), "correct": 0} for n in range(9)],
-    ],
-    ids=["nothing", "one picture", "nothing right"],
+    "rows", [[], [{"group": "1", "correct": 1}, {"group": "1", "correct": 0}]], ids=["nothing", "one picture"]
 )
 def test_what_the_data_cannot_tell_has_no_interval(rows):
     assert intervals_of(rows, accuracy) == ({}, None)
+
+
+@pytest.mark.parametrize("correct", [0, 1])
+def test_none_or_all_right_has_wilsons_interval(correct):
+    """Ten questions, t of nine degrees of freedom: t² / (n + t²) is 33.85 %; every group counts as one question."""
+    rows = [{"group": str(n), "correct": correct} for n in range(10) for _ in range(3)]
+    found = interval(rows)
+    share = 100 * 2.262157**2 / (10 + 2.262157**2)
+    assert (found.low, found.high) == pytest.approx((0, share) if not correct else (100 - share, 100), abs=1e-3)
+    assert (found.standard_error, found.minimum_detectable_difference, found.kind) == (0, None, "score")
+
+
+def test_a_number_without_a_maximum_that_never_varies_has_no_interval():
+    rows = [{"group": str(n), "correct": 1} for n in range(10)]
+    assert intervals_of(rows, accuracy, lambda path: inf) == ({}, None)
+
+
+def test_few_groups_widen_the_interval_of_a_number_without_a_maximum():
+    """By √(C / (C − 1)) and t over z, on top of the percentiles; groups of one size."""
+    rows = [{"group": str(n), "correct": n % 2} for n in range(10)]
+    found = intervals_of(rows, accuracy, lambda path: inf)[0]["headline"]
+    values = resample_scores(accuracy, rows, [row["group"] for row in rows]).draws["headline"]
+    low, high, _ = percentile_interval(values)
+    factor = sqrt(10 / 9) * 2.262157 / 1.959964
+    assert (found.low, found.high) == pytest.approx((50 - factor * (50 - low), 50 + factor * (high - 50)))
+    assert found.kind == "bootstrap"
 
 
 def test_a_number_that_few_resamples_define_has_no_interval():
