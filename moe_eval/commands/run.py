@@ -265,7 +265,7 @@ def run(
     }
     if (workers or 1) > 1 and shard:
         raise UserError(f"--workers {workers} and --shard {shard}: say one of them")
-    one_process = bool(plan or shard or ray or temperature or router_noise)
+    one_process = bool(plan or shard or ray or temperature or router_noise or until or device_map)
     count = workers or (1 if one_process else free_gpus(sources))
     plans = []
     if count > 1 and not plan:
