@@ -215,7 +215,7 @@ def run(
         raise UserError(f"--seeds {seeds}: seeds are of the routing noise; say --router-noise, too")
     if samples > 1 and not temperature:
         raise UserError(f"--samples {samples}: greedy answers are all the same; say --temperature 1, for example")
-    if until and (workers > 1 or shard or temperature):
+    if until and ((workers or 1) > 1 or shard or temperature):
         raise UserError(
             "--until looks at scores while questions are asked: leave out --workers, --shard and --temperature"
         )
@@ -265,6 +265,7 @@ def run(
     }
     if (workers or 1) > 1 and shard:
         raise UserError(f"--workers {workers} and --shard {shard}: say one of them")
+    # Drawn answers, and those under noise, would depend on how many processes there are.
     one_process = bool(plan or shard or ray or temperature or router_noise or until or device_map)
     count = workers or (1 if one_process else free_gpus(sources))
     plans = []
