@@ -79,7 +79,7 @@ def expected(server, tmp_path_factory) -> dict[str, dict]:
         yield {name: (folder, by_id(here(folder))) for name, folder in folders.items()}
 
 
-def wait_for(url: str, seconds: float = 180) -> None:
+def wait_for(url: str, seconds: float = 300) -> None:
     """Until somebody answers there."""
     end = time.monotonic() + seconds
     while True:
