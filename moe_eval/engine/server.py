@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import count
 from pathlib import Path
@@ -23,6 +23,7 @@ from moe_eval.chat.endpoint import Endpoint, RefusedError
 from moe_eval.chat.messages import chat_messages
 from moe_eval.chat.reply import Message, Reply, guess_tokens
 from moe_eval.engine.backend import Answer, ModelInfo, Request, Response, Unanswered
+from moe_eval.engine.elsewhere import AnsweredElsewhere
 from moe_eval.engine.prefetch import open_images
 from moe_eval.engine.thoughts import SWITCHES, split_thoughts
 from moe_eval.errors import UserError
@@ -64,7 +65,7 @@ class ServerOptions:
 
 
 @dataclass(frozen=True)
-class ServerSource:
+class ServerSource(AnsweredElsewhere):
     """A model by its server.
 
     Args:
@@ -79,10 +80,6 @@ class ServerSource:
     name: str
     options: ServerOptions = ServerOptions()
     label: str | None = None
-    is_local: bool = field(default=True, init=False)
-    is_sparse: bool = field(default=False, init=False)
-    has_our_routers: bool = field(default=False, init=False)
-    trained_on_mini: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         match = NAME.fullmatch(self.name)
@@ -95,16 +92,8 @@ class ServerSource:
             )
 
     @property
-    def title(self) -> str:
-        """What folders and tables call it."""
-        return self.label or self.name
-
-    @property
     def whereabouts(self) -> str:
         return "behind a server; nothing is loaded here"
-
-    def check_name(self) -> None:
-        """Its shape was checked already; whether it is there, the first question shows."""
 
     @property
     def endpoint(self) -> Endpoint:
