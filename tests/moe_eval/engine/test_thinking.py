@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from moe_eval.chat.thoughts import split_thoughts
 from moe_eval.engine.backend import Request
 from moe_eval.engine.generate import response
 from moe_eval.engine.prompting import render, thinks_on
-from moe_eval.engine.thoughts import split_thoughts
 from moe_eval.errors import UserError
 from moe_eval.runs.plan import THOUGHT_TOKENS, make_plans
 
