@@ -64,11 +64,22 @@ def test_a_model_that_always_thinks_is_not_given_a_short_answers_budget():
     [
         ("<|channel>thought\nIt is a cat.<channel|>yes", "It is a cat.", "yes"),
         ("[THINK]A cat.[/THINK]yes", "A cat.", "yes"),
+        ("<think>Cats purr.</think> yes", "Cats purr.", "yes"),
+        ("<think>It never ends", "It never ends", ""),
+        (" yes ", None, "yes"),
         ("The tag </think> closes", None, "The tag </think> closes"),
     ],
 )
 def test_each_familys_thoughts_are_known(text, thoughts, answer):
     assert split_thoughts(text) == (thoughts, answer)
+
+
+@pytest.mark.parametrize(
+    ("text", "thoughts", "answer"),
+    [("Cats purr.</think> yes", "Cats purr.", "yes"), ("Cats purr.", "Cats purr.", "")],
+)
+def test_an_answer_may_go_on_with_thoughts_that_the_prompt_begins(text, thoughts, answer):
+    assert split_thoughts(text, begun=True) == (thoughts, answer)
 
 
 class Tokens:
