@@ -6,10 +6,13 @@ import pytest
 
 from moe_eval.chat.thoughts import split_thoughts
 from moe_eval.engine.backend import Request
-from moe_eval.engine.generate import response
+from moe_eval.engine.generate import GenerateBackend, response
+from moe_eval.engine.models import ModelSource
+from moe_eval.engine.prefix.backend import PrefixBackend
 from moe_eval.engine.prompting import render, thinks_on
 from moe_eval.errors import UserError
 from moe_eval.runs.plan import THOUGHT_TOKENS, make_plans
+from tests.tiny_llava import save_tiny_llava
 
 SWITCHED = "{% if enable_thinking %}<think>\n{% else %}<think>\n\n</think>\n\n{% endif %}"
 
@@ -116,3 +119,15 @@ def test_thinking_makes_the_limit_larger_unless_one_is_given():
 def test_given_answers_are_measured_without_thoughts():
     with pytest.raises(UserError, match="--thinking"):
         make_plans("m", ["pope"], True, protocol="likelihood", thinking=True)
+
+
+def test_engines_agree_on_what_is_thought_below_a_systems_words(tmp_path, one_thread):
+    folder = save_tiny_llava(tmp_path)
+    template = tmp_path / "thinks.jinja"
+    own = (folder / "chat_template.jinja").read_text()
+    template.write_text(own + "{% if enable_thinking %}<think>{% endif %}")
+    source = ModelSource(str(folder), device="cpu", chat_template=template)
+    asked = [Request(str(n), (), f"Why {n}?", 4, system="Be brief.", thinking=True) for n in range(3)]
+    found = [{one.id: one for one in engine(source).generate(asked)} for engine in (GenerateBackend, PrefixBackend)]
+    assert found[0] == found[1]
+    assert [(answer.text, bool(answer.reasoning)) for answer in found[0].values()] == [("", True)] * 3
