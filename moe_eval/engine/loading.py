@@ -3,6 +3,7 @@
 import sys
 from typing import TYPE_CHECKING, Any
 
+from moe_eval.engine.ablation import prune
 from moe_eval.engine.adapters import with_adapter
 from moe_eval.engine.architectures import check_architecture
 from moe_eval.engine.memory import check_fits, free_memory, weights_of
@@ -61,6 +62,8 @@ def load(source: "ModelSource") -> tuple[Any, Any]:
         from moellava.noise import enable_question_noise
 
         model.question_noise = enable_question_noise(model, source.router_noise_seed)
+    if source.pruning is not None:
+        prune(model, source.pruning, source.name)
     return model, processor
 
 

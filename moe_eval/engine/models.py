@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from moe_eval.engine.ablation import prune
 from moe_eval.engine.adapters import check_adapter
 from moe_eval.engine.backend import ModelInfo, Parameters
 from moe_eval.engine.memory import weights_of
@@ -56,6 +57,7 @@ class ModelSource:
         quantize: `8bit` or `4bit`: the language model's weights are read into so few bits.
         device_map: how transformers spreads the layers over devices: `auto`, `balanced`, `balanced_low_0`, `sequential`.
         trust_remote_code: run the Python code that comes with the model.
+        pruning: experts that are taken away, as `--ablate` names them; None: none.
 
     Raises:
         UserError: for a name, dtype or device that does not exist, a download that fails, a folder without a model.
@@ -74,6 +76,7 @@ class ModelSource:
     quantize: str | None = None
     device_map: str | None = None
     trust_remote_code: bool = False
+    pruning: str | None = None
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -195,6 +198,8 @@ class ModelSource:
         config, entry = self.config, zoo_entry(self.name)
         if self.router_noise_seed is not None and not self.has_our_routers:
             raise UserError(f"model {self.name}: has no sparse layer for --router-noise to act on; leave it out")
+        if self.pruning is not None:
+            prune(laid_out(config), self.pruning, self.name)  # complains before anything is asked
         size = getattr(getattr(config, "vision_config", None), "image_size", None)
         return ModelInfo(
             name=self.title,
@@ -289,6 +294,24 @@ class ModelSource:
         """
         if not self.is_sparse:
             raise UserError(f"model {self.name}: {self._why_not_recorded} for --routing to record; leave it out")
+
+    @property
+    def prunable(self) -> list[str]:
+        """What can be taken away, as `--ablate` names it: each expert alone, and all but the best of a token's.
+
+        Raises:
+            UserError: for a dense model, and for one whose experts cannot be taken away.
+        """
+        from moellava.sparse_layers import sparse_layers
+
+        model = laid_out(self.config)
+        layers = sparse_layers(model.get_decoder())
+        if not layers:
+            raise UserError(f"model {self.name}: has no sparse layer, so there are no experts to take away")
+        names = [f"top_k={k}" for k in range(1, max(layer.top_k for layer in layers))]
+        names += [f"expert={layer.index}:{expert}" for layer in layers for expert in range(layer.num_experts)]
+        prune(model, names[0], self.name)
+        return names
 
     def load(self) -> tuple[Any, Any]:
         """The model, in evaluation mode on its device, and its processor.
