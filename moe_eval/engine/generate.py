@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from moe_eval.chat.thoughts import has_tags, split_thoughts
 from moe_eval.engine.backend import Answer, Request, Response, Routing, TokenPath, Unanswered
 from moe_eval.engine.likelihood import plain_likelihood
 from moe_eval.engine.models import ModelSource
@@ -13,7 +14,6 @@ from moe_eval.engine.prefetch import open_images
 from moe_eval.engine.prompting import Batch, encode, thinks_on
 from moe_eval.engine.sampling import Draws
 from moe_eval.engine.sourced import SourcedBackend
-from moe_eval.engine.thoughts import has_tags, split_thoughts
 from moe_eval.errors import UserError
 
 if TYPE_CHECKING:
