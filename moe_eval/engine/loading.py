@@ -4,6 +4,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from moe_eval.engine.adapters import with_adapter
+from moe_eval.engine.first_generation import MODEL_TYPES, called_as_newer_ones, set_up_generation
 from moe_eval.engine.picture_budget import picture_settings, with_settings
 from moe_eval.engine.processing import check_template
 from moe_eval.engine.trial import try_out
@@ -45,6 +46,8 @@ def load(source: "ModelSource") -> tuple[Any, Any]:
             )
     if source.adapter is not None:
         model = with_adapter(model, source.adapter)
+    if config.model_type in MODEL_TYPES:
+        set_up_generation(model, processor.tokenizer)
     model = model.to(source.torch_device).eval()
     try_out(model, processor, source.name)
     if source.router_noise_seed is not None:
@@ -62,6 +65,8 @@ def load_processor(source: "ModelSource") -> Any:
     processor = source.read(
         "its processor", lambda: load_processor(source.folder, source.config, source.trust_remote_code)
     )
+    if source.config.model_type in MODEL_TYPES:
+        processor = called_as_newer_ones(processor)
     if source.picture_tokens or source.processor_kwargs:
         _set_up_pictures(processor, source)
     if source.template is not None:
