@@ -10,8 +10,9 @@ import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from transformers import AutoConfig, PreTrainedConfig
+from transformers import AutoConfig
 
 from moellava.configuration import MoEConfig, MoELlavaConfig
 from moellava.convert import ConversionError, convert
@@ -77,7 +78,7 @@ def find(name: str) -> ZooEntry:
     return ZooEntry(name, **_data()["models"][name])
 
 
-def architecture(name: str) -> PreTrainedConfig:
+def architecture(name: str) -> Any:
     """Configuration of a named model, without its weights, and without network but for the models of transformers.
 
     Raises:
@@ -86,7 +87,7 @@ def architecture(name: str) -> PreTrainedConfig:
     entry = find(name)
     if entry.in_transformers:
         try:
-            return AutoConfig.from_pretrained(entry.source, revision=entry.revision)
+            return AutoConfig.from_pretrained(str(entry.source), revision=entry.revision)
         except (OSError, ValueError) as error:
             raise ConversionError(f"{entry.source}: {' '.join(str(error).split())[:200]}") from None
     if entry.model_type:

@@ -4,7 +4,6 @@ A picture is `<image>` in the templates, which the processors then write in thei
 Sources: the models' cards and transformers' documentation of them; spec/peer_models.md sections 3 and 4.
 """
 
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +80,6 @@ def called_as_newer_ones(processor: Any) -> Any:
     return processor
 
 
-@cache
 def _newer(processor_class: Any) -> Any:
     idefics = processor_class.__name__ == "IdeficsProcessor"
     arranged = _inside_prompts if idefics else _before_prompts
@@ -124,7 +122,7 @@ def _interleaved(prompt: str, pictures: "list[Image]") -> "list[str | Image]":
     texts = prompt.split(PICTURE)
     if len(texts) != len(pictures) + 1:
         raise ValueError(f"the prompt has {len(texts) - 1} places for {len(pictures)} pictures")
-    mixed = [part for text, picture in zip(texts, [*pictures, ""], strict=True) for part in (text, picture)]
+    mixed: list[Any] = [part for text, picture in zip(texts, [*pictures, ""], strict=True) for part in (text, picture)]
     return [part for part in mixed if part != ""]
 
 
