@@ -14,6 +14,7 @@ __all__ = ["MODEL_TYPES", "called_as_newer_ones", "prompt_template", "set_up_gen
 
 MODEL_TYPES = ("idefics", "instructblip", "blip-2")
 PICTURE = "<image>"
+AROUND_PICTURE = "<fake_token_around_image>"
 END_OF_UTTERANCE = "<end_of_utterance>"
 """Ends a turn of the IDEFICS models that were tuned to instructions; the tokenizers of the others do not know it."""
 
@@ -119,7 +120,7 @@ def _interleaved(prompt: str, pictures: "list[Image]") -> "list[str | Image]":
     >>> _interleaved("User:<image><image>Which?", [1, 2])
     ['User:', 1, 2, 'Which?']
     """
-    texts = prompt.split(PICTURE)
+    texts = prompt.replace(AROUND_PICTURE, "").split(PICTURE)  # the processor writes it
     if len(texts) != len(pictures) + 1:
         raise ValueError(f"the prompt has {len(texts) - 1} places for {len(pictures)} pictures")
     mixed: list[Any] = [part for text, picture in zip(texts, [*pictures, ""], strict=True) for part in (text, picture)]
@@ -133,6 +134,6 @@ def set_up_generation(model: Any, tokenizer: Any) -> None:
         return
     settings = model.generation_config
     known = tokenizer.get_vocab()
-    settings.bad_words_ids = [[known[token]] for token in (PICTURE, "<fake_token_around_image>")]
+    settings.bad_words_ids = [[known[token]] for token in (PICTURE, AROUND_PICTURE)]
     if END_OF_UTTERANCE in known:
         settings.eos_token_id = [known[END_OF_UTTERANCE], tokenizer.eos_token_id]

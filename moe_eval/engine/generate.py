@@ -100,7 +100,7 @@ def _answer(model: Any, processor: Any, batch: Batch) -> list[Response]:
     encodes = getattr(model.config.get_text_config(), "is_encoder_decoder", False)
     before = 1 if encodes else inputs["input_ids"].shape[1]  # a decoder beside an encoder starts with one token
     try:
-        with torch.inference_mode():
+        with torch.no_grad():  # and not inference_mode, under which quantised experts cannot be taken from their stack
             sequences = model.generate(
                 **inputs,
                 max_new_tokens=requests[0].max_new_tokens,
