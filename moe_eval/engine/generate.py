@@ -104,6 +104,8 @@ def _answer(model: Any, processor: Any, batch: Batch) -> list[Response]:
     requests = [request for request, _ in batch]
     inputs = encode(processor, batch).to(model.device, dtype=model.dtype)
     tokenizer = processor.tokenizer
+    encodes = getattr(model.config.get_text_config(), "is_encoder_decoder", False)
+    before = 1 if encodes else inputs["input_ids"].shape[1]  # a decoder beside an encoder starts with one token
     try:
         with torch.no_grad():  # and not inference_mode, under which quantised experts cannot be taken from their stack
             sequences = model.generate(
@@ -116,7 +118,7 @@ def _answer(model: Any, processor: Any, batch: Batch) -> list[Response]:
                 top_k=None,
                 num_return_sequences=1,
                 tokenizer=tokenizer,  # which stop strings want
-                logits_processor=[Draws(requests, inputs["input_ids"].shape[1])],
+                logits_processor=[Draws(requests, before)],
                 pad_token_id=_pad_token_id(model, tokenizer),
             )
     except torch.OutOfMemoryError as error:
@@ -125,7 +127,7 @@ def _answer(model: Any, processor: Any, batch: Batch) -> list[Response]:
             "start again with a smaller --batch-size"
         ) from error
     stops = stop_ids(model, tokenizer)
-    answers = sequences[:, inputs["input_ids"].shape[1] :].tolist()  # [batch, new tokens]
+    answers = sequences[:, before:].tolist()  # [batch, new tokens]
     strings = model.generation_config.stop_strings or ()
     strings = [strings] if isinstance(strings, str) else strings
     begun = thinks_on(processor, requests[0])
