@@ -175,7 +175,9 @@ def run(
     ] = None,
     ablate: Annotated[
         str | None,
-        typer.Option(help="Take something away: image=grey (pictures become grey), image=none. A run of its own."),
+        typer.Option(
+            help="Take something away: image=grey (pictures become grey), image=none, image=shuffled (pictures of other questions). A run of its own."
+        ),
     ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what would be asked, of what, from where; ask and fetch nothing.")
