@@ -98,7 +98,7 @@ def _answer(model: Any, processor: Any, batch: Batch) -> list[Response]:
     inputs = encode(processor, batch).to(model.device, dtype=model.dtype)
     tokenizer = processor.tokenizer
     try:
-        with torch.inference_mode():
+        with torch.no_grad():  # and not inference_mode, under which quantised experts cannot be taken from their stack
             sequences = model.generate(
                 **inputs,
                 max_new_tokens=requests[0].max_new_tokens,

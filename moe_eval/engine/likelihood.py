@@ -64,7 +64,7 @@ def plain_likelihood(model: Any, processor: Any, request: Request, images: "list
     continuations = continuation_ids(processor, request)
     found: dict[str, float] = {}
     for stem in {ids[:-1] for ids in continuations.values()}:
-        with torch.inference_mode():
+        with torch.no_grad():
             logits = model(**_continued(inputs, stem)).logits[0, -1 - len(stem) :]  # [stem + 1, vocabulary]
         found |= {words: log_probability(logits, ids) for words, ids in continuations.items() if ids[:-1] == stem}
     return most_likely(request, found)
