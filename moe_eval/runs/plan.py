@@ -144,7 +144,7 @@ class Plan:
         drawn = f"temperature{self.sampling.temperature:g}" if self.sampling else None
         system = self.system and f"system-{hashlib.sha256(self.system.encode()).hexdigest()[:8]}"
         thinking = "thinking" if self.thinking else None
-        until = self.until and self.until.words
+        until = self.until.words if self.until else None
         return "+".join(filter(None, (measured, noise, drawn, system, thinking, self.ablation, until)))
 
     @property
