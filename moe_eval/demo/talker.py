@@ -62,18 +62,15 @@ class Way:
 
 
 class Talker:
-    """A model of `moe-eval list models`, a folder or the hub, loaded.
+    """A model, loaded.
 
     Raises:
-        UserError: when it does not fit into the memory, and whatever `ModelSource` complains about.
+        UserError: when it does not fit into the memory, and whatever else `ModelSource.load` complains about.
     """
 
-    def __init__(self, name: str, dtype: str = "auto", device: str = "auto"):
-        source = ModelSource(name, dtype=dtype, device=device)
-        source.check_name()
-        self.name = source.title
+    def __init__(self, source: ModelSource):
+        self.name, self.is_sparse = source.title, source.is_sparse
         self.model, self.processor = source.load()
-        self.is_sparse = source.is_sparse
         self._lock = Lock()  # what is recorded, and what is switched off, are of one answer at a time
 
     @property

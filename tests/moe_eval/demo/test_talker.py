@@ -20,7 +20,7 @@ QUESTION = find_task("textvqa").protocol("llava").prompt(SAMPLE)
 
 @pytest.fixture(scope="module")
 def sparse() -> Talker:
-    return Talker("moe-llava-nano")
+    return Talker(ModelSource("moe-llava-nano"))
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_what_fails_is_one_line_and_the_next_question_is_answered(sparse, pictur
 
 
 def test_a_dense_model_has_no_ways(picture):
-    dense = Talker("llava-nano")
+    dense = Talker(ModelSource("llava-nano"))
     *_, (text, way) = dense.answer(picture, [], QUESTION)
     assert text
     assert way is None
