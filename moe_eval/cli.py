@@ -1,6 +1,7 @@
 """The command line, `moe-eval`: assembles the commands, each of which stands in `moe_eval/commands/`."""
 
 import gc
+import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -53,6 +54,10 @@ COMMANDS = {  # where each is, and its first sentence, so that --help need not i
         "Follow runs as they go on a local page: progress, time left, scores so far, newest answers; finished ones open "
         "in the report.",
     ),
+    "demo": (
+        "demo.demo",
+        "Talk with one or two models about a picture, see which experts each token takes, and switch experts off.",
+    ),
     "compare": (
         "compare.compare",
         "Compare two runs sample by sample: the difference with its interval, whether it may be chance, what flipped.",
@@ -60,6 +65,10 @@ COMMANDS = {  # where each is, and its first sentence, so that --help need not i
     "check": (
         "check.check",
         "Say whether a run is worse than a baseline: exit code 0 is fine, 1 worse, 2 cannot tell.",
+    ),
+    "experts": (
+        "experts.experts",
+        "Ask without each expert in turn, and with fewer per token, and say what every one of them is worth.",
     ),
     "rank": (
         "rank.rank",
@@ -132,6 +141,11 @@ def main(arguments: list[str] | None = None) -> None:
     # Their warnings are about files that we check ourselves, and about retries before an error that we report.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+    for name in (
+        "torchao",
+        "torch.utils._pytree",
+    ):  # where torchao is installed, every import of transformers warns of its parts
+        logging.getLogger(name).setLevel(logging.ERROR)
     # Importing torch and transformers makes a million objects and no garbage: looking for it takes 0.7 s while they
     # are imported, and 0.8 s at exit.
     gc.set_threshold(100_000, 50, 100)

@@ -22,6 +22,9 @@ ONLY_LOADED_HERE = {
     "chat_template": None,
     "picture_tokens": None,
     "processor_kwargs": None,
+    "pruning": None,
+    "quantize": None,
+    "device_map": None,
 }
 """Options of loading a model, and how they are when nothing is said."""
 
@@ -49,7 +52,7 @@ def find_source(given: str, engine_args: str = "", engine: str = "auto", **loadi
         return ModelSource(given, **loading)
     for name, usual in ONLY_LOADED_HERE.items():
         if loading.get(name, usual) != usual:
-            option = name.removesuffix("_seed").replace("_", "-")
+            option = {"pruning": "ablate"}.get(name, name.removesuffix("_seed").replace("_", "-"))
             raise UserError(f"--{option}: means nothing for {given}, which is not loaded here; leave it out")
     if kind == "openai":
         return ServerSource(given, parse_options(ServerOptions, engine_args), loading.get("label"))

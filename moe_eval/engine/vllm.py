@@ -60,9 +60,18 @@ class VllmSource(ModelSource):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("router_noise_seed", "adapter", "picture_tokens", "processor_kwargs"):
+        only_ours = (
+            "router_noise_seed",
+            "adapter",
+            "picture_tokens",
+            "processor_kwargs",
+            "quantize",
+            "device_map",
+            "pruning",
+        )
+        for name in only_ours:
             if getattr(self, name) is not None:
-                option = name.removesuffix("_seed").replace("_", "-")
+                option = {"pruning": "ablate"}.get(name, name.removesuffix("_seed").replace("_", "-"))
                 raise UserError(f"--{option}: vLLM cannot do that; use --engine generate")
         if self.device not in ("auto", "cpu", "cuda"):
             raise UserError(

@@ -60,7 +60,7 @@ class Plan:
         source: where its samples come from, as `--data` has it.
         out: the folder of all runs.
         limit: ask at most so many questions, in whole groups.
-        ablation: what is taken away from every question, a name of `moe_eval.engine.ablation.ABLATIONS`.
+        ablation: what is taken away from every question, a name of `moe_eval.engine.ablation.ABLATIONS`, or from the model.
         routing: write down how tokens are routed; the backend must say it.
         allow_missing: score without the samples whose pictures cannot be opened, instead of failing at the end.
         fresh: throw away what the folder holds of an earlier run.

@@ -303,7 +303,7 @@ def _settings(record: RunRecord) -> dict[str, Any]:
 PROCESSING = "model.processing_fingerprint"
 _DECISIVE_OF_MODEL = (
     *("name", "weights_fingerprint", "backend", "dtype", "router_noise_seed"),
-    *("processing_fingerprint", "picture_tokens", "processor_kwargs"),
+    *("processing_fingerprint", "picture_tokens", "processor_kwargs", "quantization"),
 )
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
