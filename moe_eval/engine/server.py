@@ -22,10 +22,10 @@ from moe_eval.chat.cache import ReplyCache, call_key
 from moe_eval.chat.endpoint import Endpoint, RefusedError
 from moe_eval.chat.messages import chat_messages
 from moe_eval.chat.reply import Message, Reply, guess_tokens
+from moe_eval.chat.thoughts import SWITCHES
 from moe_eval.engine.backend import Answer, ModelInfo, Request, Response, Unanswered
 from moe_eval.engine.elsewhere import AnsweredElsewhere
 from moe_eval.engine.prefetch import open_images
-from moe_eval.engine.thoughts import SWITCHES, split_thoughts
 from moe_eval.errors import UserError
 
 if TYPE_CHECKING:
@@ -200,13 +200,12 @@ class ServerBackend:
             self._endpoint.given_up.set()  # here, so that no other thread tries on before the error is seen
             raise UserError(f"{error}; what was answered is kept, and the same command goes on") from error
         self._names.add(reply.model)
-        thoughts, text = split_thoughts(reply.text)
         return Response(
             request.id,
-            text,
+            reply.text.strip(),
             tokens=reply.completion_tokens,
             finish_reason="length" if reply.finish_reason == "length" else "stop",
-            reasoning=reply.reasoning or thoughts or None,
+            reasoning=reply.reasoning or None,
         )
 
     def _ask(self, endpoint: Endpoint, messages: list[Message], max_tokens: int) -> Reply:
