@@ -26,13 +26,14 @@ from tests.tiny_description import (
     llava_like,
     qwen,
 )
+from tests.tiny_first_generation import FIRST_GENERATION, ONE_PICTURE, write_tiny_first_generation
 from tests.tiny_newer import NEWER
 from tests.tiny_sparse import ARCHITECTURES as SPARSE
 from tests.tiny_sparse import GRID, MROPE, SPECIAL, TEMPLATE, TEXT, VISION, byte_tokenizer, write_tiny_sparse
 from tests.tiny_vlms import ARCHITECTURES as TESTED_WITH_PREFIX
 from tests.tiny_vlms import save_tiny
 
-__all__ = ["ARCHITECTURES", "PICTURES_ONLY", "spread_weights", "write_tiny"]
+__all__ = ["ARCHITECTURES", "ONE_PICTURE", "PICTURES_ONLY", "spread_weights", "write_tiny"]
 
 DESCRIBED = {
     "qwen2_vl": qwen(
@@ -352,8 +353,9 @@ DESCRIBED = {
     ),
 }
 
-ARCHITECTURES = (*TESTED_WITH_PREFIX, *SPECIAL, *DESCRIBED, *NEWER)
-PICTURES_ONLY = ("paligemma",)
+OLDEST = tuple(name for name in FIRST_GENERATION if not name.endswith("-t5"))
+ARCHITECTURES = (*TESTED_WITH_PREFIX, *SPECIAL, *DESCRIBED, *NEWER, *OLDEST)
+PICTURES_ONLY = ("paligemma", *(name for name in ONE_PICTURE if name in OLDEST))
 """Those whose processor refuses a text without a picture."""
 
 
@@ -363,6 +365,8 @@ def write_tiny(architecture: str, folder: Path) -> Path:
         return save_tiny(architecture, folder)
     if architecture in SPECIAL:
         return write_tiny_sparse(architecture, folder)
+    if architecture in FIRST_GENERATION:
+        return write_tiny_first_generation(architecture, folder)
     tiny = (DESCRIBED | NEWER)[architecture]
     torch.manual_seed(0)
     AutoModelForImageTextToText.from_config(AutoConfig.for_model(architecture, **tiny.config)).save_pretrained(folder)

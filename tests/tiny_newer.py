@@ -414,21 +414,6 @@ NEWER: dict[str, Tiny] = {
         ("GlmgaImageProcessorPil", MERGED),
         {"processor_class": "Glm46VProcessor"},
     ),
-    "idefics": Tiny(
-        {
-            **DENSE,
-            "additional_vocab_size": 4,
-            "vision_config": {**{k: v for k, v in TOWER.items() if k != "hidden_size"}, "embed_dim": 32},
-            "use_resampler": False,
-            "cross_layer_interval": 1,
-            "alpha_type": "float",
-        },
-        ("<fake_token_around_image>", "<image>", "<end_of_utterance>"),
-        "<fake_token_around_image><image><fake_token_around_image>",
-        ("IdeficsImageProcessorPil", {"image_size": 16}),
-        {},
-        {"image_token": "<image>"},
-    ),
     "emu3": Tiny(
         {
             "text_config": {**DENSE, "model_type": "emu3_text_model"},

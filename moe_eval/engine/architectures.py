@@ -12,7 +12,6 @@ PART = "part of a larger model: checkpoints hold the whole, which AutoModelForIm
 
 REFUSED = {
     "blip": CAPTIONS,
-    "blip-2": CAPTIONS,
     "cosmos3_omni": "transformers names no processor for it",
     "diffusion_gemma": "fills blocks of text by diffusion: the engines generate token by token",
     "evolla": "proteins, not pictures",
@@ -20,7 +19,6 @@ REFUSED = {
     "fuyu": CAPTIONS,
     "git": CAPTIONS,
     "got_ocr2": "its processor takes one flat list of pictures",
-    "instructblip": CAPTIONS,
     "instructblipvideo": CAPTIONS,
     "kosmos-2": CAPTIONS,
     "kosmos-2.5": CAPTIONS,

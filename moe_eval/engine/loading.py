@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from moe_eval.engine.ablation import prune
 from moe_eval.engine.adapters import with_adapter
 from moe_eval.engine.architectures import check_architecture
+from moe_eval.engine.first_generation import MODEL_TYPES, called_as_newer_ones, set_up_generation
 from moe_eval.engine.memory import check_fits, free_memory, weights_of
 from moe_eval.engine.parameters import laid_out
 from moe_eval.engine.picture_budget import picture_settings, with_settings
@@ -56,6 +57,8 @@ def load(source: "ModelSource") -> tuple[Any, Any]:
             )
     if source.adapter is not None:
         model = with_adapter(model, source.adapter)
+    if config.model_type in MODEL_TYPES:
+        set_up_generation(model, processor.tokenizer)
     model = (model if placed else model.to(source.torch_device)).eval()
     try_out(model, processor, source.name)
     if source.router_noise_seed is not None:
@@ -103,6 +106,8 @@ def load_processor(source: "ModelSource") -> Any:
             ) from error
         raise
     _check_tokenizer(processor, source)
+    if source.config.model_type in MODEL_TYPES:
+        processor = called_as_newer_ones(processor)
     if source.picture_tokens or source.processor_kwargs:
         _set_up_pictures(processor, source)
     if source.template is not None:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from moe_eval.engine.ablation import prune
 from moe_eval.engine.adapters import check_adapter
 from moe_eval.engine.backend import ModelInfo, Parameters
+from moe_eval.engine.first_generation import prompt_template
 from moe_eval.engine.memory import weights_of
 from moe_eval.engine.parameters import count_parameters, laid_out
 from moe_eval.engine.processing import processing_fingerprint, read_template
@@ -187,7 +188,7 @@ class ModelSource:
             return getattr(torch, self.dtype)
         if self.torch_device.type == "cpu":
             return torch.float32
-        if zoo_entry(self.name) is not None:
+        if getattr(zoo_entry(self.name), "is_llava", False):
             return torch.float16
         if getattr(self.config, "codebase", None):
             return torch.float16
@@ -231,8 +232,10 @@ class ModelSource:
 
     @cached_property
     def template(self) -> str | None:
-        """The chat template that is used instead of the model's own; None: there is none."""
-        return read_template(self.chat_template) if self.chat_template else None
+        """The chat template that is used instead of the model's own, or because it has none; None: its own is used."""
+        if self.chat_template:
+            return read_template(self.chat_template)
+        return prompt_template(self.folder, self.config.model_type)
 
     @property
     def has_our_routers(self) -> bool:
@@ -279,9 +282,10 @@ class ModelSource:
         """Bytes of the weights in memory, of a named model without its files."""
         from moellava import zoo
 
-        if not self.is_local and zoo_entry(self.name) is None:
+        described = getattr(zoo_entry(self.name), "is_llava", False)
+        if not self.is_local and not described:
             raise UserError("it is not in the cache")
-        config = zoo.architecture(self.name) if zoo_entry(self.name) else self.config
+        config = zoo.architecture(self.name) if described else self.config
         if self.quantize:
             return weights_of(laid_out(config)).size(self.torch_dtype.itemsize, self.quantize)
         return count_parameters(config).total * self.torch_dtype.itemsize

@@ -13,7 +13,7 @@ from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
 from moe_eval.errors import UserError
 from moe_eval.registry import find_task
-from tests.tiny_architectures import ARCHITECTURES, PICTURES_ONLY, write_tiny
+from tests.tiny_architectures import ARCHITECTURES, ONE_PICTURE, PICTURES_ONLY, write_tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TASKS = ("vqav2", "gqa", "vizwiz", "scienceqa", "textvqa", "pope", "mme", "mmbench", "mmvet")
@@ -36,6 +36,7 @@ def requests() -> list[Request]:
 def test_questions_are_answered(architecture: str, tmp_path: Path, requests: list[Request]):
     backend = GenerateBackend(ModelSource(str(write_tiny(architecture, tmp_path))), batch_size=4)
     asked = [request for request in requests if request.images or architecture not in PICTURES_ONLY]
+    asked = [request for request in asked if len(request.images) < 2 or architecture not in ONE_PICTURE]
     answers = list(backend.generate(asked))
     assert [answer.id for answer in answers] == [request.id for request in asked]
     assert all(isinstance(answer, Response) and answer.tokens for answer in answers)
@@ -74,7 +75,7 @@ def test_what_does_not_run_is_refused_for_the_reason_in_the_table():
     ("kind", "message"),
     [
         ("florence2", r"architecture florence2 is refused: encoder and decoder"),
-        ("blip-2", r"architecture blip-2 has no place for a picture in a prompt"),
+        ("blip", r"architecture blip has no place for a picture in a prompt"),
         ("llama", r"of type 'llama' answers no questions about pictures"),
         ("cohere2_vision", r"architecture cohere2_vision: its pictures need torchvision, .*\[vision\]"),
     ],
