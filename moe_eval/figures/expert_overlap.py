@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["OverlapRow", "balance", "dead_experts", "draw", "drawings", "overlap", "overlap_interval", "rows"]
 
+Choices = NDArray[np.int64] | NDArray[np.float64]
+
 RESAMPLES, SEED = 2_000, 0
 
 DEAD = 0.1
@@ -77,6 +79,7 @@ def rows(record: RoutingRecord, questions: QuestionLoads | None) -> list[Overlap
         image, text = (np.array(record.counts[modality][index]).sum(0) for modality in ("image", "text"))
         value = float(overlap(image, text))
         interval = _interval(value, questions, index) if questions else None
+        low, high = interval or (None, None)
         found.append(
             OverlapRow(
                 record.model,
@@ -84,7 +87,8 @@ def rows(record: RoutingRecord, questions: QuestionLoads | None) -> list[Overlap
                 layer,
                 len(image),
                 value,
-                *(interval or (None, None)),
+                low,
+                high,
                 int(questions.groups.max()) + 1 if questions and interval else None,
                 balance(image + text),
                 balance(image),
@@ -95,13 +99,13 @@ def rows(record: RoutingRecord, questions: QuestionLoads | None) -> list[Overlap
     return found
 
 
-def overlap(image: NDArray[np.generic], text: NDArray[np.generic]) -> NDArray[np.float64]:
+def overlap(image: Choices, text: Choices) -> NDArray[np.float64]:
     """The sum of the smaller shares, [...], of choices [..., E]; not a number where one of the two chose nothing."""
     shares = [choices / choices.sum(-1, keepdims=True) for choices in (image, text)]
     return np.asarray(np.minimum(*shares).sum(-1))
 
 
-def balance(choices: NDArray[np.generic]) -> float:
+def balance(choices: Choices) -> float:
     """The entropy of choices [E] over log E: 1 is an even load, 0 a single expert (with k choices, k experts: log k / log E)."""
     if len(choices) == 1:
         return 1.0
@@ -109,7 +113,7 @@ def balance(choices: NDArray[np.generic]) -> float:
     return float(max(0.0, -(shares * np.log(shares)).sum() / np.log(len(choices))))
 
 
-def dead_experts(image: NDArray[np.generic], text: NDArray[np.generic]) -> list[int]:
+def dead_experts(image: Choices, text: Choices) -> list[int]:
     """Numbers, from 0, of the experts that get less than `DEAD` / E of the choices [E] of either modality."""
     few = [choices / choices.sum() < DEAD / len(choices) for choices in (image, text)]
     return np.flatnonzero(few[0] & few[1]).tolist()
@@ -126,7 +130,7 @@ def overlap_interval(
         value: the overlap.
 
     Returns:
-        None of fewer than two groups, and where the interval misses the value.
+        None of fewer than two groups, where all draws are the same, and where the interval misses the value.
     """
     size = int(groups.max()) + 1
     if size < 2:
@@ -139,9 +143,12 @@ def overlap_interval(
     with np.errstate(invalid="ignore"):  # a draw of groups without pictures
         blocks = [overlap(block @ columns[0], block @ columns[1]) for block in draw_weights(size, RESAMPLES, SEED)]
     bounds = percentile_interval(np.concatenate(blocks))
-    if bounds is None or not bounds[0] <= value <= bounds[1]:
+    if bounds is None:
         return None
-    low, high = widened(bounds[:2], value, few_groups_factor(size))
+    low, high, error = bounds
+    if not error or not low <= value <= high:
+        return None
+    low, high = widened((low, high), value, few_groups_factor(size))
     return max(0.0, low), min(1.0, high)
 
 
@@ -158,7 +165,7 @@ def draw(rows: Sequence[OverlapRow]) -> "Figure":
     for place, row in enumerate(rows):
         if row.low is not None and row.high is not None:
             left.plot([place, place], [row.low, row.high], color=BLUE, linewidth=0.8)
-    left.set_ylabel("overlap · balance")
+    left.set_ylabel("overlap")
     left.set_title("overlap of the experts of image and text tokens")
     right.plot(places, [row.balance for row in rows], "o-", color=GREY, markersize=3.2, label="all tokens")
     right.plot(places, [row.image_balance for row in rows], "s--", color=ORANGE, markersize=2.6, label="image tokens")
@@ -168,6 +175,7 @@ def draw(rows: Sequence[OverlapRow]) -> "Figure":
         right.plot(list(dead), [0.04] * len(dead), "x", color=VERMILLION, markersize=4, label="dead experts")
     for place, count in dead.items():
         right.annotate(str(count), (place, 0.04), (0, 4), textcoords="offset points", ha="center", fontsize=5)
+    right.set_ylabel("balance")
     right.set_title("balance of the load")
     right.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     for axes in (left, right):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import xlogy
 
 from moe_eval.statistics.resampling import Clusters
 
@@ -17,6 +18,9 @@ __all__ = ["Association", "associations", "mutual_information"]
 
 PERMUTATIONS = 999
 """The smallest p-value is 1 / (PERMUTATIONS + 1)."""
+
+AT_ONCE = 27
+"""Deals that are counted together; a divisor of PERMUTATIONS."""
 
 TINY = 1e-12
 
@@ -36,15 +40,16 @@ class Association:
     p_value: float
 
 
-def mutual_information(table: NDArray[np.float64]) -> float:
-    """In bits, of a table [T, E] of counts; 0 of an empty one."""
-    total = table.sum()
-    if not total:
-        return 0.0
-    joint = table / total
-    independent = joint.sum(1, keepdims=True) * joint.sum(0)
-    seen = joint > 0
-    return float((joint[seen] * np.log2(joint[seen] / independent[seen])).sum())
+def mutual_information(tables: NDArray[np.float64]) -> NDArray[np.float64]:
+    """In bits, [...], of tables [..., T, E] of counts; 0 of an empty one."""
+    total = tables.sum((-2, -1))
+    entropies = _sum_of_logarithms(tables.sum(-1)) + _sum_of_logarithms(tables.sum(-2)) - xlogy(total, total)
+    joint = xlogy(tables, tables).sum((-2, -1))
+    return np.maximum((joint - entropies) / (np.maximum(total, 1) * np.log(2)), 0.0)
+
+
+def _sum_of_logarithms(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(xlogy(counts, counts).sum(-1))
 
 
 def associations(
@@ -62,14 +67,18 @@ def associations(
     generator = np.random.default_rng(seed)
     ends = np.cumsum([of.shape[1] for of in counts])[:-1]
     together = np.concatenate(counts, axis=1)  # [Q, sum of E]
-    one_hot = np.eye(labels.max() + 1)
+    marks = np.eye(labels.max() + 1)
     blocks = _equal_groups(groups)
 
-    def bits(of: NDArray[np.intp]) -> list[float]:
-        return [mutual_information(table) for table in np.split(one_hot[of].T @ together, ends, axis=1)]
+    def bits(deals: Sequence[NDArray[np.intp]]) -> NDArray[np.float64]:
+        rows = marks[np.stack(deals)].transpose(0, 2, 1).reshape(-1, len(labels))  # [deals · T, Q]
+        tables = (rows @ together).reshape(len(deals), len(marks), -1)  # [deals, T, sum of E]
+        return np.stack([mutual_information(table) for table in np.split(tables, ends, axis=2)], axis=1)
 
-    observed = np.array(bits(labels))
-    dealt = np.array([bits(_deal(labels, blocks, generator)) for _ in range(PERMUTATIONS)])
+    (observed,) = bits([labels])
+    dealt = np.concatenate(
+        [bits([_deal(labels, blocks, generator) for _ in range(AT_ONCE)]) for _ in range(PERMUTATIONS // AT_ONCE)]
+    )
     as_much = (dealt >= observed - TINY).sum(0)
     p_values = (1 + as_much) / (1 + PERMUTATIONS)
     numbers = zip(observed.tolist(), dealt.mean(0).tolist(), p_values.tolist(), strict=True)
