@@ -74,6 +74,10 @@ COMMANDS = {  # where each is, and its first sentence, so that --help need not i
         "rank.rank",
         "Rank models over tasks: all pairs compared, one correction, and the ranks that each may have.",
     ),
+    "probe": (
+        "probe.probe",
+        "Say how much of a model's score is seeing: without, with a grey and with another's picture, and which way answers lean.",
+    ),
     "certify": (
         "certify.certify",
         "Say whether engines answer a model's questions alike: exit code 0 is equal or within noise, 1 different.",

@@ -11,7 +11,7 @@ import typer
 
 from moe_eval.commands.options import RUNS, JsonOption, ProtocolOption, TaskFileOption, own_task, show_life
 from moe_eval.commands.shown import Shown
-from moe_eval.commands.workers import ask_in_workers, command_words
+from moe_eval.commands.workers import ask_in_workers, command_words, fitting_workers, free_gpus
 from moe_eval.comparison.seeds import spread_line, write_spreads
 from moe_eval.engine.ablation import find_pruning
 from moe_eval.engine.choose import choose_backend
@@ -136,9 +136,13 @@ def run(
         ),
     ] = None,
     workers: Annotated[
-        int,
-        typer.Option(min=1, help="Processes that share the questions, each with a GPU of its own if there are some."),
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes that share the questions, each with a GPU of its own if there are some; if nothing is said, "
+            "as many as there are GPUs.",
+        ),
+    ] = None,
     ray: Annotated[
         str | None,
         typer.Option(
@@ -185,8 +189,8 @@ def run(
     ablate: Annotated[
         str | None,
         typer.Option(
-            help="Take something away: image=grey (pictures become grey), image=none, expert=LAYER:EXPERT (several with commas), "
-            "top_k=N (experts per token). A run of its own."
+            help="Take something away: image=grey (pictures become grey), image=none, image=shuffled (pictures of other "
+            "questions), expert=LAYER:EXPERT (several with commas), top_k=N (experts per token). A run of its own."
         ),
     ] = None,
     plan: Annotated[
@@ -211,7 +215,7 @@ def run(
         raise UserError(f"--seeds {seeds}: seeds are of the routing noise; say --router-noise, too")
     if samples > 1 and not temperature:
         raise UserError(f"--samples {samples}: greedy answers are all the same; say --temperature 1, for example")
-    if until and (workers > 1 or shard or temperature):
+    if until and ((workers or 1) > 1 or shard or temperature):
         raise UserError(
             "--until looks at scores while questions are asked: leave out --workers, --shard and --temperature"
         )
@@ -259,15 +263,21 @@ def run(
         "system": system,
         "thinking": thinking,
     }
-    if workers > 1 and not plan:
-        if shard:
-            raise UserError(f"--workers {workers} and --shard {shard}: say one of them")
+    if (workers or 1) > 1 and shard:
+        raise UserError(f"--workers {workers} and --shard {shard}: say one of them")
+    # Drawn answers, and those under noise, would depend on how many processes there are.
+    one_process = bool(plan or shard or ray or temperature or router_noise or until or device_map)
+    count = workers or (1 if one_process else free_gpus(sources))
+    plans = []
+    if count > 1 and not plan:
         for source in sources:
             source.check_name()
         plans = [
             one for source in sources for one in make_plans(source.title, asked, source.trained_on_mini, **settings)
         ]
-        code = ask_in_workers(plans, command_words(context), workers, device, shown)
+        count = workers or fitting_workers(plans, count)
+    if plans and count > 1:
+        code = ask_in_workers(plans, command_words(context), count, device, shown)
     else:
         code = run_models(
             sources,

@@ -4,8 +4,9 @@ A yes/no task that stays above chance without its pictures measures guessing fro
 score falls is worth nothing.
 """
 
+import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -46,12 +47,30 @@ def _without_images(request: Request) -> Request:
     return replace(request, images=(), text=request.text.replace("<image>", "").lstrip())
 
 
-ABLATIONS: dict[str, Callable[[Request], Request]] = {"image=grey": _grey, "image=none": _without_images}
-"""What is asked instead of a request, by the name that `--ablate` takes and `run.json` records."""
+def _of_others(images: Iterable[ImageRef]) -> Callable[[Request], Request]:
+    """Each picture stands for another: the next in one random circle of all."""
+    by_name = {image.name: image for image in images}
+    if len(by_name) == 1:
+        raise UserError("image=shuffled: needs two pictures or more; ask more questions")
+    circle = sorted(by_name)
+    random.Random(0).shuffle(circle)
+    other = {name: by_name[following] for name, following in zip(circle, circle[1:] + circle[:1], strict=True)}
+    return lambda request: replace(request, images=tuple(other[image.name] for image in request.images))
 
 
-def find_ablation(name: str) -> Callable[[Request], Request]:
+ABLATIONS: dict[str, Callable[[Iterable[ImageRef]], Callable[[Request], Request]]] = {
+    "image=grey": lambda images: _grey,
+    "image=none": lambda images: _without_images,
+    "image=shuffled": _of_others,
+}
+"""What is asked instead of a request, by the name that `--ablate` takes and `run.json` records; made from all pictures."""
+
+
+def find_ablation(name: str, images: Iterable[ImageRef] = ()) -> Callable[[Request], Request]:
     """What is asked instead of a request; where experts are taken away, the request itself.
+
+    Args:
+        images: all pictures of the data set, as requests have them.
 
     Raises:
         UserError: naming the ones that exist.
@@ -60,7 +79,7 @@ def find_ablation(name: str) -> Callable[[Request], Request]:
         return lambda request: request
     if name not in ABLATIONS:
         raise unknown("ablation", name, [*ABLATIONS, "expert=LAYER:EXPERT", "top_k=N"])
-    return ABLATIONS[name]
+    return ABLATIONS[name](images)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from moe_eval.chat.thoughts import has_tags, split_thoughts
 from moe_eval.engine.backend import Answer, Request, Response, Routing, TokenPath, Unanswered
 from moe_eval.engine.likelihood import plain_likelihood
 from moe_eval.engine.models import ModelSource
@@ -13,7 +14,6 @@ from moe_eval.engine.prefetch import open_images
 from moe_eval.engine.prompting import Batch, encode, thinks_on
 from moe_eval.engine.sampling import Draws
 from moe_eval.engine.sourced import SourcedBackend
-from moe_eval.engine.thoughts import has_tags, split_thoughts
 from moe_eval.errors import UserError
 
 if TYPE_CHECKING:
@@ -73,8 +73,15 @@ class GenerateBackend(SourcedBackend):
         ]
 
     def _measure(self, request: Request, images: "list[Image]") -> Response:
+        import torch
+
         self.ask([request.id])
-        return plain_likelihood(*self.loaded, request, images)
+        try:
+            return plain_likelihood(*self.loaded, request, images)
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"{self.loaded[0].device} has too little memory for question {request.id} and its given answers; what was answered is kept"
+            ) from error
 
     @cached_property
     def _recorder(self) -> Any:

@@ -45,7 +45,8 @@ def _parts(processor_class: Any) -> list[str]:
 
 
 def _without_videos(processor_class: Any, folder: Path) -> Any:
-    from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoTokenizer
+    from transformers import AutoFeatureExtractor, AutoTokenizer
+    from transformers.models.auto.image_processing_auto import AutoImageProcessor  # hidden without torchvision in 5.16
 
     loaders: dict[str, Any] = {
         "image_processor": AutoImageProcessor,

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from moe_eval.chat.thoughts import SWITCHES, ends_in_thoughts
 from moe_eval.engine.backend import Request
-from moe_eval.engine.thoughts import SWITCHES, ends_in_thoughts
 from moe_eval.errors import UserError, one_line
 
 if TYPE_CHECKING:

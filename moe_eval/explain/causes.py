@@ -78,6 +78,9 @@ def _bounds(evidence: Evidence) -> Shift | None:
 def _prompt(evidence: Evidence) -> Cause:
     asked_as, prompt = evidence.asked_as, evidence.run.prompt
     known = evidence.known("prompt")
+    generation = evidence.run.generation
+    if generation and generation.asked_otherwise:
+        return Cause("prompt", "yes", f"beside the question: {', '.join(generation.asked_otherwise)}", known=known)
     if asked_as is None:
         what = "the answers do not say what was asked" if prompt is None else "the questions are not here to compare"
         return Cause("prompt", "unknown", what, known=known)

@@ -17,9 +17,10 @@ from moe_eval.mini.world import make_scenes
 from moe_eval.registry import find_task
 from moellava.convert import convert
 from moellava.peers.qwen_vl.chat import TEMPLATES
+from tests.tiny_architectures import write_tiny
 from tests.tiny_llava import save_tiny_llava
 from tests.tiny_models import tiny_model, tiny_processor
-from tests.tiny_vlms import ARCHITECTURES, save_tiny
+from tests.tiny_vlms import ARCHITECTURES
 from tests.upstream_checkpoints import ORACLE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -64,10 +65,19 @@ def test_the_prefix_engine_measures_what_plain_passes_do(source, plain, slots):
     check_equal(by_id(PrefixBackend(source, slots=slots).generate(REQUESTS)), plain)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, "qwen3_vl"])
 def test_on_architectures_of_transformers(architecture, tmp_path):
-    source = ModelSource(str(save_tiny(architecture, tmp_path)), device="cpu")
+    source = ModelSource(str(write_tiny(architecture, tmp_path)), device="cpu")
     check_equal(by_id(PrefixBackend(source).generate(REQUESTS)), by_id(GenerateBackend(source).generate(REQUESTS)))
+
+
+def test_too_little_memory_is_one_line_that_names_the_question(source, monkeypatch):
+    def fails(*_):
+        raise torch.OutOfMemoryError("no memory")
+
+    monkeypatch.setattr("moe_eval.engine.generate.plain_likelihood", fails)
+    with pytest.raises(UserError, match="cpu has too little memory for question no picture and its given answers"):
+        list(GenerateBackend(source).generate(REQUESTS[-1:]))
 
 
 def test_a_question_to_answer_and_one_to_measure_share_a_picture(source, plain):
