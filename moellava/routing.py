@@ -168,8 +168,8 @@ class RoutingRecorder:
         shape = (len(lengths), len(self.layers), len(MODALITIES), self.top_k, max(self.num_experts))
         self._counts, self._dropped = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         self._batch = [
-            SequenceRouting(counts, dropped, int(length), 0)  # views, so that a pass adds to all at once
-            for counts, dropped, length in zip(self._counts, self._dropped, lengths, strict=True)
+            SequenceRouting(self._counts[row], self._dropped[row], length, 0)  # views: a pass adds to all at once
+            for row, length in enumerate(lengths.tolist())
         ]
         self.sequences += self._batch
         self._ended = np.zeros(len(lengths), bool)
