@@ -158,7 +158,7 @@ def _interval(value: float, questions: QuestionLoads, layer: int) -> tuple[float
 
 
 def draw(rows: Sequence[OverlapRow]) -> "Figure":
-    """Overlap on the left, balance on the right, both over depth; crosses where experts are dead, with their number."""
+    """Overlap on the left, balance on the right, both over depth; crosses where experts are dead, at their share."""
     figure, (left, right) = new_figure(PAGE, 2.1, columns=2, sharey=True)
     places = list(range(len(rows)))
     left.plot(places, [row.overlap for row in rows], "o-", color=BLUE, markersize=3.2)
@@ -170,11 +170,9 @@ def draw(rows: Sequence[OverlapRow]) -> "Figure":
     right.plot(places, [row.balance for row in rows], "o-", color=GREY, markersize=3.2, label="all tokens")
     right.plot(places, [row.image_balance for row in rows], "s--", color=ORANGE, markersize=2.6, label="image tokens")
     right.plot(places, [row.text_balance for row in rows], "^--", color=SKY, markersize=2.8, label="text tokens")
-    dead = {place: len(row.dead.split()) for place, row in enumerate(rows) if row.dead}
+    dead = {place: len(row.dead.split()) / row.experts for place, row in enumerate(rows) if row.dead}
     if dead:
-        right.plot(list(dead), [0.04] * len(dead), "x", color=VERMILLION, markersize=4, label="dead experts")
-    for place, count in dead.items():
-        right.annotate(str(count), (place, 0.04), (0, 4), textcoords="offset points", ha="center", fontsize=5)
+        right.plot(list(dead), list(dead.values()), "x", color=VERMILLION, markersize=4, label="share of dead experts")
     right.set_ylabel("balance")
     right.set_title("balance of the load")
     right.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
