@@ -7,6 +7,7 @@ more than chance, a layer's mutual information between kind and expert says: `mo
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,7 +32,11 @@ QUESTION_TYPES = ("structural", "category", "subject", "ability_group", "capabil
 """Where scores have the type of a question: GQA, POPE and MME, ScienceQA, MMBench, MM-Vet, VQAv2 and VizWiz."""
 
 COLUMNS = 4
+TITLE_WIDTH = 32
+"""Letters that fit above a map."""
+
 LEVEL = 0.05
+"""Of the p-values that are filled in."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,7 @@ def draw(rows: Sequence[SpecialisationRow]) -> "Figure":
     for axes, (by, label) in zip(maps, labels, strict=True):
         members = [row for row in rows if (row.by, row.label) == (by, label)]
         image = _draw_map(axes, members, layers, 100 * limit)
-        axes.set_title(f"{by}: {label} ({members[0].questions:,})", fontsize=6)
+        axes.set_title(fill(f"{by}: {label} ({members[0].questions:,})", TITLE_WIDTH), fontsize=6)
     figure.colorbar(image, ax=maps, label="share − mean share (points)", fraction=0.05, aspect=30)
     for axes in panels[: len(labels) + 1]:
         layer_axis(axes, layers, PAGE / (COLUMNS + 1.5))
@@ -176,8 +181,7 @@ def _draw_map(axes: "Axes", rows: Sequence[SpecialisationRow], layers: Sequence[
     points = np.full((experts, len(layers)), np.nan)
     for row in rows:
         points[row.expert - 1, layers.index(row.layer)] = 100 * row.deviation
-    axes.set_yticks(
-        range(0, experts, -(-experts // 8)), [str(expert + 1) for expert in range(0, experts, -(-experts // 8))]
-    )
+    shown = range(0, experts, -(-experts // 8))
+    axes.set_yticks(shown, [str(expert + 1) for expert in shown])
     axes.set_ylabel("expert")
     return axes.imshow(points, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
