@@ -71,7 +71,7 @@ def _cover(world: World, recording: Recording, chosen: NDArray[np.intp]) -> dict
     rows = max(1, BLOCK // (chosen.shape[1] * recording.columns.shape[1]))
     for start in range(0, len(chosen), rows):
         some = chosen[start : start + rows]
-        for value, influence, deletion, at in zip(*_linearised(recording, some), some, strict=True):
+        for value, influence, deletion, at in zip(*linearised(recording, some), some, strict=True):
             spread = spread_of(influence, deletion, sizes[at])
             assert spread
             low, high = score_interval(min(max(0.0, float(value)), world.maximum), world.maximum, spread)
@@ -85,7 +85,7 @@ def _cover(world: World, recording: Recording, chosen: NDArray[np.intp]) -> dict
     }
 
 
-def _linearised(recording: Recording, chosen: NDArray[np.intp]) -> tuple[Array, Array, Array]:
+def linearised(recording: Recording, chosen: NDArray[np.intp]) -> tuple[Array, Array, Array]:
     """Headline [S], influences [S, C] and deletions [S, C] of data sets of some groups, as the library has them of one."""
     columns = recording.columns[chosen]  # [S, C, K]
     totals = columns.sum(axis=1)

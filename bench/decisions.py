@@ -34,7 +34,7 @@ OWN = 0.3
 
 TOLERANCE = 3.0
 
-SIZES = ((30, 1), (300, 1), (10, 18), (100, 18))
+SIZES = ((30, 1), (300, 1))
 """Groups, and questions in each."""
 
 

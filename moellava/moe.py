@@ -149,8 +149,7 @@ class TopKRouter(nn.Module):
     """Linear router without bias, computed in float32 whatever the model's dtype, and its gating.
 
     `generator` seeds the noise of `second_choice="gumbel"` (None: torch's global generator); `uniform`, where it is set,
-    gives its numbers instead: [T, E] in (0, 1) for a tensor of that shape. Experts in `switched_off` are never chosen
-    (see `moellava.experts_off`).
+    gives its numbers instead: [T, E] in (0, 1) for a tensor of that shape.
     """
 
     def __init__(self, config: MoELlavaConfig, num_experts: int, hidden_size: int):
@@ -161,7 +160,6 @@ class TopKRouter(nn.Module):
         nn.init.uniform_(self.weight, -(hidden_size**-0.5), hidden_size**-0.5)  # torch's default, which upstream keeps
         self.generator: torch.Generator | None = None
         self.uniform: Callable[[torch.Tensor], torch.Tensor] | None = None
-        self.switched_off: list[int] = []
 
     @property
     def top_k(self) -> int:
@@ -173,8 +171,6 @@ class TopKRouter(nn.Module):
         moe, capacity = self.moe, None
         with maybe_autocast(device_type=hidden_states.device.type, enabled=False):
             router_logits = F.linear(hidden_states.float(), self.weight.float())
-        if self.switched_off:
-            router_logits[:, self.switched_off] = float("-inf")
         if moe.drop_tokens:
             factor = moe.capacity_factor if self.training else moe.eval_capacity_factor
             capacity = expert_capacity(len(hidden_states), self.num_experts, moe.top_k, factor, moe.min_capacity)

@@ -39,7 +39,7 @@ REFERENCE = {
             "moellava.modeling",
             "moellava.moe",
             "moellava.sparsify",
-            "moellava.experts_off",
+            "moellava.pruning",
             "moellava.processing",
             "moellava.routing",
         ],

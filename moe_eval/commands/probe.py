@@ -1,7 +1,7 @@
 """`moe-eval probe`: a model with and without its pictures on every task, and which way its answers lean."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -63,8 +63,8 @@ def _ask(model: str, tasks: list[str], data: str | None, runs: Path, limit: int 
     for ablation in (None, *BLINDED):
         source = find_source(model, "", engine)
         shown = Shown(several=True)
-        settings = {"data": data, "out": runs, "limit": limit, "ablation": ablation}
-        if code := run_models([source], tasks, shown, engine=engine, routing=False, **settings):
+        settings: dict[str, Any] = {"out": runs, "limit": limit, "ablation": ablation}
+        if code := run_models([source], tasks, shown, engine=engine, routing=False, data=data, **settings):
             raise typer.Exit(code)
 
 

@@ -41,6 +41,7 @@ STYLE = f"""
 .way th {{ text-align: left; font-weight: 400; padding: 1px 6px; max-width: 180px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
 .way table, .way tr, .way th, .way td {{ border: 0; }}
 .way td {{ text-align: center; padding: 1px 4px; border-radius: 3px; }}
+.way .off {{ text-decoration: line-through; opacity: 0.45; }}
 .way .answer th {{ font-weight: 700; }}
 .way .tokens {{ max-height: 320px; overflow: auto; }}
 {_TINTS}
@@ -108,26 +109,33 @@ def _shares(way: Way, patches: Sequence[Step], words: Sequence[Step]) -> list[st
     """A bar per layer and modality: which share of first choices each expert gets."""
     rows = []
     for place, layer in enumerate(way.layers):
-        bars = "".join(f"<td>{_bar([step.experts[place] for step in steps])}</td>" for steps in (patches, words))
+        bars = "".join(f"<td>{_bar(way, place, steps)}</td>" for steps in (patches, words))
         rows.append(f"<tr><th>layer {layer}</th>{bars}</tr>")
     head = f"<tr><th></th><th>{len(patches)} patches</th><th>{len(words)} words of prompt and answer</th></tr>"
     return [f'<h4>Experts by modality</h4><table class="shares">{head}{"".join(rows)}</table>']
 
 
-def _bar(experts: Sequence[int]) -> str:
-    counts = sorted(Counter(experts).items())
+def _bar(way: Way, place: int, steps: Sequence[Step]) -> str:
+    counts = sorted(Counter(step.experts[place] for step in steps).items())
     spans = (
-        f'<span class="e{expert % len(PALETTE)}" style="width:{100 * count / len(experts):.1f}%" '
-        f'title="expert {expert}: {count} of {len(experts)}">{expert}</span>'
+        f'<span class="{_class(way, place, expert)}" style="width:{100 * count / len(steps):.1f}%" '
+        f'title="expert {expert}: {count} of {len(steps)}">{expert}</span>'
         for expert, count in counts
     )
     return f'<div class="bar">{"".join(spans)}</div>'
 
 
+def _class(way: Way, place: int, expert: int) -> str:
+    off = " off" if (way.layers[place], expert) in way.off else ""
+    return f"e{expert % len(PALETTE)}{off}"
+
+
 def _tokens(way: Way, words: Sequence[Step]) -> list[str]:
     rows = []
     for step in words:
-        cells = "".join(f'<td class="e{expert % len(PALETTE)}">{expert}</td>' for expert in step.experts)
+        cells = "".join(
+            f'<td class="{_class(way, place, expert)}">{expert}</td>' for place, expert in enumerate(step.experts)
+        )
         text = escape(step.text.strip() or repr(step.text)[1:-1])
         rows.append(f'<tr class="{step.kind}"><th title="{text}">{text}</th>{cells}</tr>')
     head = "".join(f"<td>{layer}</td>" for layer in way.layers)

@@ -77,7 +77,7 @@ def _controls(number: int, talker: Talker) -> tuple[gr.Chatbot, gr.Dropdown]:
         [(f"layer {layer}, expert {expert}", f"{layer}:{expert}") for layer, expert in talker.experts],
         multiselect=True,
         label="Experts that are switched off (the last question is asked again)",
-        visible=talker.can_switch,
+        visible=talker.is_sparse,
         elem_id=f"off-{number}",
     )
     return chat, off

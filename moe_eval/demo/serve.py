@@ -1,15 +1,22 @@
 """The server of `moe-eval demo`, on this machine's own address only."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from moe_eval.errors import UserError
+
+if TYPE_CHECKING:
+    from gradio import Blocks
+
+    from moe_eval.demo.talker import Talker
+    from moe_eval.engine.models import ModelSource
 
 __all__ = ["ADDRESS", "launch", "serve"]
 
 ADDRESS = "127.0.0.1"
 
 
-def serve(models: Sequence[str], port: int, dtype: str, device: str) -> None:
+def serve(models: Sequence["ModelSource"], port: int) -> None:
     """Load the models and show the page until Ctrl-C.
 
     Raises:
@@ -23,12 +30,12 @@ def serve(models: Sequence[str], port: int, dtype: str, device: str) -> None:
         ) from error
     from moe_eval.demo.talker import Talker
 
-    page = launch([Talker(name, dtype, device) for name in models], port)
-    print(f"{page.local_url} answers with {' and '.join(models)}; Ctrl-C ends it", flush=True)
+    page = launch([Talker(model) for model in models], port)
+    print(f"{page.local_url} answers with {' and '.join(model.title for model in models)}; Ctrl-C ends it", flush=True)
     page.block_thread()
 
 
-def launch(talkers: Sequence, port: int):
+def launch(talkers: "Sequence[Talker]", port: int) -> "Blocks":
     """The page, served by threads of its own.
 
     Raises:

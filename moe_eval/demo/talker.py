@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from moe_eval.engine.models import ModelSource
 from moe_eval.engine.prompting import picture_options
 from moe_eval.errors import UserError, one_line
-from moe_eval.machine.resources import available_memory, gpu_memory
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -53,35 +52,31 @@ class Way:
 
     Args:
         layers: indices of the sparse layers.
-        experts: how many each has.
+        steps: of all tokens.
+        off: experts whose choices did not count.
     """
 
     layers: tuple[int, ...]
-    experts: tuple[int, ...]
     steps: tuple[Step, ...]
+    off: frozenset[Expert] = frozenset()
 
 
 class Talker:
-    """A model of `moe-eval list models`, a folder or the hub, loaded.
+    """A model, loaded.
 
     Raises:
-        UserError: when it does not fit into the memory, and whatever `ModelSource` complains about.
+        UserError: when it does not fit into the memory, and whatever else `ModelSource.load` complains about.
     """
 
-    def __init__(self, name: str, dtype: str = "auto", device: str = "auto"):
-        source = ModelSource(name, dtype=dtype, device=device)
-        source.check_name()
-        _check_fits(source)
-        self.name = source.title
+    def __init__(self, source: ModelSource):
+        self.name, self.is_sparse = source.title, source.is_sparse
         self.model, self.processor = source.load()
-        self.is_sparse = source.is_sparse
-        self.can_switch = source.has_our_routers
         self._lock = Lock()  # what is recorded, and what is switched off, are of one answer at a time
 
     @property
     def experts(self) -> list[Expert]:
         """Those that can be switched off."""
-        if not self.can_switch:
+        if not self.is_sparse:
             return []
         from moellava.sparse_layers import sparse_layers
 
@@ -94,10 +89,10 @@ class Talker:
         """The answer so far, again and again as it grows, greedy; at the end with its way, for a sparse model.
 
         Args:
-            off: experts that are switched off meanwhile.
+            off: experts that are switched off meanwhile (`moellava.pruning`).
 
         Raises:
-            UserError: when too few experts are left, the memory is full, or the model cannot answer.
+            UserError: for an expert that there is not, when the memory is full, or the model cannot answer.
         """
         from transformers import TextIteratorStreamer
 
@@ -145,19 +140,19 @@ class Talker:
     def _generate(self, inputs: Any, streamer: Any, off: Sequence[Expert]) -> list[Way]:
         import torch
 
-        from moellava.experts_off import experts_off
+        from moellava.pruning import prune
         from moellava.routing import RoutingRecorder
 
         recorder = RoutingRecorder(self.model, ALL, ALL, ALL) if self.is_sparse else nullcontext()
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode())
-            if off:
-                stack.enter_context(experts_off(self.model, off))
+            for handle in prune(self.model.get_decoder(), off) if off else ():
+                stack.callback(handle.remove)
             stack.enter_context(recorder)
             self.model.generate(**inputs, streamer=streamer, max_new_tokens=MAX_NEW_TOKENS, do_sample=False)
-        return [self._way(recorder)] if isinstance(recorder, RoutingRecorder) else []
+        return [self._way(recorder, off)] if isinstance(recorder, RoutingRecorder) else []
 
-    def _way(self, recorder: Any) -> Way:
+    def _way(self, recorder: Any, off: Sequence[Expert]) -> Way:
         (sequence,) = recorder.sequences
         steps, patches = [], 0
         for path in sequence.paths:
@@ -167,19 +162,8 @@ class Talker:
             else:
                 kind = "answer" if path.position >= sequence.prompt_tokens else "prompt"
                 steps.append(Step(kind, self.processor.tokenizer.decode([path.token]), path.experts))
-        return Way(recorder.layers, recorder.num_experts, tuple(steps))
+        return Way(recorder.layers, tuple(steps), frozenset(off))
 
 
 def _message(role: str, text: str) -> dict[str, Any]:
     return {"role": role, "content": [{"type": "text", "text": text}]}
-
-
-def _check_fits(source: ModelSource) -> None:
-    wanted = source.weight_bytes
-    gpu = source.torch_device.type == "cuda"
-    there = gpu_memory()[source.torch_device.index or 0] if gpu else available_memory()
-    if wanted > there:
-        raise UserError(
-            f"model {source.name}: its weights take {wanted / 1e9:.1f} GB, and {source.torch_device} has "
-            f"{there / 1e9:.1f} GB; take a smaller model, another --device, or --dtype bfloat16"
-        )

@@ -50,6 +50,8 @@ def _without_images(request: Request) -> Request:
 def _of_others(images: Iterable[ImageRef]) -> Callable[[Request], Request]:
     """Each picture stands for another: the next in one random circle of all."""
     by_name = {image.name: image for image in images}
+    if len(by_name) == 1:
+        raise UserError("image=shuffled: needs two pictures or more; ask more questions")
     circle = sorted(by_name)
     random.Random(0).shuffle(circle)
     other = {name: by_name[following] for name, following in zip(circle, circle[1:] + circle[:1], strict=True)}

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from moe_eval.engine.backend import Answer, ModelInfo, Request
+from moe_eval.engine.backend import Answer, Backend, ModelInfo, Request
 from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.parameters import count_parameters
 from moe_eval.engine.prefix.support import why_not
@@ -54,7 +54,7 @@ class InMemoryBackend:
         from moe_eval.engine.prefix.backend import PrefixBackend  # imports torch
 
         source: Any = _Loaded(self._model, self._processor)
-        backend = PrefixBackend(source) if self._can_share else GenerateBackend(source, self._batch_size)
+        backend: Backend = PrefixBackend(source) if self._can_share else GenerateBackend(source, self._batch_size)
         was_training = self._model.training
         self._model.eval()
         try:

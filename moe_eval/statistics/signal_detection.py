@@ -22,10 +22,8 @@ def signal_detection(scores: Scores[SampleScore]) -> Result:
     Args:
         scores: with `gold` and `prediction`, `yes` or `no`; at least one question of each kind.
     """
-    hits, false_alarms = (
-        (members.total(_says_yes) + 0.5) / (members.how_many() + 1)
-        for members in (scores.where(lambda score, gold=gold: score["gold"] == gold) for gold in ("yes", "no"))
-    )
+    asked = scores.by(lambda score: score["gold"])
+    hits, false_alarms = ((asked[gold].total(_says_yes) + 0.5) / (asked[gold].how_many() + 1) for gold in ("yes", "no"))
     sensitivity, criterion = ndtri(hits) - ndtri(false_alarms), -(ndtri(hits) + ndtri(false_alarms)) / 2
     return Result(sensitivity, {"criterion": criterion, "yes_ratio": 100 * scores.total(_says_yes) / scores.how_many()})
 
@@ -36,7 +34,7 @@ def _says_yes(score: SampleScore) -> int:
 
 def yes_no_scores(scores: Sequence[SampleScore]) -> list[SampleScore]:
     """The scores whose gold is yes or no, in small letters; nothing unless there are both."""
-    found = [
+    found: list[SampleScore] = [
         {**score, "gold": str(score["gold"]).lower(), "prediction": str(score.get("prediction", "")).lower()}
         for score in scores
         if str(score.get("gold", "")).lower() in ("yes", "no")

@@ -33,7 +33,7 @@ MODEL = "moe-llava-nano"
 BLOCK = re.compile(r"(?:<!-- (not run|run by): ([^>]+?) -->\n)?```console\n(.*?)```", re.DOTALL)
 
 
-SENTENCE = re.compile(r"`moe-eval (judge calibrate|[a-z]+)([^`]*)`")
+SENTENCE = re.compile(rf"`moe-eval ({'|'.join(sorted(COMMANDS, key=len, reverse=True))}|[a-z]+)\b([^`]*)`")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,9 @@ class Positions:
     """
 
     def __init__(self, model: Any, inputs: Mapping[str, Any]):
-        self._axes, self._shift = 0, None
+        self._axes = 0
+        self._shift: torch.Tensor | None = None
+        self.of_prefix: torch.Tensor
         find = getattr(model.base_model, "get_rope_index", None)
         if find is None or "image_grid_thw" not in inputs:
             self.of_prefix = (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)

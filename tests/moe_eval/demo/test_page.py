@@ -39,9 +39,10 @@ def test_three_models_are_too_many(capsys):
 def test_two_models_answer_side_by_side_and_an_expert_is_switched_off():
     from moe_eval.demo.serve import launch
     from moe_eval.demo.talker import Talker
+    from moe_eval.engine.models import ModelSource
 
     port = free_port()
-    page = launch([Talker("moe-llava-nano"), Talker("llava-nano")], port)
+    page = launch([Talker(ModelSource("moe-llava-nano")), Talker(ModelSource("llava-nano"))], port)
     try:
         with open_browser() as browser:
             browser.resize(1280, 1200)

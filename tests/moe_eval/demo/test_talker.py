@@ -2,12 +2,10 @@
 
 from itertools import pairwise
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from moe_eval.cli import main
-from moe_eval.demo import talker as module
 from moe_eval.demo.drawing import draw_way
 from moe_eval.demo.talker import Talker, Turn
 from moe_eval.engine.backend import Request
@@ -22,7 +20,7 @@ QUESTION = find_task("textvqa").protocol("llava").prompt(SAMPLE)
 
 @pytest.fixture(scope="module")
 def sparse() -> Talker:
-    return Talker("moe-llava-nano")
+    return Talker(ModelSource("moe-llava-nano"))
 
 
 @pytest.fixture(scope="module")
@@ -57,22 +55,33 @@ def test_what_was_said_before_is_part_of_the_question(sparse, picture):
     assert "Yes, quite." in text
 
 
-def test_experts_that_are_off_are_on_nobody_s_way(sparse, picture):
-    *_, (_, way) = sparse.answer(picture, [], QUESTION, [(0, 2), (4, 1)])
-    chosen = np.array([step.experts for step in way.steps])
-    assert not (chosen[:, 0] == 2).any()
-    assert not (chosen[:, 2] == 1).any()
+def test_with_experts_off_it_answers_as_an_ablated_run_does(sparse, picture):
+    off = [(layer, expert) for layer in (0, 2, 4) for expert in range(4)]
+    source = ModelSource("moe-llava-nano", pruning=",".join(f"expert={layer}:{expert}" for layer, expert in off))
+    request = Request(id="1", images=SAMPLE.images, text=QUESTION, max_new_tokens=64)
+    (expected,) = GenerateBackend(source, 1).generate([request])
+    *_, (whole, _) = sparse.answer(picture, [], QUESTION)
+    *_, (text, way) = sparse.answer(picture, [], QUESTION, off)
+    assert text == expected.text != whole
+    assert way.off == set(off)
+    assert 'class="e1 off"' in draw_way(way, picture)
+    *_, (again, way) = sparse.answer(picture, [], QUESTION)
+    assert again == whole
+    assert " off" not in draw_way(way, picture)
+
+
+def test_experts_are_those_of_the_sparse_layers(sparse):
     assert sparse.experts == [(layer, expert) for layer in (0, 2, 4) for expert in range(4)]
 
 
-def test_too_many_off_is_one_line_and_the_next_question_is_answered(sparse, picture):
-    with pytest.raises(UserError, match="fewer experts than the 2"):
-        list(sparse.answer(picture, [], QUESTION, [(0, 0), (0, 1), (0, 2)]))
+def test_what_fails_is_one_line_and_the_next_question_is_answered(sparse, picture):
+    with pytest.raises(UserError, match="layer 1 is not sparse"):
+        list(sparse.answer(picture, [], QUESTION, [(1, 0)]))
     assert list(sparse.answer(None, [], "Hello"))
 
 
 def test_a_dense_model_has_no_ways(picture):
-    dense = Talker("llava-nano")
+    dense = Talker(ModelSource("llava-nano"))
     *_, (text, way) = dense.answer(picture, [], QUESTION)
     assert text
     assert way is None
@@ -91,8 +100,10 @@ def test_the_drawing_escapes_and_names_every_patch(sparse, picture):
 
 def test_a_model_that_does_not_fit_is_one_line(monkeypatch, capsys):
     pytest.importorskip("gradio", reason="the page is the extra [demo]")
-    monkeypatch.setattr(module, "available_memory", lambda: 1_000_000)
+    monkeypatch.setattr("moe_eval.engine.loading.free_memory", lambda *where: ("the memory", 1_000_000, 0))
     with pytest.raises(SystemExit) as end:
         main(["demo", "moe-llava-nano"])
     assert end.value.code == 2
-    assert "take 0.0 GB, and cpu has 0.0 GB" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "model moe-llava-nano" in said
+    assert "the memory" in said
