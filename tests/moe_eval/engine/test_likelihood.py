@@ -110,7 +110,7 @@ def test_they_are_the_probabilities_of_the_tokens_of_the_whole_text(tmp_path):
         with torch.inference_mode():
             logits = model(input_ids=ids).logits[0].log_softmax(-1)
         total = sum(logits[start - 1 + place, token].item() for place, token in enumerate(own))
-        assert measured.log_probabilities[words] == pytest.approx(total, abs=1e-5)
+        assert measured.log_probabilities[words] == pytest.approx(total, abs=1e-5, rel=1e-6)
 
 
 def test_the_blank_before_an_answer_is_the_templates():
