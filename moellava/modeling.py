@@ -245,7 +245,7 @@ class MoELlavaForConditionalGeneration(MoELlavaPreTrainedModel, LlavaForConditio
         versions have encoded them before.
         """
         pixel_values = model_kwargs.get("pixel_values")
-        expanded = super()._expand_inputs_for_generation(expand_size, is_encoder_decoder, input_ids, **model_kwargs)  # type: ignore[misc]  # `self` is annotated there as one that generates
+        expanded = super()._expand_inputs_for_generation(expand_size, is_encoder_decoder, input_ids, **model_kwargs)  # type: ignore[misc]  # its `self` is annotated
         if pixel_values is not None and len(pixel_values) and input_ids is not None and expand_size > 1:
             tokens = (input_ids == self.config.image_token_id).sum(1)
             per_picture, rest = divmod(int(tokens.sum()), len(pixel_values))
