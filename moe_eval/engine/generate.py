@@ -11,7 +11,7 @@ from moe_eval.engine.backend import Answer, Request, Response, Routing, TokenPat
 from moe_eval.engine.likelihood import plain_likelihood
 from moe_eval.engine.models import ModelSource
 from moe_eval.engine.prefetch import open_images
-from moe_eval.engine.prompting import Batch, encode, thinks_on
+from moe_eval.engine.prompting import Batch, TooLongError, check_length, encode, thinks_on
 from moe_eval.engine.sampling import Draws
 from moe_eval.engine.sourced import SourcedBackend
 from moe_eval.errors import UserError
@@ -53,7 +53,16 @@ class GenerateBackend(SourcedBackend):
         if batch:
             yield from self._answer(batch)
 
-    def _answer(self, batch: Batch) -> list[Response]:
+    def _answer(self, batch: Batch) -> list[Answer]:
+        """Answers to a batch; prompts that are too long are taken out of it."""
+        try:
+            return [*self._answer_all(batch)]
+        except TooLongError as error:
+            long = {item.id for item in error.unanswered}
+            rest = [item for item in batch if item[0].id not in long]
+            return [*error.unanswered, *(self._answer(rest) if rest else ())]
+
+    def _answer_all(self, batch: Batch) -> list[Response]:
         if batch[0][0].continuations:
             return [self._measure(request, images) for request, images in batch]
         self.ask([request.id for request, _ in batch])
@@ -103,6 +112,8 @@ def _answer(model: Any, processor: Any, batch: Batch) -> list[Response]:
 
     requests = [request for request, _ in batch]
     inputs = encode(processor, batch).to(model.device, dtype=model.dtype)
+    lengths = inputs["attention_mask"].sum(-1).tolist()
+    check_length(model.config, {request.id: n for request, n in zip(requests, lengths, strict=True)})
     tokenizer = processor.tokenizer
     encodes = getattr(model.config.get_text_config(), "is_encoder_decoder", False)
     before = 1 if encodes else inputs["input_ids"].shape[1]  # a decoder beside an encoder starts with one token

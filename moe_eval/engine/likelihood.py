@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from moe_eval.engine.backend import Request, Response
-from moe_eval.engine.prompting import encode, render
+from moe_eval.engine.prompting import check_length, encode, render
 from moe_eval.errors import UserError
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ def plain_likelihood(model: Any, processor: Any, request: Request, images: "list
         raise UserError(f"{request.id}: the likelihood of given answers is not computed for a model with an encoder")
     inputs = encode(processor, [(request, images)]).to(model.device, dtype=model.dtype)
     continuations = continuation_ids(processor, request)
+    longest = inputs["input_ids"].shape[1] + max(map(len, continuations.values()))
+    check_length(model.config, {request.id: longest})
     found: dict[str, float] = {}
     for stem in {ids[:-1] for ids in continuations.values()}:
         with torch.no_grad():

@@ -46,7 +46,7 @@ def by_id(answers) -> dict:
 def check_equal(one: dict, other: dict) -> None:
     assert one.keys() == other.keys() == {request.id for request in REQUESTS}
     for name, answer in one.items():
-        assert answer.log_probabilities == pytest.approx(other[name].log_probabilities, abs=1e-5, rel=0)
+        assert answer.log_probabilities == pytest.approx(other[name].log_probabilities, abs=1e-5, rel=1e-6)
         assert answer.text == max(answer.log_probabilities, key=answer.log_probabilities.get)
 
 
