@@ -241,8 +241,8 @@ class MoELlavaForConditionalGeneration(MoELlavaPreTrainedModel, LlavaForConditio
     ) -> tuple[torch.LongTensor, dict[str, Any]]:
         """Each prompt `expand_size` times, with all its pictures.
 
-        transformers 5.16 repeats every picture by itself: of two pictures, beams would see the first one twice. Later
-        versions have encoded them before.
+        transformers before 5.18 repeats every picture by itself: of two pictures, beams would see the first one twice.
+        Later versions have encoded them before.
         """
         pixel_values = model_kwargs.get("pixel_values")
         expanded = super()._expand_inputs_for_generation(expand_size, is_encoder_decoder, input_ids, **model_kwargs)  # type: ignore[misc]  # its `self` is annotated
