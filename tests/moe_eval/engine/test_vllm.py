@@ -60,7 +60,11 @@ def server(tmp_path_factory) -> Iterator[str]:
         yield f"http://localhost:{port}"
     finally:
         process.terminate()
-        process.wait(60)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:  # it does not listen while it starts
+            process.kill()
+            process.wait()
         print(said.read_text()[-3000:])  # shown where a test has failed
 
 
