@@ -199,8 +199,6 @@ class ModelSource:
         config, entry = self.config, zoo_entry(self.name)
         if self.router_noise_seed is not None and not self.has_our_routers:
             raise UserError(f"model {self.name}: has no sparse layer for --router-noise to act on; leave it out")
-        if self.pruning is not None:
-            prune(laid_out(config), self.pruning, self.name)  # complains before anything is asked
         size = getattr(getattr(config, "vision_config", None), "image_size", None)
         return ModelInfo(
             name=self.title,
@@ -298,6 +296,15 @@ class ModelSource:
         """
         if not self.is_sparse:
             raise UserError(f"model {self.name}: {self._why_not_recorded} for --routing to record; leave it out")
+
+    def check_pruning(self) -> None:
+        """Complain about experts that are to be taken away and are not there, from the configuration alone.
+
+        Raises:
+            UserError: as `moe_eval.engine.ablation.prune`.
+        """
+        if self.pruning is not None:
+            prune(laid_out(self.config), self.pruning, self.name)
 
     @property
     def prunable(self) -> list[str]:

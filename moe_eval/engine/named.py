@@ -3,7 +3,7 @@
 from typing import Any
 
 from moe_eval.engine.models import ModelSource
-from moe_eval.engine.options import parse_options
+from moe_eval.engine.options import option_of, parse_options
 from moe_eval.engine.replay import ReplaySource
 from moe_eval.engine.server import ServerOptions, ServerSource
 from moe_eval.engine.vllm import VllmOptions, VllmSource
@@ -52,8 +52,7 @@ def find_source(given: str, engine_args: str = "", engine: str = "auto", **loadi
         return ModelSource(given, **loading)
     for name, usual in ONLY_LOADED_HERE.items():
         if loading.get(name, usual) != usual:
-            option = {"pruning": "ablate"}.get(name, name.removesuffix("_seed").replace("_", "-"))
-            raise UserError(f"--{option}: means nothing for {given}, which is not loaded here; leave it out")
+            raise UserError(f"{option_of(name)}: means nothing for {given}, which is not loaded here; leave it out")
     if kind == "openai":
         return ServerSource(given, parse_options(ServerOptions, engine_args), loading.get("label"))
     if engine_args:
