@@ -23,6 +23,7 @@ from tests.tiny_description import (
     SQUARE,
     TOWER,
     Tiny,
+    glm,
     llava_like,
     qwen,
 )
@@ -60,22 +61,7 @@ DESCRIBED = {
             "rope_parameters": {**MROPE, "partial_rotary_factor": 1.0},
         },
     ),
-    "glm4v": Tiny(
-        {
-            "image_start_token_id": 3,
-            "image_end_token_id": 4,
-            "image_token_id": 5,
-            "video_token_id": 6,
-            "text_config": {
-                **TEXT,
-                "rope_parameters": {**SECTIONS, "partial_rotary_factor": 0.5, "mrope_section": [1, 1, 0]},
-            },
-            "vision_config": GRID,
-        },
-        ("<|begin_of_image|>", "<|end_of_image|>", "<|image|>", "<|video|>"),
-        "<|begin_of_image|><|image|><|end_of_image|>",
-        ("Glm4vImageProcessorPil", MERGED),
-    ),
+    "glm4v": glm("Glm4vImageProcessorPil"),
     "vipllava": Tiny(
         llava_like(vision_feature_layers=[-1, -2], projector_layernorm_eps=1e-5),
         ("<image>",),
@@ -160,23 +146,7 @@ DESCRIBED = {
         ("GotOcr2ImageProcessorPil", {**SQUARE, "crop_to_patches": False}),
         {"patch_size": 4, "img_size": 16, "image_token": "<image>", "downsample_factor": 2},
     ),
-    "glm46v": Tiny(
-        {
-            "image_start_token_id": 3,
-            "image_end_token_id": 4,
-            "image_token_id": 5,
-            "video_token_id": 6,
-            "text_config": {
-                **TEXT,
-                "model_type": "glm4v_text",
-                "rope_parameters": {**SECTIONS, "partial_rotary_factor": 0.5, "mrope_section": [1, 1, 0]},
-            },
-            "vision_config": {**GRID, "model_type": "glm4v_vision"},
-        },
-        ("<|begin_of_image|>", "<|end_of_image|>", "<|image|>", "<|video|>"),
-        "<|begin_of_image|><|image|><|end_of_image|>",
-        ("Glm46VImageProcessorPil", MERGED),
-    ),
+    "glm46v": glm("Glm46VImageProcessorPil", text={"model_type": "glm4v_text"}, vision={"model_type": "glm4v_vision"}),
     "qianfan_ocr": Tiny(
         {
             "image_token_id": 5,

@@ -1,11 +1,12 @@
 """How tests describe an architecture: what its tiny model and processor are made of."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.tiny_sparse import TEXT, VISION
+from tests.tiny_sparse import GRID, TEXT, VISION
 
-__all__ = ["Tiny", "llava_like", "qwen"]
+__all__ = ["Tiny", "glm", "llava_like", "qwen"]
 
 DENSE = {key: value for key, value in TEXT.items() if key != "head_dim"}
 TOWER = {**VISION, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -49,6 +50,29 @@ def qwen(vision: dict[str, Any], text: dict[str, Any]) -> Tiny:
         QWEN_TOKENS,
         QWEN_PICTURE,
         ("Qwen2VLImageProcessorPil", MERGED),
+    )
+
+
+def glm(
+    image_processor: str,
+    text: Mapping[str, Any] = {},
+    vision: Mapping[str, Any] = {},
+    settings: Mapping[str, Any] = {},
+) -> Tiny:
+    sections = {**SECTIONS, "partial_rotary_factor": 0.5, "mrope_section": [1, 1, 0]}
+    return Tiny(
+        {
+            "image_start_token_id": 3,
+            "image_end_token_id": 4,
+            "image_token_id": 5,
+            "video_token_id": 6,
+            "text_config": {**TEXT, "rope_parameters": sections, **text},
+            "vision_config": {**GRID, **vision},
+        },
+        ("<|begin_of_image|>", "<|end_of_image|>", "<|image|>", "<|video|>"),
+        "<|begin_of_image|><|image|><|end_of_image|>",
+        (image_processor, MERGED),
+        dict(settings),
     )
 
 

@@ -8,11 +8,11 @@ from tests.tiny_description import (
     QWEN_IDS,
     QWEN_PICTURE,
     QWEN_TOKENS,
-    SECTIONS,
     SIGLIP,
     SQUARE,
     TOWER,
     Tiny,
+    glm,
     qwen,
 )
 from tests.tiny_sparse import GRID, MROPE, TEXT
@@ -379,40 +379,12 @@ NEWER: dict[str, Tiny] = {
             "video_end_token": "<|VIDEO_END|>",
         },
     ),
-    "glm_ocr": Tiny(
-        {
-            "image_start_token_id": 3,
-            "image_end_token_id": 4,
-            "image_token_id": 5,
-            "video_token_id": 6,
-            "text_config": {
-                **TEXT,
-                "rope_parameters": {**SECTIONS, "partial_rotary_factor": 0.5, "mrope_section": [1, 1, 0]},
-            },
-            "vision_config": GRID,
-        },
-        ("<|begin_of_image|>", "<|end_of_image|>", "<|image|>", "<|video|>"),
-        "<|begin_of_image|><|image|><|end_of_image|>",
-        ("Glm46VImageProcessorPil", MERGED),
-        {"processor_class": "Glm46VProcessor"},
-    ),
-    "glmga": Tiny(
-        {
-            "image_start_token_id": 3,
-            "image_end_token_id": 4,
-            "image_token_id": 5,
-            "video_token_id": 6,
-            "text_config": {
-                **TEXT,
-                "model_type": "glm4v_text",
-                "rope_parameters": {**SECTIONS, "partial_rotary_factor": 0.5, "mrope_section": [1, 1, 0]},
-            },
-            "vision_config": {**GRID, "model_type": "glm4v_vision"},
-        },
-        ("<|begin_of_image|>", "<|end_of_image|>", "<|image|>", "<|video|>"),
-        "<|begin_of_image|><|image|><|end_of_image|>",
-        ("GlmgaImageProcessorPil", MERGED),
-        {"processor_class": "Glm46VProcessor"},
+    "glm_ocr": glm("Glm46VImageProcessorPil", settings={"processor_class": "Glm46VProcessor"}),
+    "glmga": glm(
+        "GlmgaImageProcessorPil",
+        text={"model_type": "glm4v_text"},
+        vision={"model_type": "glm4v_vision"},
+        settings={"processor_class": "Glm46VProcessor"},
     ),
     "emu3": Tiny(
         {
