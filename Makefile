@@ -15,22 +15,28 @@ ARGS ?=
 EXTRAS ?=
 EXTRAS_READY := $(EXTRAS:%=$(READY)-%)
 
-RUN = $(BIN)/moe-eval run $(MODEL) --tasks $(TASKS) $(if $(DATA),--data $(DATA)) --out $(OUT) $(ARGS)
+RUN = $(BIN)/moe-eval run $(1) --tasks $(TASKS) $(if $(DATA),--data $(DATA)) --out $(OUT) $(ARGS)
+# The nano models are too small for a pass to fill two cores: each has one, side by side. Others come one after the other.
+SMALL = moe-llava-nano llava-nano
+ANSWER = $(if $(and $(word 2,$(MODEL)),$(if $(ARGS)$(filter-out $(SMALL),$(MODEL)),,yes)),OMP_NUM_THREADS=1 $(MAKE) --no-print-directory --jobs 2 $(MODEL:%=answer-%),$(call RUN,$(MODEL)))
 comma := ,
 
-.PHONY: eval check train nano-tower nano-moe nano-dense test lint table figures report bench setup clean
+.PHONY: eval check train nano-tower nano-moe nano-dense test lint table figures report docs bench setup clean
 
 eval: $(READY)
-	@$(RUN)
+	@$(ANSWER)
 	@$(BIN)/moe-eval table $(if $(filter-out all,$(TASKS)),$(foreach task,$(subst $(comma), ,$(TASKS)),$(OUT)/*/$(task)),$(OUT))
 
 # The nano models' answers to mini against the committed ones: a regression gate over model, engine and scorers.
 check: $(READY)
-	@$(RUN)
+	@$(ANSWER)
 	@code=0; for model in $(MODEL); do \
 		$(BIN)/moe-eval check $(OUT)/$$model --against $(BASELINES)/$$model --tolerance $(TOLERANCE) \
 			--junit $(OUT)/$$model.xml --markdown $(OUT)/$$model.md || code=$$?; \
 	done; exit $$code
+
+answer-%: $(READY)
+	@$(call RUN,$*) --quiet
 
 # RECIPE=nano makes both nano models from nothing, one thread each; others are a stage each (recipes/$(RECIPE).yaml).
 train: $(READY) $(READY)-train $(if $(filter nano-easyvqa,$(RECIPE)),data/easyvqa/data.json)
@@ -72,6 +78,11 @@ figures: $(READY)
 report: $(READY)
 	@$(BIN)/moe-eval report $(OUT) --out results/report.html $(ARGS)
 
+# The site of docs/: nothing in it is loaded from elsewhere. `python -m http.server -d build/site` shows it.
+docs: $(READY) $(READY)-docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo build/site/index.html
+
 bench: $(READY)
 	$(BIN)/python -m bench.generate $(ARGS)
 
@@ -87,6 +98,12 @@ $(READY): pyproject.toml constraints.txt
 $(READY)-lmms: $(READY) requirements-lmms.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement requirements-lmms.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps lmms-eval
+	@touch $@
+
+# Gradio refuses the newest Pillow, with which it works: it comes alone, beside what it imports.
+$(READY)-demo: $(READY) requirements-demo.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --requirement requirements-demo.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps gradio gradio-client hf-gradio safehttpx
 	@touch $@
 
 $(READY)-%: $(READY)

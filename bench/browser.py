@@ -167,7 +167,7 @@ def open_browser() -> Iterator[Browser]:
         os.dup2(reading, 3)
         os.dup2(writing, 4)
 
-    with TemporaryDirectory() as profile:
+    with TemporaryDirectory(ignore_cleanup_errors=True) as profile:  # the browser's helpers may write as they end
         process = subprocess.Popen(
             [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
             preexec_fn=connect,

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.coverage_figure import draw
-from bench.decisions import check_cells, compare_cells
 from bench.worlds import LEVELS, WORLDS, World
 from moe_eval.files.atomic import write_atomically
 from moe_eval.statistics.few_groups import score_interval, spread_of
@@ -69,28 +68,24 @@ def _draw(
 def _cover(world: World, recording: Recording, chosen: NDArray[np.intp]) -> dict[str, Any]:
     truth, sizes = float(recording.result.headline or 0.0), looked_at(recording)["headline"]
     below = above = 0
-    widths = []
     rows = max(1, BLOCK // (chosen.shape[1] * recording.columns.shape[1]))
     for start in range(0, len(chosen), rows):
         some = chosen[start : start + rows]
-        for value, influence, deletion, at in zip(*_linearised(recording, some), some, strict=True):
+        for value, influence, deletion, at in zip(*linearised(recording, some), some, strict=True):
             spread = spread_of(influence, deletion, sizes[at])
             assert spread
             low, high = score_interval(min(max(0.0, float(value)), world.maximum), world.maximum, spread)
             below, above = below + (truth > high + 1e-9), above + (truth < low - 1e-9)
-            widths.append(high - low)
     total = len(chosen)
     return {
         "groups": chosen.shape[1],
-        "truth": truth,
-        "coverage": 100 * (1 - (below + above) / total),
-        "interval_below": 100 * below / total,
-        "interval_above": 100 * above / total,
-        "width": float(np.mean(widths)),
+        "coverage": round(100 * (1 - (below + above) / total), 1),
+        "interval_below": round(100 * below / total, 1),
+        "interval_above": round(100 * above / total, 1),
     }
 
 
-def _linearised(recording: Recording, chosen: NDArray[np.intp]) -> tuple[Array, Array, Array]:
+def linearised(recording: Recording, chosen: NDArray[np.intp]) -> tuple[Array, Array, Array]:
     """Headline [S], influences [S, C] and deletions [S, C] of data sets of some groups, as the library has them of one."""
     columns = recording.columns[chosen]  # [S, C, K]
     totals = columns.sum(axis=1)
@@ -124,14 +119,8 @@ def main() -> None:
                     f"{row['coverage']:5.1f} % ({row['interval_below']:.1f} below, {row['interval_above']:.1f} above)",
                     flush=True,
                 )
-    decisions = (
-        {}
-        if options.world
-        else {"compare": compare_cells(options.simulations), "check": check_cells(options.simulations)}
-    )
     if options.out:
-        record = {"simulations": options.simulations, "intervals": found, **decisions}
-        record["seconds"] = round(time.process_time() - start)
+        record = {"simulations": options.simulations, "seconds": round(time.process_time() - start), "intervals": found}
         write_atomically(options.out / "coverage.json", json.dumps(record, indent=1) + "\n")
         write_atomically(options.out / "coverage.svg", draw(found))
 

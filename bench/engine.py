@@ -1,9 +1,9 @@
 """The prefix engine beside `generate`: `python -m bench.engine`.
 
 The Phi-shaped model of `bench.generate` (random weights, 576 picture tokens) answers POPE's official questions about made-up
-pictures, three new tokens each. Both sides run in one process, taking turns; ratios are of each turn. `--questions 1` asks
-one question about each picture, `--questions 32` as many as GQA asks about its busiest ones (POPE's, asked again in other
-words). `--out` writes the figures as JSON.
+pictures, three new tokens each: 18 about each picture, then 32, as many as GQA asks about its busiest ones (POPE's, asked again in
+other words), then one. Both sides run in one process, taking turns; ratios are of each turn. Then a pass over prefixes is held
+against the machine's matrix products (`bench.floor`). `--out` writes the figures as JSON.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from bench.floor import prefill_floor
 from bench.generate import save_phi_shaped
 from moe_eval.engine.backend import Backend, Request
 from moe_eval.engine.generate import GenerateBackend
@@ -80,7 +81,7 @@ def compare(
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.engine", description=__doc__.splitlines()[0])
-    parser.add_argument("--pictures", type=int, default=4)
+    parser.add_argument("--pictures", type=int, help="default: 1, and 16 where one question is asked about each")
     parser.add_argument("--questions", type=int, nargs="+", default=[18, 32, 1], help="about each picture")
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 16])
     parser.add_argument("--repeats", type=int, default=5)
@@ -98,21 +99,28 @@ def main() -> None:
         "threads": options.threads,
         "clock": "wall" if wall else "processor",
         "machine": platform.machine(),
-        "pictures": options.pictures,
         "new_tokens": NEW_TOKENS,
     }
     with tempfile.TemporaryDirectory() as folder:
         source = ModelSource(str(save_phi_shaped(Path(folder))), device=options.device)
         for per_picture in options.questions:
-            requests = questions(options.pictures, per_picture)
+            pictures = options.pictures or max(1, 16 // per_picture)
+            requests = questions(pictures, per_picture)
             found[f"{per_picture} per picture"] = compare(source, requests, options.batch_sizes, options.repeats, clock)
+            _write(found, options.out)
             print(
                 per_picture,
                 {k: v for k, v in found[f"{per_picture} per picture"].items() if k != "seconds"},
                 flush=True,
             )
-    if options.out:
-        options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        found["prefill"] = prefill_floor(source, questions(8, 1), options.repeats, clock)
+        print(found["prefill"])
+        _write(found, options.out)
+
+
+def _write(found: dict, out: Path | None) -> None:
+    if out:
+        out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

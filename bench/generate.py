@@ -23,13 +23,19 @@ from moe_eval.mini.world import make_scenes
 from moellava import MoEConfig, MoELlavaConfig, MoELlavaForConditionalGeneration, MoELlavaProcessor, zoo
 
 
-def save_phi_shaped(folder: Path) -> Path:
-    """A model with random weights, and the tiny checkpoint's tokenizer with true-size pictures."""
+def processor_of_336_pixels() -> MoELlavaProcessor:
+    """The tiny checkpoint's tokenizer with pictures of true size."""
     processor = MoELlavaProcessor.from_pretrained(zoo.resolve("moe-llava-tiny"))
     processor.image_processor.size, processor.image_processor.crop_size = (
         {"shortest_edge": 336},
         {"height": 336, "width": 336},
     )
+    return processor
+
+
+def save_phi_shaped(folder: Path) -> Path:
+    """A model with random weights, and the tiny checkpoint's tokenizer with true-size pictures."""
+    processor = processor_of_336_pixels()
     processor.save_pretrained(folder)
     torch.manual_seed(0)
     text = PhiConfig(

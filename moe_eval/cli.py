@@ -1,6 +1,7 @@
 """The command line, `moe-eval`: assembles the commands, each of which stands in `moe_eval/commands/`."""
 
 import gc
+import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,10 @@ COMMANDS = {  # where each is, and its first sentence, so that --help need not i
         "calibrate.judge_calibrate",
         "Hold a judge against the original one, by answers whose original grades are known.",
     ),
+    "judge correct": (
+        "correct.judge_correct",
+        "Correct a judge's score by a few gold grades: few answers graded by people, all by the judge, one valid interval.",
+    ),
     "submit": (
         "submit.submit",
         "Write the file that a benchmark's server accepts, checked, and say where to upload it.",
@@ -49,6 +54,10 @@ COMMANDS = {  # where each is, and its first sentence, so that --help need not i
         "Follow runs as they go on a local page: progress, time left, scores so far, newest answers; finished ones open "
         "in the report.",
     ),
+    "demo": (
+        "demo.demo",
+        "Talk with one or two models about a picture, see which experts each token takes, and switch experts off.",
+    ),
     "compare": (
         "compare.compare",
         "Compare two runs sample by sample: the difference with its interval, whether it may be chance, what flipped.",
@@ -56,6 +65,18 @@ COMMANDS = {  # where each is, and its first sentence, so that --help need not i
     "check": (
         "check.check",
         "Say whether a run is worse than a baseline: exit code 0 is fine, 1 worse, 2 cannot tell.",
+    ),
+    "experts": (
+        "experts.experts",
+        "Ask without each expert in turn, and with fewer per token, and say what every one of them is worth.",
+    ),
+    "rank": (
+        "rank.rank",
+        "Rank models over tasks: all pairs compared, one correction, and the ranks that each may have.",
+    ),
+    "probe": (
+        "probe.probe",
+        "Say how much of a model's score is seeing: without, with a grey and with another's picture, and which way answers lean.",
     ),
     "certify": (
         "certify.certify",
@@ -120,14 +141,19 @@ def main(arguments: list[str] | None = None) -> None:
     # Their warnings are about files that we check ourselves, and about retries before an error that we report.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+    for name in (
+        "torchao",
+        "torch.utils._pytree",
+    ):  # where torchao is installed, every import of transformers warns of its parts
+        logging.getLogger(name).setLevel(logging.ERROR)
     # Importing torch and transformers makes a million objects and no garbage: looking for it takes 0.7 s while they
     # are imported, and 0.8 s at exit.
     gc.set_threshold(100_000, 50, 100)
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     words = [word for word in arguments if word != "--debug"] or ["--help"]
-    if words[:2] == ["judge", "calibrate"]:  # one command; a run folder of that name is ./calibrate
-        words[:2] = ["judge calibrate"]
+    if " ".join(words[:2]) in COMMANDS:  # `judge calibrate` is one command; a run folder of that name is ./calibrate
+        words[:2] = [" ".join(words[:2])]
     try:
         code = app(words, prog_name="moe-eval", standalone_mode=False)
     except (KeyboardInterrupt, Abort):

@@ -1,18 +1,22 @@
 """A plan carried out: asked (`runs`), scored (`scoring`), written. What the command line and Python both call."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from moe_eval.engine.backend import Backend
+from moe_eval.errors import UserError
 from moe_eval.judge.record import read_judge
 from moe_eval.registry import find_task
 from moe_eval.runs.answering import Answered, answer
 from moe_eval.runs.merging import StoredShard, merged
 from moe_eval.runs.plan import Plan
-from moe_eval.runs.records import ScoresRecord, write_record
+from moe_eval.runs.records import RunRecord, ScoresRecord, read_record, write_record
+from moe_eval.runs.stored_run import find_stored_runs
+from moe_eval.runs.until import Until
 from moe_eval.scoring.score import score_answers
 
-__all__ = ["carry_out", "carry_out_shard", "merge"]
+__all__ = ["carry_out", "carry_out_shard", "carry_out_until", "merge"]
 
 
 def carry_out(
@@ -40,6 +44,48 @@ def carry_out(
         )
         write_record(scores, plan.folder / "scores.json")
         return scores
+
+
+def carry_out_until(
+    plan: Plan, backend: Backend, on_answer: Callable[[int, int], None] = lambda answered, total: None
+) -> ScoresRecord:
+    """Ask pictures in random order, look at the scores from time to time, and stop when `plan.until` is reached.
+
+    What an earlier, killed run has answered counts, and so does the look that it was at.
+
+    Raises:
+        UserError: see `moe_eval.runs.answering.answer`; also for scores that are not known before a judge has graded, and a
+            baseline that was not run on the task.
+    """
+    assert plan.until
+    stages = plan.until.stages(plan.whole)
+    earlier = 0 if plan.fresh else _asked_before(plan.folder)
+    for stage in [stage for stage in stages if len(stage.samples) >= earlier] or stages[-1:]:
+        now = replace(plan, data=stage, limit=None, fresh=plan.fresh and stage is stages[0])
+        scores = carry_out(now, backend, on_answer)
+        if _is_reached(plan, plan.until, scores):
+            break
+    return scores
+
+
+def _asked_before(folder: Path) -> int:
+    path = folder / "run.json"
+    return read_record(RunRecord, path).data.samples if path.is_file() else 0
+
+
+def _is_reached(plan: Plan, until: Until, scores: ScoresRecord) -> bool:
+    if scores.headline.value is None:
+        raise UserError(f"{plan.task.name}: --until needs a score as soon as there are answers; run it without")
+    if until.half_width:
+        interval = scores.intervals.get("headline")
+        return interval is not None and (interval.high - interval.low) / 2 <= until.half_width
+    assert until.baseline
+    stored = find_stored_runs(until.baseline).get(plan.task.name)
+    if stored is None:
+        raise UserError(f"--until decided:{until.baseline}: it has no run of {plan.task.name}")
+    from moe_eval.comparison.deciding import is_decided  # numpy, which `--help` can do without
+
+    return is_decided(stored, scores, plan.protocol)
 
 
 def carry_out_shard(

@@ -7,6 +7,7 @@ __all__ = [
     "SHORT_ANSWER",
     "UNANSWERABLE",
     "lettered",
+    "qwen_vl_choice",
     "qwen_vl_question",
     "short_answer",
     "tinygpt_v_question",
@@ -30,6 +31,14 @@ def lettered(options: Mapping[str, str]) -> str:
 def qwen_vl_question(question: str) -> str:
     """As Qwen-VL's authors ask the VQA family, in a prompt without chat format. Source: `eval_mm/evaluate_vqa.py`."""
     return f"{question} Answer:"
+
+
+def qwen_vl_choice(question: str, hint: str | None, options: Mapping[str, str]) -> str:
+    """As Qwen-VL's authors ask for one of several options, of which the likeliest letter counts.
+
+    Source: `eval_mm/evaluate_multiple_choice.py`, `eval_mm/mmbench/evaluate_multiple_choice_mmbench.py`.
+    """
+    return f"Context: {hint or 'N/A'}\nQuestion: {question}\nOptions: {lettered(options)}\nAnswer:"
 
 
 def tinygpt_v_question(question: str) -> str:

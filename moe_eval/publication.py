@@ -71,6 +71,8 @@ def notes_of(run: StoredRun) -> str:
         f"asked without something: {run.run.generation.ablation}"
         if run.run.generation and run.run.generation.ablation
         else "",
+        *(run.run.generation.asked_otherwise if run.run.generation else ()),
+        f"quantised: {run.run.model.quantization}" if run.run.model.quantization else "",
         f"{PACKAGE} {version(PACKAGE)}",
     ]
     return "; ".join(part for part in parts if part)

@@ -22,6 +22,7 @@ __all__ = ["Runs", "compare", "evaluate", "exportable", "load_runs"]
 RUNS = Path("results/runs")
 LOADING = (
     *("dtype", "device", "revision", "adapter", "chat_template", "picture_tokens", "processor_kwargs"),
+    *("quantize", "device_map"),
     "engine_args",
 )
 """What `evaluate` passes on to `find_source`."""
@@ -165,7 +166,7 @@ def evaluate(
         thinking: let the model think before it answers; None: not; behind a server, as that has it.
         on_answer: called with (answered so far, all questions) after each answer.
         loading: of a model that is named: engine, dtype, device, revision, adapter, chat_template, picture_tokens,
-            processor_kwargs (a dict), engine_args, as for `moe-eval run`.
+            processor_kwargs (a dict), quantize, device_map, engine_args, as for `moe-eval run`.
 
     Raises:
         UserError: for names that do not exist, and for questions without an answer; all other answers are kept.

@@ -7,6 +7,7 @@ A task answers four questions: which samples there are (`sources`), what the mod
 
 import hashlib
 import json
+import random
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,7 @@ __all__ = [
     "Result",
     "Sample",
     "SampleScore",
+    "Stopping",
     "Submission",
     "Task",
     "TaskProtocol",
@@ -163,6 +165,23 @@ class TaskProtocol:
 
 
 @dataclass(frozen=True)
+class Stopping:
+    """That asking may stop before all was asked, by a look at the scores so far (`--until`).
+
+    Args:
+        rule: such as `until=1`.
+        seed: of the random order in which groups are asked.
+        of: how many samples there are.
+        stretch: how many times as wide intervals are because of the looks.
+    """
+
+    rule: str
+    seed: int
+    of: int
+    stretch: float
+
+
+@dataclass(frozen=True)
 class Dataset:
     """The samples of a task from one source.
 
@@ -172,6 +191,7 @@ class Dataset:
         samples: all of them, in the order of the data; each is light, pictures open lazily.
         official: whether these are exactly the samples that the published numbers are about.
         has_images: False for a source that only scores stored answers.
+        stopping: by what rule these are not all of the samples; None: by none.
     """
 
     source: str
@@ -179,6 +199,7 @@ class Dataset:
     samples: Sequence[Sample]
     official: bool
     has_images: bool = True
+    stopping: Stopping | None = None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -189,6 +210,20 @@ class Dataset:
             row = [sample.id, sample.question, [image.name for image in sample.images], sample.gold]
             digest.update(encode(row).encode() + b"\n")
         return f"sha256:{digest.hexdigest()}"
+
+    def shuffled(self, seed: int) -> "Dataset":
+        """The same with the groups in random order; the samples of each keep theirs."""
+        groups: dict[str, list[Sample]] = {}
+        for sample in self.samples:
+            groups.setdefault(sample.group, []).append(sample)
+        order = list(groups.values())
+        random.Random(seed).shuffle(order)
+        return replace(self, samples=[sample for members in order for sample in members])
+
+    def stopped(self, stopping: Stopping) -> "Dataset":
+        """The same in the order of that rule."""
+        version = f"{self.version}, in random order ({stopping.rule}, seed {stopping.seed})"
+        return replace(self.shuffled(stopping.seed), stopping=stopping, version=version)
 
     def first(self, limit: int) -> "Dataset":
         """At most `limit` samples: whole groups in their order, and the first group whatever its size.

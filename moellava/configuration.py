@@ -4,7 +4,8 @@ from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import LlavaConfig, PreTrainedConfig
-from transformers.configuration_utils import SubConfigSpec
+
+from moellava.subconfigs import as_config
 
 __all__ = ["MoEConfig", "MoELlavaConfig"]
 
@@ -75,7 +76,7 @@ class MoELlavaConfig(LlavaConfig):
     """
 
     model_type = "moe_llava"
-    sub_configs_defaults: ClassVar = {**LlavaConfig.sub_configs_defaults, "moe": SubConfigSpec(config_class=MoEConfig)}
+    sub_configs: ClassVar = {**LlavaConfig.sub_configs, "moe": MoEConfig}
 
     # Dictionaries or configurations when they are given, configurations from then on.
     text_config: Any = None
@@ -85,12 +86,18 @@ class MoELlavaConfig(LlavaConfig):
     output_router_logits: bool = False
 
     def __post_init__(self, **kwargs: Any):
+        self.moe = as_config(self.moe, MoEConfig)
         super().__post_init__(**kwargs)
         beyond = [layer for layer in self.moe.layers if not 0 <= layer < self.text_config.num_hidden_layers]
         if beyond:
             raise ValueError(
                 f"moe.layers names {beyond}; there are {self.text_config.num_hidden_layers} layers, from 0"
             )
+
+    @classmethod
+    def default_config_fields(cls):
+        """Also of `moe`: transformers from 5.20 on leaves out of `config.json` what every configuration has."""
+        return {**super().default_config_fields(), "moe": {}}
 
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path, **kwargs):

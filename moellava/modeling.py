@@ -232,6 +232,28 @@ class MoELlavaForConditionalGeneration(MoELlavaPreTrainedModel, LlavaForConditio
             outputs.loss = outputs.loss + moe.router_aux_loss_coef * aux_loss.to(outputs.loss.device)
         return MoELlavaCausalLMOutputWithPast(**outputs, aux_loss=aux_loss, router_logits=tuple(router_logits))
 
+    def _expand_inputs_for_generation(
+        self,
+        expand_size: int = 1,
+        is_encoder_decoder: bool = False,
+        input_ids: torch.LongTensor | None = None,
+        **model_kwargs: Any,
+    ) -> tuple[torch.LongTensor, dict[str, Any]]:
+        """Each prompt `expand_size` times, with all its pictures.
+
+        transformers before 5.18 repeats every picture by itself: of two pictures, beams would see the first one twice.
+        Later versions have encoded them before.
+        """
+        pixel_values = model_kwargs.get("pixel_values")
+        expanded = super()._expand_inputs_for_generation(expand_size, is_encoder_decoder, input_ids, **model_kwargs)  # type: ignore[misc]  # its `self` is annotated
+        if pixel_values is not None and len(pixel_values) and input_ids is not None and expand_size > 1:
+            tokens = (input_ids == self.config.image_token_id).sum(1)
+            per_picture, rest = divmod(int(tokens.sum()), len(pixel_values))
+            if per_picture and not rest and not (tokens % per_picture).any():  # else `forward` says what does not fit
+                by_prompt = pixel_values.split((tokens // per_picture).tolist())
+                expanded[1]["pixel_values"] = torch.cat([one.repeat(expand_size, 1, 1, 1) for one in by_prompt])
+        return expanded
+
     @contextmanager
     def _append_router_logits(self, router_logits: list[torch.Tensor], enabled: bool) -> Iterator[None]:
         """Collect the router logits of this forward pass only: gradient checkpointing's second one must add nothing."""

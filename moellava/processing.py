@@ -6,7 +6,7 @@ from typing import Any
 from PIL import Image
 from transformers.image_utils import make_flat_list_of_images
 from transformers.models.llava.processing_llava import LlavaProcessor
-from transformers.processing_utils import MultiModalData
+from transformers.processing_utils import MultiModalData, ProcessingKwargs
 
 __all__ = ["MoELlavaProcessor", "check_picture_count", "flatten_pictures"]
 
@@ -68,7 +68,10 @@ class MoELlavaProcessor(LlavaProcessor):
         """Image tokens of pictures of these sizes (height, width): as many for each, also where nothing is cropped."""
         if image_sizes is None:
             return MultiModalData()
-        options = self._merge_kwargs(**kwargs)["images_kwargs"]
+        kind: Any = (
+            ProcessingKwargs  # transformers 5.16 wants to be told, and annotates the class as one of its objects
+        )
+        options = self._merge_kwargs(kind, **kwargs)["images_kwargs"]
         blank = self.image_processor(Image.new("RGB", (8, 8)), **options)
         tokens = self.replace_image_token(blank, 0).count(self.image_token)
         return MultiModalData(num_image_tokens=[tokens] * len(image_sizes), num_image_patches=[1] * len(image_sizes))

@@ -117,6 +117,7 @@ class RoutingRecorder:
         self.drops = bool(getattr(getattr(model.config, "moe", None), "drop_tokens", False))
         self._image_token = image_token_id(model.config)
         self._batch: list[SequenceRouting] = []
+        self._counts = self._dropped = np.zeros(0, np.int64)  # [batch, L, M, K, E] each
         self._ended = np.zeros(0, bool)  # [batch]
         self._pass: _ForwardPass | None = None
         self._handles: list[Any] = []
@@ -164,9 +165,11 @@ class RoutingRecorder:
         self._pass = _ForwardPass(ids, valid, ids == self._image_token, continues)
 
     def _begin_sequences(self, lengths: np.ndarray) -> None:
-        shape = (len(self.layers), len(MODALITIES), self.top_k, max(self.num_experts))
+        shape = (len(lengths), len(self.layers), len(MODALITIES), self.top_k, max(self.num_experts))
+        self._counts, self._dropped = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         self._batch = [
-            SequenceRouting(np.zeros(shape, np.int64), np.zeros(shape, np.int64), int(length), 0) for length in lengths
+            SequenceRouting(self._counts[row], self._dropped[row], length, 0)  # views: a pass adds to all at once
+            for row, length in enumerate(lengths.tolist())
         ]
         self.sequences += self._batch
         self._ended = np.zeros(len(lengths), bool)
@@ -193,22 +196,26 @@ class RoutingRecorder:
 
     def _count(self, seen: "_ForwardPass", choices: np.ndarray) -> None:
         layers, _, top_k = choices.shape
-        experts = max(self.num_experts)
+        experts, kinds = max(self.num_experts), 2 if self.drops else 1
         valid = seen.valid.reshape(-1)
         rows = np.repeat(np.arange(len(seen.ids)), seen.ids.shape[1])
-        # One number per cell of [batch, M, L, K, kept or dropped, E], and the cells are counted in one go.
+        # One number per cell of [batch, M, L, K, kept (or dropped), E], and the cells are counted in one go.
         cell = (rows * len(MODALITIES) + ~seen.is_image.reshape(-1))[valid]  # [V]
         cell = (cell * layers + np.arange(layers)[:, None])[..., None]  # [L, V, 1]
-        cell = (cell * top_k + np.arange(top_k)) * 2 * experts + choices[:, valid]  # [L, V, K]
-        shape = (len(seen.ids), len(MODALITIES), layers, top_k, 2, experts)
-        counts = np.bincount(cell.reshape(-1), minlength=int(np.prod(shape))).reshape(shape)
-        for sequence, of_row, tokens in zip(self._batch, counts.swapaxes(1, 2), seen.valid.sum(1), strict=True):
-            sequence.counts += of_row.sum(-2)
-            sequence.dropped += of_row[..., 1, :]
-            sequence.tokens += int(tokens)
+        cell = (cell * top_k + np.arange(top_k)) * kinds * experts + choices[:, valid]  # [L, V, K]
+        shape = (len(seen.ids), len(MODALITIES), layers, top_k, kinds, experts)
+        counts = np.bincount(cell.reshape(-1), minlength=int(np.prod(shape))).reshape(shape).swapaxes(1, 2)
+        self._counts += counts.sum(-2)
+        if self.drops:
+            self._dropped += counts[..., 1, :]
+        for sequence, tokens in zip(self._batch, seen.valid.sum(1).tolist(), strict=True):
+            sequence.tokens += tokens
 
     def _keep_paths(self, seen: "_ForwardPass", first: np.ndarray) -> None:
         """Add to each sequence the paths of some of its tokens; `first` is [L, T]."""
+        past = self._answer_paths + seen.ids.shape[1]
+        if seen.continues and all(one.tokens - one.prompt_tokens >= past for one in self._batch):
+            return  # every answer was longer before this pass
         first = first.reshape(len(first), *seen.ids.shape)  # [L, batch, S]
         for row, (sequence, valid) in enumerate(zip(self._batch, seen.valid, strict=True)):
             columns = np.flatnonzero(valid)

@@ -1,7 +1,7 @@
 """The models that have a name: where their weights are, and how they are called in published tables.
 
 `resolve` turns a name into a folder that `from_pretrained` loads, downloading and converting once into a cache
-(`MOELLAVA_CACHE`, by default `~/.cache/moellava`).
+(`MOELLAVA_CACHE`, by default `~/.cache/moellava`). Models that transformers has are short names of hub repositories.
 """
 
 import hashlib
@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from transformers import AutoConfig
 
@@ -29,7 +30,9 @@ class ZooEntry:
     """One named model.
 
     `source` is a hub id, or a folder beside the library (in the upstream format, or finished by our training); None
-    where no weights were published. `revision` is the commit that is downloaded, where it is known.
+    where no weights were published. `revision` is the commit that is downloaded, where it is known. `model_type` is one
+    of `peers`, whose default configuration is the published one. `in_transformers`: the source is in transformers' own
+    format, and its architecture is told by its own config.json alone; whether that is `sparse` is said here.
     """
 
     name: str
@@ -41,6 +44,14 @@ class ZooEntry:
     num_experts: int = 0
     published_as: str | None = None
     random_weights: bool = False
+    model_type: str | None = None
+    in_transformers: bool = False
+    sparse: bool = False
+
+    @property
+    def is_llava(self) -> bool:
+        """Whether it is of MoE-LLaVA's or LLaVA's making, or an embedded one of ours."""
+        return not self.in_transformers and self.model_type is None
 
     @property
     def folder(self) -> Path | None:
@@ -56,17 +67,31 @@ def _data() -> dict:
 
 def names() -> list[str]:
     """Names of all models that there are here: those with random weights are in a checkout only."""
-    return [name for name in _data()["models"] if not (entry := find(name)).random_weights or entry.folder]
+    known = [*_data()["models"], *_data()["transformers_models"]]
+    return [name for name in known if not (entry := find(name)).random_weights or entry.folder]
 
 
 def find(name: str) -> ZooEntry:
     """The entry of a name (KeyError if there is none)."""
+    if name in _data()["transformers_models"]:
+        return ZooEntry(name, **_data()["transformers_models"][name], in_transformers=True)
     return ZooEntry(name, **_data()["models"][name])
 
 
-def architecture(name: str) -> MoELlavaConfig:
-    """Configuration of a named model, without its weights and without network."""
+def architecture(name: str) -> Any:
+    """Configuration of a named model, without its weights, and without network but for the models of transformers.
+
+    Raises:
+        ConversionError: a configuration that cannot be fetched.
+    """
     entry = find(name)
+    if entry.in_transformers:
+        try:
+            return AutoConfig.from_pretrained(str(entry.source), revision=entry.revision)
+        except (OSError, ValueError) as error:
+            raise ConversionError(f"{entry.source}: {' '.join(str(error).split())[:200]}") from None
+    if entry.model_type:
+        return AutoConfig.for_model(entry.model_type)
     if entry.folder:
         return MoELlavaConfig.from_pretrained(resolve(name))
     text = dict(_data()["language_models"][entry.language_model])
@@ -81,7 +106,7 @@ def architecture(name: str) -> MoELlavaConfig:
 
 
 def resolve(name: str, revision: str | None = None) -> Path:
-    """Folder of a named model, converted on first use.
+    """Folder of a named model, converted on first use if it is in another format than transformers'.
 
     Raises:
         ConversionError: no published weights, a download that fails, or a checkpoint that cannot be converted.
@@ -93,7 +118,8 @@ def resolve(name: str, revision: str | None = None) -> Path:
         raise ConversionError(f"the random weights of {name} are in a checkout of the project only")
     if entry.folder and (entry.folder / PROCESSOR).is_file():
         return entry.folder  # in our own format
-    return convert_once(entry.folder or fetch_source(entry.source, revision), name)
+    source = entry.folder or fetch_source(entry.source, revision)
+    return source if entry.in_transformers else convert_once(source, name)
 
 
 def fetch_source(repository: str, revision: str | None = None) -> Path:

@@ -1,70 +1,40 @@
 """Every architecture that the project was tried with: tiny random-weight models, each with a processor made offline."""
 
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForImageTextToText
 from transformers.models.auto.image_processing_auto import get_image_processor_class_from_name
 
+from tests.tiny_description import (
+    CLIP,
+    DENSE,
+    LLAMA,
+    MERGED,
+    PIXELS,
+    QWEN2,
+    QWEN_IDS,
+    QWEN_PICTURE,
+    QWEN_TOKENS,
+    SECTIONS,
+    SIGLIP,
+    SQUARE,
+    TOWER,
+    Tiny,
+    glm,
+    llava_like,
+    qwen,
+)
+from tests.tiny_first_generation import FIRST_GENERATION, ONE_PICTURE, write_tiny_first_generation
+from tests.tiny_newer import NEWER
 from tests.tiny_sparse import ARCHITECTURES as SPARSE
 from tests.tiny_sparse import GRID, MROPE, SPECIAL, TEMPLATE, TEXT, VISION, byte_tokenizer, write_tiny_sparse
 from tests.tiny_vlms import ARCHITECTURES as TESTED_WITH_PREFIX
 from tests.tiny_vlms import save_tiny
 
-__all__ = ["ARCHITECTURES", "PICTURES_ONLY", "spread_weights", "write_tiny"]
-
-DENSE = {key: value for key, value in TEXT.items() if key != "head_dim"}
-TOWER = {**VISION, "num_hidden_layers": 2, "num_attention_heads": 2}
-CLIP = {**TOWER, "model_type": "clip_vision_model"}
-SIGLIP = {**TOWER, "model_type": "siglip_vision_model"}
-LLAMA = {**DENSE, "model_type": "llama"}
-QWEN2 = {**DENSE, "model_type": "qwen2"}
-SQUARE = {"size": {"height": 16, "width": 16}}
-PIXELS = {"size": {"shortest_edge": 256, "longest_edge": 1024}, "patch_size": 4}
-MERGED = {**PIXELS, "merge_size": 2, "temporal_patch_size": 2}
-QWEN_IDS = {"vision_start_token_id": 3, "vision_end_token_id": 4, "image_token_id": 5, "video_token_id": 6}
-QWEN_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
-QWEN_PICTURE = "<|vision_start|><|image_pad|><|vision_end|>"
-SECTIONS = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
-
-
-@dataclass(frozen=True)
-class Tiny:
-    """What one architecture's model and processor are made of.
-
-    Args:
-        config: of the model; special tokens have the ids from 3.
-        special: the tokenizer's special tokens.
-        picture: what the chat template writes for one.
-        image_processor: class name and its sizes.
-        settings: of the processor itself.
-        named: attributes of the tokenizer that name special tokens.
-    """
-
-    config: dict[str, Any]
-    special: tuple[str, ...]
-    picture: str
-    image_processor: tuple[str, dict[str, Any]]
-    settings: dict[str, Any] = field(default_factory=dict)
-    named: dict[str, str] = field(default_factory=dict)
-
-
-def qwen(vision: dict[str, Any], text: dict[str, Any]) -> Tiny:
-    return Tiny(
-        {**QWEN_IDS, "text_config": text, "vision_config": vision},
-        QWEN_TOKENS,
-        QWEN_PICTURE,
-        ("Qwen2VLImageProcessorPil", MERGED),
-    )
-
-
-def llava_like(**config: Any) -> dict[str, Any]:
-    return {"image_token_index": 3, "text_config": LLAMA, "vision_config": CLIP, "vision_feature_layer": -1, **config}
-
+__all__ = ["ARCHITECTURES", "ONE_PICTURE", "PICTURES_ONLY", "spread_weights", "write_tiny"]
 
 DESCRIBED = {
     "qwen2_vl": qwen(
@@ -91,22 +61,7 @@ DESCRIBED = {
             "rope_parameters": {**MROPE, "partial_rotary_factor": 1.0},
         },
     ),
-    "glm4v": Tiny(
-        {
-            "image_start_token_id": 3,
-            "image_end_token_id": 4,
-            "image_token_id": 5,
-            "video_token_id": 6,
-            "text_config": {
-                **TEXT,
-                "rope_parameters": {**SECTIONS, "partial_rotary_factor": 0.5, "mrope_section": [1, 1, 0]},
-            },
-            "vision_config": GRID,
-        },
-        ("<|begin_of_image|>", "<|end_of_image|>", "<|image|>", "<|video|>"),
-        "<|begin_of_image|><|image|><|end_of_image|>",
-        ("Glm4vImageProcessorPil", MERGED),
-    ),
+    "glm4v": glm("Glm4vImageProcessorPil"),
     "vipllava": Tiny(
         llava_like(vision_feature_layers=[-1, -2], projector_layernorm_eps=1e-5),
         ("<image>",),
@@ -191,23 +146,7 @@ DESCRIBED = {
         ("GotOcr2ImageProcessorPil", {**SQUARE, "crop_to_patches": False}),
         {"patch_size": 4, "img_size": 16, "image_token": "<image>", "downsample_factor": 2},
     ),
-    "glm46v": Tiny(
-        {
-            "image_start_token_id": 3,
-            "image_end_token_id": 4,
-            "image_token_id": 5,
-            "video_token_id": 6,
-            "text_config": {
-                **TEXT,
-                "model_type": "glm4v_text",
-                "rope_parameters": {**SECTIONS, "partial_rotary_factor": 0.5, "mrope_section": [1, 1, 0]},
-            },
-            "vision_config": {**GRID, "model_type": "glm4v_vision"},
-        },
-        ("<|begin_of_image|>", "<|end_of_image|>", "<|image|>", "<|video|>"),
-        "<|begin_of_image|><|image|><|end_of_image|>",
-        ("Glm46VImageProcessorPil", MERGED),
-    ),
+    "glm46v": glm("Glm46VImageProcessorPil", text={"model_type": "glm4v_text"}, vision={"model_type": "glm4v_vision"}),
     "qianfan_ocr": Tiny(
         {
             "image_token_id": 5,
@@ -384,8 +323,9 @@ DESCRIBED = {
     ),
 }
 
-ARCHITECTURES = (*TESTED_WITH_PREFIX, *SPECIAL, *DESCRIBED)
-PICTURES_ONLY = ("paligemma",)
+OLDEST = tuple(name for name in FIRST_GENERATION if not name.endswith("-t5"))
+ARCHITECTURES = (*TESTED_WITH_PREFIX, *SPECIAL, *DESCRIBED, *NEWER, *OLDEST)
+PICTURES_ONLY = ("paligemma", *(name for name in ONE_PICTURE if name in OLDEST))
 """Those whose processor refuses a text without a picture."""
 
 
@@ -395,7 +335,9 @@ def write_tiny(architecture: str, folder: Path) -> Path:
         return save_tiny(architecture, folder)
     if architecture in SPECIAL:
         return write_tiny_sparse(architecture, folder)
-    tiny = DESCRIBED[architecture]
+    if architecture in FIRST_GENERATION:
+        return write_tiny_first_generation(architecture, folder)
+    tiny = (DESCRIBED | NEWER)[architecture]
     torch.manual_seed(0)
     AutoModelForImageTextToText.from_config(AutoConfig.for_model(architecture, **tiny.config)).save_pretrained(folder)
     byte_tokenizer(tiny.special, tiny.named).save_pretrained(folder)

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from moe_eval.chat.thoughts import ends_thoughts, split_thoughts
+
 __all__ = ["Message", "PassingError", "Reply", "error_message", "guess_tokens", "read_reply", "seconds_to_wait"]
 
 BROKEN_OFF = {"abort", "cancelled", "error"}
@@ -59,26 +61,17 @@ def read_reply(content: bytes, messages: Sequence[Message]) -> Reply:
         raise PassingError(f"half an answer came back ({finish_reason})")
     # The name of the field is a matter of taste: vLLM has had both.
     apart = next((message[name] for name in ("reasoning_content", "reasoning") if message.get(name)), "")
-    thought, text = _without_thoughts(text)
+    thoughts, answer = split_thoughts(text, begun=ends_thoughts(text))  # some leave the opening tag in the prompt
+    text = text if thoughts is None else answer
     usage = record.get("usage") or {}
     return Reply(
         text,
         prompt_tokens=_count(usage.get("prompt_tokens"), _texts(messages)),
         completion_tokens=_count(usage.get("completion_tokens"), text),
         finish_reason=finish_reason,
-        reasoning=str(apart) or thought,
+        reasoning=str(apart) or thoughts or "",
         model=str(record.get("model") or ""),
     )
-
-
-def _without_thoughts(text: str) -> tuple[str, str]:
-    """Thoughts and answer, where a server leaves the first in the second, between `<think>` and `</think>`."""
-    thought, tag, answer = text.rpartition("</think>")  # some servers leave the opening tag in the prompt
-    if tag:
-        return thought.strip().removeprefix("<think>").strip(), answer.strip()
-    if text.lstrip().startswith("<think>"):  # it never came to an answer
-        return text.strip().removeprefix("<think>").strip(), ""
-    return "", text
 
 
 def _texts(messages: Sequence[Message]) -> str:

@@ -112,7 +112,7 @@ def _embedded_models(here: Installation) -> list[Finding]:
 
     findings = []
     for entry in map(zoo.find, zoo.names()):
-        if entry.language_model:
+        if entry.language_model or not entry.is_llava:
             continue
         folder = zoo.REPOSITORY / (entry.source or "-")
         weights = [path for kind in ("safetensors", "bin") for path in folder.glob(f"*.{kind}")]

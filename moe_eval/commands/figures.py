@@ -24,7 +24,8 @@ def figures(
         list[str] | None,
         typer.Option(
             "--figure",
-            help="params, tasks, pope-yes-ratio, reliability, expert-load, modality or pathways; several times for several. "
+            help="params, tasks, pope-yes-ratio, reliability, expert-load, modality, pathways, "
+            "expert-overlap or specialisation; several times for several. "
             "Default: all that there are data for.",
         ),
     ] = None,

@@ -188,7 +188,8 @@ def _describe(name: str, llm: str | None) -> ModelInfo:
 
     if name not in zoo.names():
         return ModelInfo(name, UNKNOWN, UNKNOWN, "import", UNKNOWN, llm=llm)
-    entry, config = zoo.find(name), zoo.architecture(name)
+    entry = zoo.find(name)
+    config = None if entry.in_transformers else zoo.architecture(name)
     return ModelInfo(
         name=name,
         family=UNKNOWN,
@@ -196,8 +197,8 @@ def _describe(name: str, llm: str | None) -> ModelInfo:
         backend="import",
         dtype=UNKNOWN,
         llm=llm or entry.llm,
-        image_size=config.vision_config.image_size,
-        parameters=count_parameters(config),
+        image_size=config.vision_config.image_size if config else None,
+        parameters=count_parameters(config) if config else None,
         published_as=entry.published_as,
     )
 

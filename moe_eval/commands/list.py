@@ -105,7 +105,7 @@ def _models() -> list[dict[str, Any]]:
         {
             "model": entry.name,
             "llm": entry.llm,
-            "kind": "sparse" if entry.name.startswith("moe") else "dense",
+            "kind": "sparse" if entry.sparse or entry.name.startswith("moe") else "dense",
             "weights": "random, for trying things out" if entry.random_weights else entry.source or "never published",
             "published_as": entry.published_as,
             "revision": entry.revision,

@@ -11,8 +11,9 @@ import typer
 
 from moe_eval.commands.options import RUNS, JsonOption, ProtocolOption, TaskFileOption, own_task, show_life
 from moe_eval.commands.shown import Shown
-from moe_eval.commands.workers import ask_in_workers, command_words
+from moe_eval.commands.workers import ask_in_workers, command_words, fitting_workers, free_gpus
 from moe_eval.comparison.seeds import spread_line, write_spreads
+from moe_eval.engine.ablation import find_pruning
 from moe_eval.engine.choose import choose_backend
 from moe_eval.engine.models import ModelSource
 from moe_eval.engine.named import Source, find_source
@@ -20,11 +21,12 @@ from moe_eval.engine.picture_budget import parse_settings
 from moe_eval.engine.ray import RayBackend
 from moe_eval.engine.replay import ReplaySource
 from moe_eval.errors import UserError
-from moe_eval.evaluation import carry_out, carry_out_shard
+from moe_eval.evaluation import carry_out, carry_out_shard, carry_out_until
 from moe_eval.machine.resources import gpu_memory
 from moe_eval.runs.plan import Plan, Sampling, make_plans
 from moe_eval.runs.preview import preview
 from moe_eval.runs.shard import parse_shard
+from moe_eval.runs.until import parse_until
 from moe_eval.task import Dataset
 
 __all__ = ["run", "run_models"]
@@ -117,6 +119,14 @@ def run(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Ask only the first so many questions, in whole groups.")
     ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="POINTS|decided:RUN",
+            help="Ask pictures in random order (--seed) and stop when half the width of the 95 % interval is down to so many "
+            "points, or when it is better or worse than RUN.",
+        ),
+    ] = None,
     shard: Annotated[
         str | None,
         typer.Option(
@@ -126,9 +136,13 @@ def run(
         ),
     ] = None,
     workers: Annotated[
-        int,
-        typer.Option(min=1, help="Processes that share the questions, each with a GPU of its own if there are some."),
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes that share the questions, each with a GPU of its own if there are some; if nothing is said, "
+            "as many as there are GPUs.",
+        ),
+    ] = None,
     ray: Annotated[
         str | None,
         typer.Option(
@@ -139,6 +153,14 @@ def run(
     allow_missing: Annotated[bool, typer.Option(help="Score without samples whose pictures are unreadable.")] = False,
     fresh: Annotated[bool, typer.Option(help="Throw away earlier answers instead of going on from them.")] = False,
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    quantize: Annotated[
+        str | None,
+        typer.Option(help="8bit (torchao, experts included) or 4bit (bitsandbytes): the language model's weights."),
+    ] = None,
+    device_map: Annotated[
+        str | None,
+        typer.Option(help="Spread a model over all GPUs and the memory: auto, balanced, balanced_low_0 or sequential."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     temperature: Annotated[
         float,
@@ -166,7 +188,10 @@ def run(
     ] = None,
     ablate: Annotated[
         str | None,
-        typer.Option(help="Take something away: image=grey (pictures become grey), image=none. A run of its own."),
+        typer.Option(
+            help="Take something away: image=grey (pictures become grey), image=none, image=shuffled (pictures of other "
+            "questions), expert=LAYER:EXPERT (several with commas), top_k=N (experts per token). A run of its own."
+        ),
     ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what would be asked, of what, from where; ask and fetch nothing.")
@@ -190,6 +215,10 @@ def run(
         raise UserError(f"--seeds {seeds}: seeds are of the routing noise; say --router-noise, too")
     if samples > 1 and not temperature:
         raise UserError(f"--samples {samples}: greedy answers are all the same; say --temperature 1, for example")
+    if until and ((workers or 1) > 1 or shard or temperature):
+        raise UserError(
+            "--until looks at scores while questions are asked: leave out --workers, --shard and --temperature"
+        )
     if quiet and verbose:
         raise UserError("--quiet and --verbose: say one of them")
     if not (quiet or as_json):
@@ -209,8 +238,11 @@ def run(
             adapter=adapter,
             chat_template=chat_template,
             picture_tokens=picture_tokens,
+            quantize=quantize,
+            device_map=device_map,
             processor_kwargs=parse_settings(processor_kwargs) if processor_kwargs else None,
             trust_remote_code=trust_remote_code,
+            pruning=ablate if find_pruning(ablate) else None,
         )
         for given in names
         for one in noise
@@ -222,6 +254,7 @@ def run(
         "protocol": protocol,
         "out": out,
         "limit": limit,
+        "until": parse_until(until, seed) if until else None,
         "allow_missing": allow_missing,
         "fresh": fresh,
         "ablation": ablate,
@@ -230,15 +263,21 @@ def run(
         "system": system,
         "thinking": thinking,
     }
-    if workers > 1 and not plan:
-        if shard:
-            raise UserError(f"--workers {workers} and --shard {shard}: say one of them")
+    if (workers or 1) > 1 and shard:
+        raise UserError(f"--workers {workers} and --shard {shard}: say one of them")
+    # Drawn answers, and those under noise, would depend on how many processes there are.
+    one_process = bool(plan or shard or ray or temperature or router_noise or until or device_map)
+    count = workers or (1 if one_process else free_gpus(sources))
+    plans = []
+    if count > 1 and not plan:
         for source in sources:
             source.check_name()
         plans = [
             one for source in sources for one in make_plans(source.title, asked, source.trained_on_mini, **settings)
         ]
-        code = ask_in_workers(plans, command_words(context), workers, device, shown)
+        count = workers or fitting_workers(plans, count)
+    if plans and count > 1:
+        code = ask_in_workers(plans, command_words(context), count, device, shown)
     else:
         code = run_models(
             sources,
@@ -356,7 +395,7 @@ def run_models(
                     if plan.shard:
                         shown.shared(plan, carry_out_shard(plan, backend, on_answer))
                         continue
-                    scores = carry_out(plan, backend, on_answer)
+                    scores = (carry_out_until if plan.until else carry_out)(plan, backend, on_answer)
                 shown.scored(plan, scores)
     for path, spreads in write_spreads([plan for _, plans in jobs for plan in plans]):
         shown.say(f"{spreads.model} {spreads.task}: {spread_line(spreads)} → {path}")

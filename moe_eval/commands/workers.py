@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from moe_eval.commands.shown import Shown
+from moe_eval.engine.models import ModelSource
+from moe_eval.engine.named import Source
 from moe_eval.errors import UserError
 from moe_eval.evaluation import merge
 from moe_eval.machine.resources import gpu_memory
 from moe_eval.runs.merging import find_shards
 from moe_eval.runs.plan import Plan
-from moe_eval.runs.shard import Shard
+from moe_eval.runs.shard import SHARDS, Shard
 from moe_eval.runs.workers import run_workers
 
-__all__ = ["ask_in_workers", "command_words"]
+__all__ = ["ask_in_workers", "command_words", "fitting_workers", "free_gpus"]
 
 OF_THE_WHOLE = ("workers", "fresh", "quiet", "verbose", "as_json")
 """Options that are not a shard's business; `--fresh` is said once, so that a shard that is started again keeps its answers."""
@@ -58,6 +60,19 @@ def ask_in_workers(plans: Sequence[Plan], words: Sequence[str], count: int, devi
             _, scores = merge(stored, plan.out, plan.allow_missing)
             shown.scored(plan, scores)
     return shown.end()
+
+
+def free_gpus(sources: Sequence[Source]) -> int:
+    """GPUs of which each can hold a process of its own for every model; 1 without, or where a model chooses otherwise."""
+    ours = all(type(source) is ModelSource and source.device in ("auto", "cuda") for source in sources)
+    return max(1, len(gpu_memory())) if ours else 1
+
+
+def fitting_workers(plans: Sequence[Plan], gpus: int) -> int:
+    """At most as many as there are GPUs and groups of questions; 1 where one process has begun, whose answers are kept."""
+    if any((plan.folder / "responses.jsonl").exists() and not (plan.folder / SHARDS).exists() for plan in plans):
+        return 1
+    return min(gpus, *(len({sample.group for sample in plan.dataset.samples}) for plan in plans))
 
 
 def command_words(context: Any) -> list[str]:

@@ -59,6 +59,8 @@ class ModelInfo:
         remote_code: whether Python code that comes with the model was run.
         picture_tokens: the most tokens that a picture becomes; None: as the model's processor has it.
         processor_kwargs: settings of its processor that are not the model's own.
+        quantization: of its weights, and by what, such as `8bit, torchao 0.18.0`; None: none but the checkpoint's own.
+        device_map: how its layers were spread over devices; None: all on one.
     """
 
     name: str
@@ -77,6 +79,8 @@ class ModelInfo:
     remote_code: bool = False
     picture_tokens: int | None = None
     processor_kwargs: dict[str, Any] | None = None
+    quantization: str | None = None
+    device_map: str | None = None
 
 
 @dataclass(frozen=True)

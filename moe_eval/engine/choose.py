@@ -42,6 +42,7 @@ def choose_backend(
         return source.backend(), None
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
+    source.check_pruning()
     reason = None
     if engine != "generate":
         reason = why_not(source.config, source.generation_config)

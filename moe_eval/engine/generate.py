@@ -6,14 +6,14 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from moe_eval.chat.thoughts import has_tags, split_thoughts
 from moe_eval.engine.backend import Answer, Request, Response, Routing, TokenPath, Unanswered
 from moe_eval.engine.likelihood import plain_likelihood
 from moe_eval.engine.models import ModelSource
 from moe_eval.engine.prefetch import open_images
-from moe_eval.engine.prompting import Batch, encode, thinks_on
+from moe_eval.engine.prompting import Batch, TooLongError, check_length, encode, thinks_on
 from moe_eval.engine.sampling import Draws
 from moe_eval.engine.sourced import SourcedBackend
-from moe_eval.engine.thoughts import has_tags, split_thoughts
 from moe_eval.errors import UserError
 
 if TYPE_CHECKING:
@@ -53,7 +53,16 @@ class GenerateBackend(SourcedBackend):
         if batch:
             yield from self._answer(batch)
 
-    def _answer(self, batch: Batch) -> list[Response]:
+    def _answer(self, batch: Batch) -> list[Answer]:
+        """Answers to a batch; prompts that are too long are taken out of it."""
+        try:
+            return [*self._answer_all(batch)]
+        except TooLongError as error:
+            long = {item.id for item in error.unanswered}
+            rest = [item for item in batch if item[0].id not in long]
+            return [*error.unanswered, *(self._answer(rest) if rest else ())]
+
+    def _answer_all(self, batch: Batch) -> list[Response]:
         if batch[0][0].continuations:
             return [self._measure(request, images) for request, images in batch]
         self.ask([request.id for request, _ in batch])
@@ -73,8 +82,15 @@ class GenerateBackend(SourcedBackend):
         ]
 
     def _measure(self, request: Request, images: "list[Image]") -> Response:
+        import torch
+
         self.ask([request.id])
-        return plain_likelihood(*self.loaded, request, images)
+        try:
+            return plain_likelihood(*self.loaded, request, images)
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"{self.loaded[0].device} has too little memory for question {request.id} and its given answers; what was answered is kept"
+            ) from error
 
     @cached_property
     def _recorder(self) -> Any:
@@ -96,9 +112,13 @@ def _answer(model: Any, processor: Any, batch: Batch) -> list[Response]:
 
     requests = [request for request, _ in batch]
     inputs = encode(processor, batch).to(model.device, dtype=model.dtype)
+    lengths = inputs["attention_mask"].sum(-1).tolist()
+    check_length(model.config, {request.id: n for request, n in zip(requests, lengths, strict=True)})
     tokenizer = processor.tokenizer
+    encodes = getattr(model.config.get_text_config(), "is_encoder_decoder", False)
+    before = 1 if encodes else inputs["input_ids"].shape[1]  # a decoder beside an encoder starts with one token
     try:
-        with torch.inference_mode():
+        with torch.no_grad():  # and not inference_mode, under which quantised experts cannot be taken from their stack
             sequences = model.generate(
                 **inputs,
                 max_new_tokens=requests[0].max_new_tokens,
@@ -109,7 +129,7 @@ def _answer(model: Any, processor: Any, batch: Batch) -> list[Response]:
                 top_k=None,
                 num_return_sequences=1,
                 tokenizer=tokenizer,  # which stop strings want
-                logits_processor=[Draws(requests, inputs["input_ids"].shape[1])],
+                logits_processor=[Draws(requests, before)],
                 pad_token_id=_pad_token_id(model, tokenizer),
             )
     except torch.OutOfMemoryError as error:
@@ -118,7 +138,7 @@ def _answer(model: Any, processor: Any, batch: Batch) -> list[Response]:
             "start again with a smaller --batch-size"
         ) from error
     stops = stop_ids(model, tokenizer)
-    answers = sequences[:, inputs["input_ids"].shape[1] :].tolist()  # [batch, new tokens]
+    answers = sequences[:, before:].tolist()  # [batch, new tokens]
     strings = model.generation_config.stop_strings or ()
     strings = [strings] if isinstance(strings, str) else strings
     begun = thinks_on(processor, requests[0])

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from moe_eval.engine.backend import Request, Response
-from moe_eval.engine.prompting import encode, render
+from moe_eval.engine.prompting import check_length, encode, render
+from moe_eval.errors import UserError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -60,27 +61,36 @@ def plain_likelihood(model: Any, processor: Any, request: Request, images: "list
     """One unpadded forward pass for all continuations that differ in their last token only: the reference."""
     import torch
 
+    if getattr(model.config.get_text_config(), "is_encoder_decoder", False):
+        raise UserError(f"{request.id}: the likelihood of given answers is not computed for a model with an encoder")
     inputs = encode(processor, [(request, images)]).to(model.device, dtype=model.dtype)
     continuations = continuation_ids(processor, request)
+    longest = inputs["input_ids"].shape[1] + max(map(len, continuations.values()))
+    check_length(model.config, {request.id: longest})
     found: dict[str, float] = {}
     for stem in {ids[:-1] for ids in continuations.values()}:
-        with torch.inference_mode():
+        with torch.no_grad():
             logits = model(**_continued(inputs, stem)).logits[0, -1 - len(stem) :]  # [stem + 1, vocabulary]
         found |= {words: log_probability(logits, ids) for words, ids in continuations.items() if ids[:-1] == stem}
     return most_likely(request, found)
 
 
 def _continued(inputs: Mapping[str, Any], ids: Tokens) -> dict[str, Any]:
-    """Inputs of one prompt with more text behind it; what else there is per token is 0 for text."""
+    """Inputs of one prompt with more text behind it, which sees the pictures that the last token sees; what else there is
+    per token is 0 for text."""
     import torch
 
     own = inputs["input_ids"]
     more = {"input_ids": own.new_tensor([ids]), "attention_mask": own.new_ones(1, len(ids))}
     text = own.new_zeros(1, len(ids))
-    return {
-        name: torch.cat([value, more.get(name, text)], dim=1) if value.shape == own.shape else value
-        for name, value in inputs.items()
-    }
+    found = {}
+    for name, value in inputs.items():
+        if value.shape == own.shape:
+            value = torch.cat([value, more.get(name, text)], dim=1)
+        elif value.shape[:2] == own.shape and name.endswith("attention_mask"):  # [1, tokens, pictures, …]
+            value = torch.cat([value, *[value[:, -1:]] * len(ids)], dim=1)
+        found[name] = value
+    return found
 
 
 def _tail(processor: Any, request: Request, answer: str, prompt: str) -> str:

@@ -3,9 +3,15 @@
 import sys
 from typing import TYPE_CHECKING, Any
 
+from moe_eval.engine.ablation import prune
 from moe_eval.engine.adapters import with_adapter
+from moe_eval.engine.architectures import check_architecture
+from moe_eval.engine.first_generation import MODEL_TYPES, called_as_newer_ones, set_up_generation
+from moe_eval.engine.memory import check_fits, free_memory, weights_of
+from moe_eval.engine.parameters import laid_out
 from moe_eval.engine.picture_budget import picture_settings, with_settings
 from moe_eval.engine.processing import check_template
+from moe_eval.engine.quantization import quantization_options
 from moe_eval.engine.trial import try_out
 from moe_eval.errors import UserError
 
@@ -13,6 +19,8 @@ if TYPE_CHECKING:
     from moe_eval.engine.models import ModelSource
 
 __all__ = ["load", "load_processor"]
+
+PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 
 
 def load(source: "ModelSource") -> tuple[Any, Any]:
@@ -26,6 +34,9 @@ def load(source: "ModelSource") -> tuple[Any, Any]:
     processor = load_processor(source)
     if hasattr(config, "image_grid_pinpoints"):  # the model, too, tells by them how a picture was cut
         config.image_grid_pinpoints = processor.image_processor.image_grid_pinpoints
+    _check_memory(source)
+    placed = source.quantize is not None or source.device_map is not None  # by transformers, while weights are read
+    options = _where_to(source) if placed else {}
     loaded: Any = source.read(
         "its weights",
         lambda: AutoModelForImageTextToText.from_pretrained(
@@ -34,6 +45,7 @@ def load(source: "ModelSource") -> tuple[Any, Any]:
             dtype=source.torch_dtype,
             output_loading_info=True,
             trust_remote_code=source.trust_remote_code,
+            **options,
         ),
     )
     model, report = loaded
@@ -45,13 +57,35 @@ def load(source: "ModelSource") -> tuple[Any, Any]:
             )
     if source.adapter is not None:
         model = with_adapter(model, source.adapter)
-    model = model.to(source.torch_device).eval()
+    if config.model_type in MODEL_TYPES:
+        set_up_generation(model, processor.tokenizer)
+    model = (model if placed else model.to(source.torch_device)).eval()
     try_out(model, processor, source.name)
     if source.router_noise_seed is not None:
         from moellava.noise import enable_question_noise
 
         model.question_noise = enable_question_noise(model, source.router_noise_seed)
+    if source.pruning is not None:
+        prune(model, source.pruning, source.name)
     return model, processor
+
+
+def _check_memory(source: "ModelSource") -> None:
+    """Too little memory is said now: later the system may end the process."""
+    try:
+        weights = weights_of(laid_out(source.config))
+    except UserError:  # if the model cannot be loaded either, loading says why
+        return
+    place, there, everywhere = free_memory(source.torch_device, source.device_map)
+    check_fits(source.name, weights, source.torch_dtype.itemsize, source.quantize, place, there, everywhere)
+
+
+def _where_to(source: "ModelSource") -> dict[str, Any]:
+    """Arguments of `from_pretrained` for weights that are quantised or spread over devices."""
+    options: dict[str, Any] = {"device_map": source.device_map or {"": source.torch_device}}
+    if source.quantize is not None:
+        options |= quantization_options(source.quantize, laid_out(source.config))
+    return options
 
 
 def load_processor(source: "ModelSource") -> Any:
@@ -59,9 +93,21 @@ def load_processor(source: "ModelSource") -> Any:
     import moellava  # noqa: F401  (registers its processor with the Auto classes)
     from moe_eval.engine.processors import load_processor
 
-    processor = source.read(
-        "its processor", lambda: load_processor(source.folder, source.config, source.trust_remote_code)
-    )
+    check_architecture(source.name, source.config, source.trust_remote_code)
+    try:
+        processor = source.read(
+            "its processor", lambda: load_processor(source.folder, source.config, source.trust_remote_code)
+        )
+    except UserError as error:
+        if not any((source.folder / name).is_file() for name in PROCESSOR_FILES):
+            raise UserError(
+                f"model {source.name} ({source.folder}): has no processor ({' or '.join(PROCESSOR_FILES)}), so nothing prepares "
+                "its pictures; copy the files from the model that it was made of"
+            ) from error
+        raise
+    _check_tokenizer(processor, source)
+    if source.config.model_type in MODEL_TYPES:
+        processor = called_as_newer_ones(processor)
     if source.picture_tokens or source.processor_kwargs:
         _set_up_pictures(processor, source)
     if source.template is not None:
@@ -73,6 +119,16 @@ def load_processor(source: "ModelSource") -> Any:
         processor, f"--chat-template {source.chat_template}" if source.chat_template else f"model {source.name}"
     )
     return processor
+
+
+def _check_tokenizer(processor: Any, source: "ModelSource") -> None:
+    """Where its files are missing, transformers makes one without words."""
+    tokenizer = getattr(processor, "tokenizer", None)
+    if tokenizer is not None and not any(source.folder.glob("*token*")) and len(tokenizer) < 256:
+        raise UserError(
+            f"model {source.name} ({source.folder}): has no tokenizer (tokenizer.json); copy its files from the model that it "
+            "was made of"
+        )
 
 
 def _set_up_pictures(processor: Any, source: "ModelSource") -> None:

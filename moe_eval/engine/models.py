@@ -12,10 +12,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from moe_eval.engine.ablation import prune
 from moe_eval.engine.adapters import check_adapter
 from moe_eval.engine.backend import ModelInfo, Parameters
+from moe_eval.engine.first_generation import prompt_template
+from moe_eval.engine.memory import weights_of
 from moe_eval.engine.parameters import count_parameters, laid_out
 from moe_eval.engine.processing import processing_fingerprint, read_template
+from moe_eval.engine.quantization import check_quantization, library_version
 from moe_eval.engine.whereabouts import (
     download,
     is_folder,
@@ -32,6 +36,7 @@ __all__ = ["ModelSource"]
 Anything = TypeVar("Anything")
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,10 @@ class ModelSource:
         chat_template: a file with a chat template that is used instead of the model's own.
         picture_tokens: the most tokens that a picture becomes; None: as the processor's files have it.
         processor_kwargs: settings of the image processor instead of those of its files.
+        quantize: `8bit` or `4bit`: the language model's weights are read into so few bits.
+        device_map: how transformers spreads the layers over devices: `auto`, `balanced`, `balanced_low_0`, `sequential`.
         trust_remote_code: run the Python code that comes with the model.
+        pruning: experts that are taken away, as `--ablate` names them; None: none.
 
     Raises:
         UserError: for a name, dtype or device that does not exist, a download that fails, a folder without a model.
@@ -66,13 +74,25 @@ class ModelSource:
     chat_template: Path | None = None
     picture_tokens: int | None = None
     processor_kwargs: dict[str, Any] | None = None
+    quantize: str | None = None
+    device_map: str | None = None
     trust_remote_code: bool = False
+    pruning: str | None = None
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise unknown("dtype", self.dtype, DTYPES)
         if self.adapter is not None:
             check_adapter(self.adapter)
+        if self.quantize is not None:
+            check_quantization(self.quantize)
+            if self.adapter is not None:
+                raise UserError("--quantize: an adapter cannot be merged into quantised weights; leave one of them out")
+        if self.device_map is not None:
+            if self.device_map not in DEVICE_MAPS:
+                raise unknown("device map", self.device_map, DEVICE_MAPS)
+            if self.device != "auto":
+                raise UserError(f"--device-map {self.device_map} and --device {self.device}: say one of them")
         if self.revision and is_folder(self.name):
             raise UserError(f"--revision {self.revision}: {self.name} is a folder, which has no revisions")
 
@@ -81,7 +101,10 @@ class ModelSource:
         """What folders and tables call it."""
         adapter = f"+{self.adapter.resolve().name}" if self.adapter else ""
         budget = f"+{self.picture_tokens}-picture-tokens" if self.picture_tokens else ""
-        return (self.label or (f"{self.name}@{self.revision}" if self.revision else self.name) + adapter) + budget
+        bits = f"+{self.quantize}" if self.quantize else ""
+        return (
+            (self.label or (f"{self.name}@{self.revision}" if self.revision else self.name) + adapter) + bits + budget
+        )
 
     def check_name(self) -> None:
         """Complain about a name that cannot be anything, before time is spent on other models.
@@ -165,7 +188,7 @@ class ModelSource:
             return getattr(torch, self.dtype)
         if self.torch_device.type == "cpu":
             return torch.float32
-        if zoo_entry(self.name) is not None:
+        if getattr(zoo_entry(self.name), "is_llava", False):
             return torch.float16
         if getattr(self.config, "codebase", None):
             return torch.float16
@@ -194,6 +217,8 @@ class ModelSource:
             remote_code=self.trust_remote_code,
             picture_tokens=self.picture_tokens,
             processor_kwargs=self.processor_kwargs,
+            quantization=f"{self.quantize}, {library_version(self.quantize)}" if self.quantize else None,
+            device_map=self.device_map,
         )
 
     @property
@@ -205,8 +230,10 @@ class ModelSource:
 
     @cached_property
     def template(self) -> str | None:
-        """The chat template that is used instead of the model's own; None: there is none."""
-        return read_template(self.chat_template) if self.chat_template else None
+        """The chat template that is used instead of the model's own, or because it has none; None: its own is used."""
+        if self.chat_template:
+            return read_template(self.chat_template)
+        return prompt_template(self.folder, self.config.model_type)
 
     @property
     def has_our_routers(self) -> bool:
@@ -253,9 +280,12 @@ class ModelSource:
         """Bytes of the weights in memory, of a named model without its files."""
         from moellava import zoo
 
-        if not self.is_local and zoo_entry(self.name) is None:
+        described = getattr(zoo_entry(self.name), "is_llava", False)
+        if not self.is_local and not described:
             raise UserError("it is not in the cache")
-        config = zoo.architecture(self.name) if zoo_entry(self.name) else self.config
+        config = zoo.architecture(self.name) if described else self.config
+        if self.quantize:
+            return weights_of(laid_out(config)).size(self.torch_dtype.itemsize, self.quantize)
         return count_parameters(config).total * self.torch_dtype.itemsize
 
     def check_recordable(self) -> None:
@@ -266,6 +296,33 @@ class ModelSource:
         """
         if not self.is_sparse:
             raise UserError(f"model {self.name}: {self._why_not_recorded} for --routing to record; leave it out")
+
+    def check_pruning(self) -> None:
+        """Complain about experts that are to be taken away and are not there, from the configuration alone.
+
+        Raises:
+            UserError: as `moe_eval.engine.ablation.prune`.
+        """
+        if self.pruning is not None:
+            prune(laid_out(self.config), self.pruning, self.name)
+
+    @property
+    def prunable(self) -> list[str]:
+        """What can be taken away, as `--ablate` names it: each expert alone, and all but the best of a token's.
+
+        Raises:
+            UserError: for a dense model, and for one whose experts cannot be taken away.
+        """
+        from moellava.sparse_layers import sparse_layers
+
+        model = laid_out(self.config)
+        layers = sparse_layers(model.get_decoder())
+        if not layers:
+            raise UserError(f"model {self.name}: has no sparse layer, so there are no experts to take away")
+        names = [f"top_k={k}" for k in range(1, max(layer.top_k for layer in layers))]
+        names += [f"expert={layer.index}:{expert}" for layer in layers for expert in range(layer.num_experts)]
+        prune(model, names[0], self.name)
+        return names
 
     def load(self) -> tuple[Any, Any]:
         """The model, in evaluation mode on its device, and its processor.

@@ -3,7 +3,7 @@
 from typing import Any
 
 from moe_eval.engine.models import ModelSource
-from moe_eval.engine.options import parse_options
+from moe_eval.engine.options import option_of, parse_options
 from moe_eval.engine.replay import ReplaySource
 from moe_eval.engine.server import ServerOptions, ServerSource
 from moe_eval.engine.vllm import VllmOptions, VllmSource
@@ -22,6 +22,9 @@ ONLY_LOADED_HERE = {
     "chat_template": None,
     "picture_tokens": None,
     "processor_kwargs": None,
+    "pruning": None,
+    "quantize": None,
+    "device_map": None,
 }
 """Options of loading a model, and how they are when nothing is said."""
 
@@ -49,8 +52,7 @@ def find_source(given: str, engine_args: str = "", engine: str = "auto", **loadi
         return ModelSource(given, **loading)
     for name, usual in ONLY_LOADED_HERE.items():
         if loading.get(name, usual) != usual:
-            option = name.removesuffix("_seed").replace("_", "-")
-            raise UserError(f"--{option}: means nothing for {given}, which is not loaded here; leave it out")
+            raise UserError(f"{option_of(name)}: means nothing for {given}, which is not loaded here; leave it out")
     if kind == "openai":
         return ServerSource(given, parse_options(ServerOptions, engine_args), loading.get("label"))
     if engine_args:

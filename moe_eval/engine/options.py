@@ -1,4 +1,4 @@
-"""Options of one engine, as `--engine-args name=value,…` gives them."""
+"""Options: how those of loading a model are called on the command line, and those of one engine, `--engine-args name=value,…`."""
 
 from dataclasses import fields
 from typing import TypeVar
@@ -7,9 +7,18 @@ from pydantic import TypeAdapter, ValidationError
 
 from moe_eval.errors import UserError, unknown
 
-__all__ = ["parse_options"]
+__all__ = ["option_of", "parse_options"]
 
 Options = TypeVar("Options")
+
+
+def option_of(field: str) -> str:
+    """The option that sets a field of `ModelSource`.
+
+    >>> option_of("picture_tokens"), option_of("router_noise_seed"), option_of("pruning")
+    ('--picture-tokens', '--router-noise', '--ablate')
+    """
+    return f"--{'ablate' if field == 'pruning' else field.removesuffix('_seed').replace('_', '-')}"
 
 
 def parse_options(kind: type[Options], text: str) -> Options:

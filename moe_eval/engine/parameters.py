@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from moe_eval.engine.backend import Parameters
-from moe_eval.errors import UserError
+from moe_eval.errors import UserError, one_line
 
 __all__ = ["config_of", "count_parameters", "laid_out"]
 
@@ -53,11 +53,15 @@ def config_of(name: str) -> Any:
 
     from moe_eval.engine.models import ModelSource
     from moellava import zoo
+    from moellava.convert import ConversionError
 
     source = ModelSource(name)
     source.check_name()
     if name in zoo.names() and not Path(name).is_dir():
-        return zoo.architecture(name)
+        try:
+            return zoo.architecture(name)
+        except ConversionError as error:
+            raise UserError(f"model {name}: {one_line(error)}") from error
     if not name.startswith("hf:"):
         return source.config
     repository, _, revision = name.removeprefix("hf:").partition("@")

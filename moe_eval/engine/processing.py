@@ -65,6 +65,10 @@ def check_template(processor: Any, name: str) -> None:
             for content in ([{"type": "image"}, text], [text])
         )
     except Exception as error:  # a template is a program: whatever it raises
+        if getattr(processor, "chat_template", None) is None:
+            raise UserError(
+                f"{name}: has no chat template, which says how it is asked; give one with --chat-template FILE"
+            ) from error
         raise UserError(
             f"{name}: its chat template cannot render a question about a picture "
             f"({type(error).__name__}: {' '.join(str(error).split())}); give one with --chat-template FILE"

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from moe_eval.files.json_text import read_json
+
 __all__ = ["load_processor"]
 
 
@@ -17,10 +19,25 @@ def load_processor(folder: Path, config: Any, trust_remote_code: bool = False) -
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
     from transformers.utils import is_torchvision_available
 
-    processor_class = PROCESSOR_MAPPING.get(type(config), None)
+    processor_class = PROCESSOR_MAPPING.get(type(config), None) or _named(folder)
     if is_torchvision_available() or "video_processor" not in _parts(processor_class):
-        return AutoProcessor.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    return _without_videos(processor_class, folder)
+        processor = AutoProcessor.from_pretrained(folder, trust_remote_code=trust_remote_code)
+    else:
+        processor = _without_videos(processor_class, folder)
+    if getattr(processor, "chat_template", None) is None:  # some processors leave it to their tokenizer
+        processor.chat_template = getattr(getattr(processor, "tokenizer", None), "chat_template", None)
+    if "mm_token_type_ids" in getattr(processor, "model_input_names", ()):  # Cosmos 3's gives them on request only
+        processor.return_mm_token_type_ids = True
+    return processor
+
+
+def _named(folder: Path) -> Any:
+    """The class that a folder names, where transformers names none for the architecture, such as GLM-OCR's."""
+    from transformers.models.auto.processing_auto import processor_class_from_name
+
+    path = folder / "processor_config.json"
+    name = read_json(path).get("processor_class") if path.is_file() else None
+    return processor_class_from_name(name) if name else None
 
 
 def _parts(processor_class: Any) -> list[str]:
@@ -28,7 +45,8 @@ def _parts(processor_class: Any) -> list[str]:
 
 
 def _without_videos(processor_class: Any, folder: Path) -> Any:
-    from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoTokenizer
+    from transformers import AutoFeatureExtractor, AutoTokenizer
+    from transformers.models.auto.image_processing_auto import AutoImageProcessor  # hidden without torchvision in 5.16
 
     loaders: dict[str, Any] = {
         "image_processor": AutoImageProcessor,

@@ -1,22 +1,52 @@
 """Questions as a model reads them: in its chat template, as token ids, with their pictures."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from moe_eval.engine.backend import Request
-from moe_eval.engine.thoughts import SWITCHES, ends_in_thoughts
+from moe_eval.chat.thoughts import SWITCHES, ends_in_thoughts
+from moe_eval.engine.backend import Request, Unanswered
 from moe_eval.errors import UserError, one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Batch", "encode", "picture_options", "render", "thinks_on"]
+__all__ = ["Batch", "TooLongError", "check_length", "encode", "picture_options", "render", "thinks_on"]
 
 PLACE = "<image>"
 """Where the text of a question says that a picture belongs."""
 
 Batch = list[tuple[Request, "list[Image]"]]
+
+
+class TooLongError(Exception):
+    """Prompts for which a model has too few positions.
+
+    Args:
+        unanswered: one for each of them.
+    """
+
+    def __init__(self, unanswered: Sequence[Unanswered]):
+        super().__init__(unanswered)
+        self.unanswered = unanswered
+
+
+def check_length(config: Any, lengths: Mapping[str, int]) -> None:
+    """Whether a model has positions for prompts of so many tokens, by request id.
+
+    Raises:
+        TooLongError: with those that are longer. Answers count for nothing here: they end early as a rule, and `max_new_tokens` is a limit.
+    """
+    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+    if not isinstance(positions, int):
+        return
+    long = [
+        Unanswered(name, f"its prompt has {length:,} tokens, and the model positions for {positions:,}", failed=True)
+        for name, length in lengths.items()
+        if length > positions
+    ]
+    if long:
+        raise TooLongError(long)
 
 
 def encode(processor: Any, batch: Batch, beginnings: Sequence[str] = ()) -> Any:

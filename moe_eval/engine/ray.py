@@ -7,6 +7,7 @@ the same installation on every node, and the model and the data where the driver
 import logging
 import os
 import socket
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
@@ -24,7 +25,7 @@ IN_HAND = 2
 TRIES = 3
 """So often a unit may be lost with its actor."""
 SECONDS = 1.0
-"""After which the driver looks for new nodes, if no answer has come."""
+"""Between two looks for new nodes."""
 
 Unit = tuple[Request, ...]
 MakeBackend = Callable[[], tuple[Backend, str | None]]
@@ -80,28 +81,32 @@ class RayBackend:
             return
         again.append(first)
         ray, exhausted = _connected(self._address), False
+        look_at = 0.0  # on the monotonic clock: asking the cluster costs more than dealing a unit
         losses: Counter[str] = Counter()  # by the unit's first question
         actors: dict[Any, int] = {}  # to the units in its hand; those that are not there yet have theirs full
         working: dict[Any, tuple[Any, Unit]] = {}  # by the reference to what comes back
         try:
             while True:
-                for actor in self._hired(ray, len(actors)):
-                    actors[actor] = IN_HAND
-                    working[actor.ready.remote()] = actor, ()
+                if time.monotonic() >= look_at:
+                    look_at = time.monotonic() + SECONDS
+                    for actor in self._hired(ray, len(actors)):
+                        actors[actor] = IN_HAND
+                        working[actor.ready.remote()] = actor, ()
                 for actor in [one for one, in_hand in actors.items() for _ in range(IN_HAND - in_hand)]:
                     unit = again.popleft() if again else next(units, None)
                     exhausted = unit is None
                     if unit is not None:
                         actors[actor] += 1
                         working[actor.answer.remote(unit)] = actor, unit
-                if exhausted and not any(unit for _, unit in working.values()):
+                if exhausted and not again and not any(unit for _, unit in working.values()):
                     return
-                for reference in ray.wait(list(working), timeout=SECONDS)[0]:
+                for reference in _ready(ray, list(working)):
                     actor, unit = working.pop(reference)
                     try:
                         answers = ray.get(reference)
                     except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError) as error:
                         actors.pop(actor, None)
+                        look_at = 0.0
                         name = unit[0].id if unit else ""
                         losses[name] += 1
                         if losses[name] >= TRIES:
@@ -142,6 +147,12 @@ def units_of(requests: Iterable[Request]) -> Iterator[Unit]:
             unit = []
     if unit:
         yield tuple(unit)
+
+
+def _ready(ray: Any, references: list[Any]) -> list[Any]:
+    """All that have come back, as soon as there is one, or none after `SECONDS`: with many actors, several are there at a time."""
+    ray.wait(references, timeout=SECONDS)
+    return ray.wait(references, num_returns=len(references), timeout=0)[0]
 
 
 def _connected(address: str) -> Any:

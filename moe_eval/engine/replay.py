@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from moe_eval.engine.backend import Answer, ModelInfo, Request, Response, Unanswered
+from moe_eval.engine.elsewhere import AnsweredElsewhere
 from moe_eval.errors import UserError
 from moe_eval.files.jsonl import read_jsonl
 
@@ -17,7 +18,7 @@ NAMES = (("id", "response"), ("question_id", "text"))
 
 
 @dataclass(frozen=True)
-class ReplaySource:
+class ReplaySource(AnsweredElsewhere):
     """A file of answers to one task's questions.
 
     Args:
@@ -30,10 +31,6 @@ class ReplaySource:
 
     name: str
     label: str | None = None
-    is_local: bool = field(default=True, init=False)
-    is_sparse: bool = field(default=False, init=False)
-    has_our_routers: bool = field(default=False, init=False)
-    trained_on_mini: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         if not self.path.is_file():
@@ -45,16 +42,8 @@ class ReplaySource:
         return given / "responses.jsonl" if given.is_dir() else given
 
     @property
-    def title(self) -> str:
-        """What folders and tables call it."""
-        return self.label or self.name
-
-    @property
     def whereabouts(self) -> str:
         return f"answers of {self.path}; no model is asked"
-
-    def check_name(self) -> None:
-        """The file was found already."""
 
     def backend(self) -> "ReplayBackend":
         """What answers."""

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import count
 from pathlib import Path
@@ -22,9 +22,10 @@ from moe_eval.chat.cache import ReplyCache, call_key
 from moe_eval.chat.endpoint import Endpoint, RefusedError
 from moe_eval.chat.messages import chat_messages
 from moe_eval.chat.reply import Message, Reply, guess_tokens
+from moe_eval.chat.thoughts import SWITCHES
 from moe_eval.engine.backend import Answer, ModelInfo, Request, Response, Unanswered
+from moe_eval.engine.elsewhere import AnsweredElsewhere
 from moe_eval.engine.prefetch import open_images
-from moe_eval.engine.thoughts import SWITCHES, split_thoughts
 from moe_eval.errors import UserError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class ServerOptions:
 
 
 @dataclass(frozen=True)
-class ServerSource:
+class ServerSource(AnsweredElsewhere):
     """A model by its server.
 
     Args:
@@ -79,10 +80,6 @@ class ServerSource:
     name: str
     options: ServerOptions = ServerOptions()
     label: str | None = None
-    is_local: bool = field(default=True, init=False)
-    is_sparse: bool = field(default=False, init=False)
-    has_our_routers: bool = field(default=False, init=False)
-    trained_on_mini: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         match = NAME.fullmatch(self.name)
@@ -95,16 +92,8 @@ class ServerSource:
             )
 
     @property
-    def title(self) -> str:
-        """What folders and tables call it."""
-        return self.label or self.name
-
-    @property
     def whereabouts(self) -> str:
         return "behind a server; nothing is loaded here"
-
-    def check_name(self) -> None:
-        """Its shape was checked already; whether it is there, the first question shows."""
 
     @property
     def endpoint(self) -> Endpoint:
@@ -211,13 +200,12 @@ class ServerBackend:
             self._endpoint.given_up.set()  # here, so that no other thread tries on before the error is seen
             raise UserError(f"{error}; what was answered is kept, and the same command goes on") from error
         self._names.add(reply.model)
-        thoughts, text = split_thoughts(reply.text)
         return Response(
             request.id,
-            text,
+            reply.text.strip(),
             tokens=reply.completion_tokens,
             finish_reason="length" if reply.finish_reason == "length" else "stop",
-            reasoning=reply.reasoning or thoughts or None,
+            reasoning=reply.reasoning or None,
         )
 
     def _ask(self, endpoint: Endpoint, messages: list[Message], max_tokens: int) -> Reply:

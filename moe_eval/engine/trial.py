@@ -25,7 +25,7 @@ def try_out(model: Any, processor: Any, name: str) -> None:
     question = Request("trial", (), "Is there a picture?", max_new_tokens=1)
     try:
         inputs = encode(processor, [(question, [Image.new("RGB", (64, 48), "gray")])])
-        with torch.inference_mode():
+        with torch.no_grad():
             model.generate(
                 **inputs.to(model.device, dtype=model.dtype), max_new_tokens=1, do_sample=False, num_beams=1,
                 num_return_sequences=1, tokenizer=processor.tokenizer, pad_token_id=0,

@@ -15,6 +15,7 @@ from pydantic import Field
 from moe_eval.engine.backend import Answer, Request, Unanswered
 from moe_eval.engine.generate import response, stop_ids_of
 from moe_eval.engine.models import ModelSource
+from moe_eval.engine.options import option_of
 from moe_eval.engine.prefetch import open_images
 from moe_eval.engine.prompting import picture_options, render, thinks_on
 from moe_eval.engine.sourced import SourcedBackend
@@ -60,10 +61,18 @@ class VllmSource(ModelSource):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("router_noise_seed", "adapter", "picture_tokens", "processor_kwargs"):
+        only_ours = (
+            "router_noise_seed",
+            "adapter",
+            "picture_tokens",
+            "processor_kwargs",
+            "quantize",
+            "device_map",
+            "pruning",
+        )
+        for name in only_ours:
             if getattr(self, name) is not None:
-                option = name.removesuffix("_seed").replace("_", "-")
-                raise UserError(f"--{option}: vLLM cannot do that; use --engine generate")
+                raise UserError(f"{option_of(name)}: vLLM cannot do that; use --engine generate")
         if self.device not in ("auto", "cpu", "cuda"):
             raise UserError(
                 f"--device {self.device}: vLLM takes the GPUs that it sees; set CUDA_VISIBLE_DEVICES instead"

@@ -59,7 +59,7 @@ def whereabouts(name: str, asked_revision: str | None = None) -> str:
     try:
         return f"{snapshot_download(repository, revision=revision or None, local_files_only=True)}, here already"
     except Exception:  # not in the cache, or no name of a repository: the run itself says which
-        if entry is not None:
+        if entry is not None and not entry.in_transformers:
             size = f"about {2 * count_parameters(zoo.architecture(name)).total / 1e9:.1f} GB "
         else:
             told = bytes_on_hub("model", repository, revision, ignored=NOT_NEEDED)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Literal
 
+from moe_eval.engine.ablation import find_pruning
 from moe_eval.explain.effects import KnownEffect
 from moe_eval.explain.evidence import Evidence
 from moe_eval.runs.records import SAME_ANSWERS
@@ -77,6 +78,9 @@ def _bounds(evidence: Evidence) -> Shift | None:
 def _prompt(evidence: Evidence) -> Cause:
     asked_as, prompt = evidence.asked_as, evidence.run.prompt
     known = evidence.known("prompt")
+    generation = evidence.run.generation
+    if generation and generation.asked_otherwise:
+        return Cause("prompt", "yes", f"beside the question: {', '.join(generation.asked_otherwise)}", known=known)
     if asked_as is None:
         what = "the answers do not say what was asked" if prompt is None else "the questions are not here to compare"
         return Cause("prompt", "unknown", what, known=known)
@@ -91,14 +95,16 @@ def _pictures(evidence: Evidence) -> Cause:
     generation = evidence.run.generation
     if generation is None:
         return Cause("pictures", "unknown", "imported answers do not say how pictures were prepared")
-    if generation.ablation:
+    if generation.ablation and not find_pruning(generation.ablation):
         return Cause("pictures", "yes", f"taken away: {generation.ablation}")
     padded = "padded to squares" if generation.pad_images else "not padded"
     return Cause("pictures", "no", f"{padded}, as the original of this model family does")
 
 
 def _weights(evidence: Evidence) -> Cause:
-    model, origin = evidence.run.model, evidence.run.origin
+    model, origin, generation = evidence.run.model, evidence.run.origin, evidence.run.generation
+    if generation and find_pruning(generation.ablation):
+        return Cause("weights", "yes", f"taken away: {generation.ablation}")
     if model.random_weights:
         return Cause("weights", "yes", "random, never trained: the number means nothing")
     if evidence.retrained:

@@ -4,7 +4,17 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from moe_eval.errors import UserError, unknown
-from moe_eval.figures import expert_load, modality, params, pathways, pope_yes_ratio, reliability, tasks
+from moe_eval.figures import (
+    expert_load,
+    expert_overlap,
+    modality,
+    params,
+    pathways,
+    pope_yes_ratio,
+    reliability,
+    specialisation,
+    tasks,
+)
 from moe_eval.figures.drawing import Drawing, Sources
 from moe_eval.table.published import read_published
 
@@ -18,6 +28,8 @@ FIGURES: dict[str, Callable[[Sources], Iterable[Drawing]]] = {
     "expert-load": expert_load.drawings,
     "modality": modality.drawings,
     "pathways": pathways.drawings,
+    "expert-overlap": expert_overlap.drawings,
+    "specialisation": specialisation.drawings,
 }
 
 NEEDS = {
@@ -26,6 +38,9 @@ NEEDS = {
     "pope-yes-ratio": "a run of pope",
     "reliability": "a run of pope or mme under --protocol likelihood",
     "modality": "a run of a sparse model on pictures, made with `moe-eval run --routing`",
+    "expert-overlap": "a run of a sparse model on pictures, made with `moe-eval run --routing`",
+    "specialisation": "a scored run of a sparse model, made with `moe-eval run --routing`, whose questions are of several types "
+    "or whose answers are right and wrong, or yes and no",
 }
 ROUTING = "a run of a sparse model, made with `moe-eval run --routing` (a dense model has no routing)"
 

@@ -136,7 +136,7 @@ class MoELlava(lmms):
         ids = inputs["input_ids"][0]  # [T]
         start = _common_length(before.tolist(), ids.tolist())
         self._backend.ask([asked.id])
-        with torch.inference_mode():
+        with torch.no_grad():
             logits = model(**inputs).logits[0, start - 1 : -1].float()  # [continuation, vocabulary]
         loss = torch.nn.functional.cross_entropy(logits, ids[start:])
         return loss.item(), bool((logits.argmax(-1) == ids[start:]).all())

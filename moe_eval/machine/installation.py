@@ -16,8 +16,10 @@ EXTRAS = {
     "train": "LoRA and TensorBoard in training",
     "lmms": "tasks of lmms-eval",
     "easy-vqa": "the data of the task easyvqa",
+    "view": "moe-eval view",
+    "demo": "moe-eval demo",
 }
-CHECKOUT_EXTRAS = EXTRAS | {"dev": "make test, make lint"}
+CHECKOUT_EXTRAS = EXTRAS | {"dev": "make test, make lint", "docs": "make docs"}
 TOOLS = {
     "pdflatex": (("pdflatex",), "the test that compiles LaTeX tables", "apt-get install texlive-latex-base"),
     "chromium": (

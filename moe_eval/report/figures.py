@@ -15,6 +15,8 @@ FAMILIES = {
     "expert-load": "Expert load",
     "modality": "Modalities per expert",
     "pathways": "Activated pathways",
+    "expert-overlap": "Overlap and balance of experts",
+    "specialisation": "Specialisation of experts",
 }
 """What the page's selector calls the other kinds."""
 

@@ -20,6 +20,10 @@ def run_notes(run: RunRecord, scores: ScoresRecord, recorded: RecordedNumber | N
         notes.append(f"The answers were imported ({run.origin.format}), not made here.")
     if run.generation and run.generation.ablation:
         notes.append(f"Something was taken away from every question on purpose: {run.generation.ablation}.")
+    if run.generation and run.generation.asked_otherwise:
+        notes.append(f"The model was told more than the question: {', '.join(run.generation.asked_otherwise)}.")
+    if run.model.quantization:
+        notes.append(f"Its weights were quantised: {run.model.quantization}.")
     if run.model.router_noise_seed is not None:
         notes.append(f"Second experts were drawn with noise, seed {run.model.router_noise_seed}.")
     if scores.headline.value is None:

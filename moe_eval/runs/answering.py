@@ -16,7 +16,7 @@ from typing import Any
 from moe_eval.engine.ablation import find_ablation
 from moe_eval.engine.backend import Backend, ModelInfo, Request, Telling, Unanswered
 from moe_eval.errors import UserError
-from moe_eval.images import Upright
+from moe_eval.images import ImageRef, Upright
 from moe_eval.runs import environment
 from moe_eval.runs.journal import Journal
 from moe_eval.runs.lock import only_process
@@ -33,7 +33,7 @@ from moe_eval.runs.records import (
     write_record,
 )
 from moe_eval.runs.routing import ROUTING_FILES, RoutingJournal, write_routing
-from moe_eval.task import Sample, Task, answer_ids
+from moe_eval.task import Sample, Task, TaskProtocol, answer_ids
 
 __all__ = ["RUN_FILES", "Answered", "answer", "by_group"]
 
@@ -198,13 +198,14 @@ def _ask(
     """Journal the answers to all open questions; what could not be asked comes back."""
     dataset, protocol, generation = plan.dataset, plan.protocol, record.generation
     assert generation is not None  # only imported answers have none
-    ablate = find_ablation(generation.ablation) if generation.ablation else lambda request: request
+    pictures = (image for sample in dataset.samples for image in _pictures(sample, protocol))
+    ablate = find_ablation(generation.ablation, pictures) if generation.ablation else lambda request: request
     # Answers that were made without routing are made again, for their routing alone.
     recorded = routes.recorded if isinstance(routes, RoutingJournal) else journal.responses
     requests = (
         Request(
             id=key,
-            images=tuple(map(Upright, sample.images)) if protocol.upright else sample.images,
+            images=_pictures(sample, protocol),
             text=protocol.prompt(sample),
             max_new_tokens=generation.max_new_tokens,
             pad_images=generation.pad_images,
@@ -230,6 +231,10 @@ def _ask(
                 journal.append(answer)
         on_answer(len(journal.responses), plan.asked)
     return unanswered
+
+
+def _pictures(sample: Sample, protocol: TaskProtocol) -> tuple[ImageRef, ...]:
+    return tuple(map(Upright, sample.images)) if protocol.upright else sample.images
 
 
 def _keys(sample: Sample, plan: Plan) -> list[str]:

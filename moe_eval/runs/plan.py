@@ -17,6 +17,7 @@ from moe_eval.errors import UserError
 from moe_eval.metrics.totals import OfTotals
 from moe_eval.registry import find_task, only_choice, own_tasks
 from moe_eval.runs.shard import Shard
+from moe_eval.runs.until import Until
 from moe_eval.task import Dataset, Task, TaskProtocol
 
 __all__ = ["DATA_VARIABLE", "Plan", "Sampling", "default_source", "make_plans", "run_folder"]
@@ -59,7 +60,7 @@ class Plan:
         source: where its samples come from, as `--data` has it.
         out: the folder of all runs.
         limit: ask at most so many questions, in whole groups.
-        ablation: what is taken away from every question, a name of `moe_eval.engine.ablation.ABLATIONS`.
+        ablation: what is taken away from every question, a name of `moe_eval.engine.ablation.ABLATIONS`, or from the model.
         routing: write down how tokens are routed; the backend must say it.
         allow_missing: score without the samples whose pictures cannot be opened, instead of failing at the end.
         fresh: throw away what the folder holds of an earlier run.
@@ -72,6 +73,7 @@ class Plan:
         data: the samples, where they are at hand already; otherwise `source` is loaded.
         shard: the share of the questions that is asked; None: all.
         at: the run's folder, where it is not the usual one.
+        until: when to stop asking; None: when all is asked.
 
     Raises:
         UserError: for a protocol, a source or an ablation that does not exist, and answers that cannot be drawn.
@@ -95,6 +97,7 @@ class Plan:
     data: Dataset | None = None
     shard: Shard | None = None
     at: Path | None = None
+    until: Until | None = None
 
     def __post_init__(self) -> None:
         self.task.protocol(self.protocol_name)
@@ -141,7 +144,8 @@ class Plan:
         drawn = f"temperature{self.sampling.temperature:g}" if self.sampling else None
         system = self.system and f"system-{hashlib.sha256(self.system.encode()).hexdigest()[:8]}"
         thinking = "thinking" if self.thinking else None
-        return "+".join(filter(None, (measured, noise, drawn, system, thinking, self.ablation)))
+        until = self.until.words if self.until else None
+        return "+".join(filter(None, (measured, noise, drawn, system, thinking, self.ablation, until)))
 
     @property
     def answer_limit(self) -> int:

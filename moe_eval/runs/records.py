@@ -20,7 +20,7 @@ from moe_eval.files.atomic import write_atomically
 from moe_eval.files.record import Record
 from moe_eval.runs.shard import Shard
 from moe_eval.statistics.interval import IntervalMethodRecord, IntervalRecord
-from moe_eval.task import Dataset
+from moe_eval.task import Dataset, Stopping
 
 __all__ = [
     "SAME_ANSWERS",
@@ -43,6 +43,15 @@ __all__ = [
 ]
 
 
+class StoppingRecord(Record):
+    """That asking may stop before all was asked (`moe-eval run --until`)."""
+
+    rule: str = Field(description="such as until=1, half the width of the interval, or until=decided")
+    seed: int = Field(description="of the random order in which pictures are asked")
+    of: int = Field(description="how many samples there are; `samples` of them were asked")
+    stretch: float = Field(description="how many times as wide all intervals are because the scores were looked at")
+
+
 class DataRecord(Record):
     """Which samples were asked."""
 
@@ -51,6 +60,7 @@ class DataRecord(Record):
     fingerprint: str = Field(description="SHA-256 over ids, questions, gold and picture names")
     samples: int
     official: bool = Field(description="exactly the samples that the published numbers are about")
+    stopping: StoppingRecord | None = Field(default=None, description="null where all were asked in their order")
 
     @classmethod
     def of(cls, dataset: Dataset) -> "DataRecord":
@@ -60,7 +70,14 @@ class DataRecord(Record):
             fingerprint=dataset.fingerprint,
             samples=len(dataset.samples),
             official=dataset.official,
+            stopping=StoppingRecord(**asdict(dataset.stopping)) if dataset.stopping else None,
         )
+
+    def samples_of(self, dataset: Dataset) -> Dataset:
+        """Those of all samples of the source that were asked."""
+        if self.stopping:
+            dataset = dataset.stopped(Stopping(**self.stopping.model_dump()))
+        return dataset.first(self.samples)
 
 
 def prompt_fingerprint(prompts: Iterable[str]) -> str:
@@ -286,7 +303,7 @@ def _settings(record: RunRecord) -> dict[str, Any]:
 PROCESSING = "model.processing_fingerprint"
 _DECISIVE_OF_MODEL = (
     *("name", "weights_fingerprint", "backend", "dtype", "router_noise_seed"),
-    *("processing_fingerprint", "picture_tokens", "processor_kwargs"),
+    *("processing_fingerprint", "picture_tokens", "processor_kwargs", "quantization"),
 )
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)

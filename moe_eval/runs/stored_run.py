@@ -112,7 +112,7 @@ def recorded_data(task: Task, path: Path) -> Dataset | None:
             f"{path.parent}: {run.generation.samples} answers to each question were drawn, and its scores.json has their means; "
             "to do more with answers, make a run with one to each (without --temperature)"
         )
-    dataset = task.load(recorded.source).first(recorded.samples)
+    dataset = recorded.samples_of(task.load(recorded.source))
     if dataset.fingerprint != recorded.fingerprint:
         raise UserError(
             f"{file}: {recorded.source} no longer holds the questions that were asked; say which with --data"

@@ -66,7 +66,7 @@ def score_answers(
         {"id": key, "group": sample.group, **_storable(values)}
         for (key, _, sample), values in zip(known, scores, strict=True)
     ]
-    by_path, method = _intervals(protocol, samples) if intervals else ({}, None)
+    by_path, method = _intervals(protocol, samples, dataset) if intervals else ({}, None)
     record = ScoresRecord(
         task=task.name,
         protocol=protocol_name,
@@ -84,11 +84,12 @@ def score_answers(
 
 
 def _intervals(
-    protocol: TaskProtocol, samples: Sequence[SampleScore]
+    protocol: TaskProtocol, samples: Sequence[SampleScore], dataset: Dataset
 ) -> tuple[dict[str, IntervalRecord], IntervalMethodRecord | None]:
     from moe_eval.statistics.intervals import intervals_of  # numpy, which `--help` can do without
 
-    return intervals_of(samples, protocol.aggregate, protocol.maximum_of)
+    stretch = dataset.stopping.stretch if dataset.stopping else 1.0
+    return intervals_of(samples, protocol.aggregate, protocol.maximum_of, stretch=stretch)
 
 
 def _storable(values: SampleScore) -> SampleScore:

@@ -22,6 +22,12 @@ def summarise(scores: ScoresRecord) -> str:
     lines += _certainty(scores)
     if scores.judge:
         lines.append(f"graded by {scores.judge}")
+    if scores.data.stopping:
+        stopping = scores.data.stopping
+        lines.append(
+            f"asked {asked:,} of {stopping.of:,} questions, pictures in random order ({stopping.rule}, seed {stopping.seed}); "
+            f"intervals are {stopping.stretch:.2f} times as wide because the scores were looked at"
+        )
     if not scores.data.official:
         lines.append("not the data that published numbers are about")
     if scores.missing:
@@ -35,11 +41,13 @@ def summarise(scores: ScoresRecord) -> str:
 def headline_line(scores: ScoresRecord) -> str:
     """`pope: mean F1 (%) 86.02 [84.6, 87.2], 8,910 questions`, and what else decides whether it can be compared."""
     asked = scores.data.samples
+    stopping = scores.data.stopping
+    until = f" (stopped of {stopping.of:,}, {stopping.rule})" if stopping else ""
     count = f"{asked:,}" if not scores.missing else f"{asked - len(scores.missing):,} of {asked:,}"
     interval = interval_text(scores.intervals.get("headline"))
     remark = "" if scores.data.official else f" of {scores.data.source}"
     empty = f", {scores.empty:,} answers empty" if scores.empty else ""
-    return f"{scores.task}: {scores.headline.name} {headline_text(scores)}{interval}, {count} questions{remark}{empty}"
+    return f"{scores.task}: {scores.headline.name} {headline_text(scores)}{interval}, {count} questions{remark}{until}{empty}"
 
 
 def headline_text(scores: ScoresRecord) -> str:

@@ -80,7 +80,7 @@ def t_quantile(degrees: float) -> float:
     return float(stdtrit(degrees, 1 - (1 - CONFIDENCE) / 2))
 
 
-def score_interval(value: float, maximum: float, spread: Spread) -> tuple[float, float]:
+def score_interval(value: float, maximum: float, spread: Spread, stretch: float = 1.0) -> tuple[float, float]:
     """The 95 % interval of a number between 0 and a maximum: Wilson's, for as many questions as the error is worth.
 
     With p = value / maximum, the *effective number of questions* n = p(1 − p) / SE² is how many independent ones would give
@@ -88,12 +88,15 @@ def score_interval(value: float, maximum: float, spread: Spread) -> tuple[float,
     inference, JASA 1927; with effective numbers: Korn and Graubard, Confidence intervals for proportions with small expected
     number of positive counts estimated from survey data, Survey Methodology 1998; compared by Franco et al., Comparative
     study of confidence intervals for proportions in complex sample surveys, 2019.
+
+    Args:
+        stretch: how many times as many standard errors the interval reaches.
     """
     share, error = value / maximum, spread.error / maximum
     effective = share * (1 - share) / error**2 if error > TINY else float(spread.groups)
     if effective < TINY:  # all right or wrong, but for the last bits
         effective = float(spread.groups)
-    per_question = t_quantile(spread.degrees) ** 2 / effective
+    per_question = (stretch * t_quantile(spread.degrees)) ** 2 / effective
     centre = (share + per_question / 2) / (1 + per_question)
     half = sqrt(max(0.0, per_question * share * (1 - share) + per_question**2 / 4)) / (1 + per_question)
     # Rounding must not put the ends inside of the value.
@@ -107,7 +110,7 @@ def few_groups_factor(
     deletions: NDArray[np.float64] | None = None,
     sizes: NDArray[np.float64] | None = None,
 ) -> float:
-    """By how much a bootstrap's interval is too narrow: it knows no degrees of freedom, and no correction of the error.
+    """By how much a bootstrap's interval is too narrow: it knows neither *t* nor a correction of the error.
 
     Args:
         clusters: how many were drawn.
@@ -119,4 +122,5 @@ def few_groups_factor(
         spread = spread_of(influences, deletions, sizes)
     if spread is None or not spread.error or influences is None:
         return sqrt(clusters / (clusters - 1)) * t_quantile(clusters - 1) / t_quantile(inf)
-    return spread.error / sqrt(float(np.sum(influences**2))) * t_quantile(spread.degrees) / t_quantile(inf)
+    correction = spread.error / sqrt(float(np.sum(influences**2)))
+    return correction * t_quantile(spread.groups - 1) / t_quantile(inf)

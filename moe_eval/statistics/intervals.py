@@ -34,12 +34,14 @@ def intervals_of(
     maximum_of: Callable[[str], float] = percentage,
     resamples: int = RESAMPLES,
     seed: int = SEED,
+    stretch: float = 1.0,
 ) -> tuple[dict[str, IntervalRecord], IntervalMethodRecord | None]:
     """The interval of every number that rests on two groups or more, and how they were made.
 
     Args:
         samples: as `scores.json` has them: `group` and whatever the aggregate needs.
         aggregate: the task's.
+        stretch: how many times as wide intervals are, because the scores were looked at while they came in.
         maximum_of: the best that the number at a path can be, infinite where it has no end (`TaskProtocol.maximum_of`).
 
     Returns:
@@ -50,7 +52,7 @@ def intervals_of(
     resampled = resample_scores(aggregate, samples, groups, resamples, seed)
     if resampled is None:
         return {}, None
-    found = {path: _interval(resampled, path, resampled.best or maximum_of(path)) for path in resampled.draws}
+    found = {path: _interval(resampled, path, resampled.best or maximum_of(path), stretch) for path in resampled.draws}
     intervals = {path: interval for path, interval in found.items() if interval}
     method = IntervalMethodRecord(
         method=resampled.method,
@@ -62,19 +64,19 @@ def intervals_of(
     return intervals, method if intervals else None
 
 
-def _interval(resampled: Resampled, path: str, maximum: float) -> IntervalRecord | None:
+def _interval(resampled: Resampled, path: str, maximum: float, stretch: float) -> IntervalRecord | None:
     bounds, spread, value = percentile_interval(resampled.draws[path]), resampled.spread(path), resampled.numbers[path]
     if bounds is None or (spread is None and path in resampled.influences):
         return None
     low, high, error = bounds
     bounded = spread is not None and isfinite(maximum) and 0 <= value <= maximum
     if spread and bounded:
-        low, high = score_interval(value, maximum, spread)
+        low, high = score_interval(value, maximum, spread, stretch)
     elif not error or not low <= value <= high:
         return None
     else:
         known = (named.get(path) for named in (resampled.influences, resampled.deletions, resampled.looked_at))
-        low, high = widened((low, high), value, few_groups_factor(resampled.clusters, *known))
+        low, high = widened((low, high), value, stretch * few_groups_factor(resampled.clusters, *known))
     return IntervalRecord(
         low=low,
         high=high,

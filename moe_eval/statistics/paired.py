@@ -16,7 +16,16 @@ from moe_eval.statistics.resampling import BLOCK, number_clusters, numbers_of, r
 from moe_eval.statistics.significance import mcnemar_exact
 from moe_eval.task import Result, SampleScore, worth
 
-__all__ = ["CLOSE", "Difference", "PairedScores", "PairedTest", "differences", "paired_test"]
+__all__ = [
+    "CLOSE",
+    "Difference",
+    "PairedScores",
+    "PairedTest",
+    "differences",
+    "how_many_extreme",
+    "paired_test",
+    "swapped_differences",
+]
 
 Aggregate = Callable[[Sequence[SampleScore]], Result]
 
@@ -170,8 +179,42 @@ def _is_mean(pair: PairedScores, worths: NDArray[np.float64]) -> bool:
 
 def _permutation(pair: PairedScores, permutations: int, seed: int) -> tuple[str, float]:
     """The name of the test and its p-value; exact where there are few groups."""
+    size = len(set(pair.groups))
+    exact = 2**size <= permutations
+    swaps = _all_swaps(size) if exact else _random_swaps(size, permutations, seed)
+    observed, swapped, of_headline = _swapped(pair, swaps)
+    extreme = how_many_extreme(observed, swapped)
+    p_value = extreme / len(swapped) if exact else (extreme + 1) / (len(swapped) + 1)
+    return PERMUTATION if of_headline else PERMUTATION_OF_MEAN, p_value
+
+
+def how_many_extreme(observed: float, swapped: NDArray[np.float64]) -> int:
+    """How many differences are at least as large as the observed one.
+
+    The same difference may come out of another order of additions a little smaller.
+    """
+    return int((np.abs(swapped) >= abs(observed) - CLOSE * max(1.0, abs(observed))).sum())
+
+
+def swapped_differences(
+    pair: PairedScores, maximum: float, permutations: int = RESAMPLES, seed: int = SEED
+) -> tuple[float, NDArray[np.float64]]:
+    """The difference of the headlines, second minus first, and what it is where groups are swapped at random.
+
+    Args:
+        maximum: of the headline.
+
+    Returns:
+        Both in percent of the maximum; of the mean worth, where the permutation test is of that.
+    """
+    observed, swapped, of_headline = _swapped(pair, _random_swaps(len(set(pair.groups)), permutations, seed))
+    scale = 100 / maximum if of_headline else 1.0
+    return scale * observed, scale * swapped
+
+
+def _swapped(pair: PairedScores, swaps: Iterator[NDArray[np.float64]]) -> tuple[float, NDArray[np.float64], bool]:
+    """Observed difference, those after swapping, and whether they are of the headline rather than of the mean worth."""
     clusters = number_clusters(pair.groups)
-    size = int(clusters.max()) + 1
     of_headline = all(isinstance(aggregate, OfTotals) for aggregate in pair.aggregates)
     aggregates = pair.aggregates if of_headline else (_MEAN_WORTH, _MEAN_WORTH)
     first, second = (
@@ -182,26 +225,23 @@ def _permutation(pair: PairedScores, permutations: int, seed: int) -> tuple[str,
         of_headline = False
         first, second = (record_totals(_MEAN_WORTH, scores, clusters) for scores in (pair.first, pair.second))
     gain = second.columns - first.columns
-    swapping = [swaps @ gain for swaps in _swaps(size, permutations, seed)]
+    swapping = [block @ gain for block in swaps]
     ours = replay(first, (first.columns.sum(axis=0) + moved for moved in swapping))["headline"]
     theirs = replay(second, (second.columns.sum(axis=0) - moved for moved in swapping))["headline"]
-    observed = abs(float(second.result.headline or 0) - float(first.result.headline or 0))
-    # The same difference may come out of another order of additions a little smaller.
-    extreme = int((np.abs(theirs - ours) >= observed - CLOSE * max(1.0, observed)).sum())
-    exact = 2**size <= permutations
-    p_value = extreme / len(ours) if exact else (extreme + 1) / (len(ours) + 1)
-    return PERMUTATION if of_headline else PERMUTATION_OF_MEAN, p_value
+    observed = float(second.result.headline or 0) - float(first.result.headline or 0)
+    return observed, theirs - ours, of_headline
 
 
 _MEAN_WORTH = OfTotals(lambda rows: Result(percent(rows, lambda score: worth(score) or 0.0), {}))
 
 
-def _swaps(clusters: int, permutations: int, seed: int) -> Iterator[NDArray[np.float64]]:
-    """Blocks [r, C] of 0 and 1: all 2^C if those are not more than asked for, else random ones."""
-    if 2**clusters <= permutations:
-        numbers = np.arange(2**clusters)
-        yield ((numbers[:, None] >> np.arange(clusters)) & 1).astype(float)
-        return
+def _all_swaps(clusters: int) -> Iterator[NDArray[np.float64]]:
+    """All 2^C ways to swap, [2^C, C] of 0 and 1."""
+    yield ((np.arange(2**clusters)[:, None] >> np.arange(clusters)) & 1).astype(float)
+
+
+def _random_swaps(clusters: int, permutations: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """Blocks [r, C] of 0 and 1, as many rows as asked for."""
     generator = np.random.default_rng(seed)
     rows = max(1, BLOCK // clusters)
     for start in range(0, permutations, rows):

@@ -39,6 +39,8 @@ Draws = dict[str, NDArray[np.float64]]
 
 BLOCK = 4_000_000
 """Numbers held at a time, of weights or of totals: 32 MB."""
+COUNTED = 30_000
+"""Drawn clusters that are counted at once: fewer calls, and all within the processor's cache."""
 
 Clusters = NDArray[np.intp]
 """Number of the cluster, from 0, that each sample is in."""
@@ -135,11 +137,14 @@ def draw_weights(clusters: int, resamples: int, seed: int) -> Iterator[NDArray[n
     The same arguments give the same draws, whatever they are used for: that is what pairs two runs.
     """
     generator = np.random.default_rng(seed)
-    rows = max(1, BLOCK // clusters)
+    rows, at_once = max(1, BLOCK // clusters), max(1, COUNTED // clusters)
+    offsets = np.arange(0, at_once * clusters, clusters)[:, None]
     for start in range(0, resamples, rows):
         weights = np.empty((min(rows, resamples - start), clusters))
-        for row in weights:
-            row[:] = np.bincount(generator.integers(0, clusters, clusters, dtype=np.uint32), minlength=clusters)
+        for first in range(0, len(weights), at_once):
+            part = weights[first : first + at_once]
+            drawn = generator.integers(0, clusters, part.shape, dtype=np.uint32) + offsets[: len(part)]
+            part[:] = np.bincount(drawn.ravel(), minlength=part.size).reshape(part.shape)
         yield weights
 
 

@@ -108,7 +108,8 @@ def _parameters(wanted: Wanted) -> Grid:
     from moe_eval.table.parameters import parameters_table
     from moellava import zoo
 
-    models = zoo.names() if wanted.published in ("all", "paper") else []
+    known = [entry.name for entry in map(zoo.find, zoo.names()) if not entry.in_transformers]  # counted without network
+    models = known if wanted.published in ("all", "paper") else []
     return parameters_table(wanted.runs, models, wanted.numbers)
 
 

@@ -2,22 +2,21 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from moe_eval.errors import UserError
+from moe_eval.errors import UserError, one_line
 from moe_eval.judge.record import read_judge
 from moe_eval.registry import find_task, task_title
-from moe_eval.runs.records import RunRecord, ScoresRecord, ShardRecord, read_record
+from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
 from moe_eval.runs.shard import SHARDS
 from moe_eval.scoring.headlines import headline_maximum, headline_name
 from moe_eval.scoring.summary import headline_text, interval_text
 from moe_eval.task import Sample
 from moe_eval.view.pace import Pace
+from moe_eval.view.part import Part, lines_of, written
 from moe_eval.view.so_far import asked_of, load_asked, newest_answers, samples_by_answer, score_so_far
-from moe_eval.view.tail import JournalTail
 
 __all__ = ["FollowedRun"]
 
@@ -26,40 +25,6 @@ SILENT_SECONDS = 30.0
 
 SHARE_FOR_SCORING = 0.1
 """Of one core, at most, so that looking at a run does not slow it down."""
-
-
-@dataclass
-class Part:
-    """A folder with a `run.json` and a journal: a run, or one shard of it."""
-
-    folder: Path
-    tail: JournalTail = field(init=False)
-    run: RunRecord | None = None
-    _changed: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.tail = JournalTail(self.folder / "responses.jsonl")
-
-    def read_record(self) -> RunRecord:
-        """Its `run.json`, read again where it was written again.
-
-        Raises:
-            UserError: when it is damaged.
-        """
-        changed = _changed(self.folder / "run.json")
-        if self.run is None or changed != self._changed:
-            self.run, self._changed = read_record(RunRecord, self.folder / "run.json"), changed
-        return self.run
-
-    @property
-    def last_sign(self) -> float:
-        """When it last wrote something, in seconds since 1970."""
-        return max(_changed(self.folder / "run.json"), _changed(self.tail.path))
-
-    @property
-    def ended(self) -> bool:
-        """Whether its last process came to an end by itself; one that was killed could not say so."""
-        return self.run is not None and (not self.run.sessions or self.run.sessions[-1].seconds is not None)
 
 
 class FollowedRun:
@@ -82,7 +47,7 @@ class FollowedRun:
         self._samples: Mapping[str, Sample] = {}
         self._scores: ScoresRecord | None = None
         self._finished: ScoresRecord | None = None
-        self._finished_changed = 0.0
+        self._finished_written = 0.0
         self._scored = (0, 0.0)
         self._next_scoring = 0.0
         self._note = ""
@@ -91,17 +56,17 @@ class FollowedRun:
         """Read what is new and make the snapshot of it; what is damaged is told in it."""
         try:
             snapshot = self._read()
-        except UserError as error:
+        except Exception as error:  # of a task of somebody else, too: the others are followed all the same
             model, _, task = self.name.rpartition("/")
             known = self.snapshot or {"model": model, "task": task, "title": task_title(task), "set": task}
-            snapshot = {**known, "name": self.name, "state": "broken", "note": " ".join(str(error).split())}
+            snapshot = {**known, "name": self.name, "state": "broken", "note": one_line(error)}
         if snapshot != self.snapshot:
             self.snapshot, self.version = snapshot, self.version + 1
 
     def score(self) -> None:
         """Score what is new, if that is due and the run is not finished: takes longer, and loads the data."""
         parts = [part for part in self._parts.values() if part.run]
-        lines = _lines(parts)
+        lines = lines_of(parts)
         done = len(lines), max((part.last_sign for part in parts), default=0.0)
         if self._finished or not lines or done == self._scored or time.monotonic() < self._next_scoring:
             return
@@ -109,11 +74,11 @@ class FollowedRun:
         assert run is not None
         try:
             dataset = load_asked(run.task, asked_of(run))
-            self._samples = self._samples or samples_by_answer(run, dataset)
+            self._samples = samples_by_answer(run, dataset)
             self._scores = score_so_far(run, dataset, lines, read_judge(self.folder, run.protocol))
             self._note = ""
-        except Exception as error:  # of a task of somebody else, too: the others are followed all the same
-            self._note = f"not scored: {' '.join(str(error).split())}"
+        except Exception as error:  # see `update`
+            self._note = f"not scored: {one_line(error)}"
         self._scored = done
         self._next_scoring = time.monotonic() + (time.monotonic() - start) / SHARE_FOR_SCORING
 
@@ -140,7 +105,7 @@ class FollowedRun:
         if not self._finished:  # the journals of all that is finished would fill the memory
             for part in parts:
                 part.tail.read()
-        lines = _lines(parts)
+        lines = lines_of(parts)
         answered = len(self._finished.samples) if self._finished else len(lines)
         self._pace.note(time.monotonic(), answered)
         state = self._state(parts, answered, asked)
@@ -164,9 +129,7 @@ class FollowedRun:
             "since": max(part.last_sign for part in parts),
             "sessions": max(len(record.sessions) for record in records),
             "shards": [
-                _shard(part, record.shard, record.data.samples)
-                for part, record in zip(parts, records, strict=True)
-                if record.shard
+                part.as_shard(record.shard) for part, record in zip(parts, records, strict=True) if record.shard
             ],
             "score": _score(run, self._finished or self._scores),
             "newest": newest_answers(run, self._samples, lines),
@@ -175,14 +138,14 @@ class FollowedRun:
     def _read_scores(self, run: RunRecord) -> None:
         """Those of the finished run; scores of fewer questions, from before it was asked more, are not."""
         path = self.folder / "scores.json"
-        changed = _changed(path)
+        changed = written(path)
         if not changed:
             self._finished = None
-        elif changed != self._finished_changed or self._finished is None:
+        elif changed != self._finished_written or self._finished is None:
             scores = read_record(ScoresRecord, path)
             same = scores.data.fingerprint == run.data.fingerprint and scores.protocol == run.protocol
             self._finished = scores if same and not run.shard else None
-        self._finished_changed = changed
+        self._finished_written = changed
 
     def _state(self, parts: Sequence[Part], answered: int, asked: int) -> str:
         if self._finished:
@@ -192,17 +155,6 @@ class FollowedRun:
         rate = self._pace.per_second
         patience = max(SILENT_SECONDS, 5 / rate if rate else 0.0)
         return "running" if time.time() - max(part.last_sign for part in parts) < patience else "silent"
-
-
-def _lines(parts: Sequence[Part]) -> Mapping[str, Mapping[str, Any]]:
-    if len(parts) == 1:
-        return dict(parts[0].tail.answers)
-    by_age = sorted(parts, key=lambda part: part.last_sign)  # the newest answers are the last
-    return {key: line for part in by_age for key, line in part.tail.answers.items()}
-
-
-def _shard(part: Part, shard: ShardRecord, asked: int) -> dict[str, Any]:
-    return {"number": shard.number, "of": shard.count, "answered": len(part.tail.answers), "asked": asked}
 
 
 def _score(run: RunRecord, scores: ScoresRecord | None) -> dict[str, Any] | None:
@@ -233,11 +185,3 @@ def _about(run: RunRecord) -> str:
     if run.sessions:
         facts.append(f"since {datetime.fromisoformat(run.sessions[-1].started):%Y-%m-%d %H:%M} UTC")
     return ", ".join(facts)
-
-
-def _changed(path: Path) -> float:
-    """When a file was last written; 0 where there is none."""
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0

@@ -37,6 +37,7 @@ class Watch:
         self._threads = [threading.Thread(target=self._repeat, args=(do,)) for do in (self.look, self.score)]
 
     def __enter__(self) -> Self:
+        self.look()  # what there is can be asked for at once
         for thread in self._threads:
             thread.start()
         return self

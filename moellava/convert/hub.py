@@ -9,7 +9,7 @@ from moellava.convert.source import ConversionError
 
 __all__ = ["fetch", "fetch_checkpoint"]
 
-BESIDE_WEIGHTS = ["*.json", "*.txt", "*.model", "*.tiktoken"]
+BESIDE_WEIGHTS = ["*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja"]
 WEIGHT_FORMS = (["*.safetensors"], ["pytorch_model*.bin", "mm_projector.bin"])
 
 
@@ -32,7 +32,7 @@ def fetch(repository: str, patterns: list[str], revision: str | None = None) -> 
 
 
 def fetch_checkpoint(repository: str, revision: str | None = None) -> Path:
-    """Folder of an upstream checkpoint: one form of its weights, safetensors if there is one, and no left-overs.
+    """Folder of a published checkpoint: one form of its weights, safetensors if there is one, and no left-overs.
 
     Raises:
         ConversionError: as `fetch`.

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
-from transformers import AutoConfig, AutoImageProcessor, PreTrainedConfig
+from transformers import AutoConfig, PreTrainedConfig
+
+# From its module: transformers 5.16 hides it where there is no torchvision, which it does not need.
+from transformers.models.auto.image_processing_auto import AutoImageProcessor
 from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
 
 from moellava.convert.hub import fetch

@@ -5,6 +5,7 @@ data are rotations: `index % 1,000,000` is the question, `index // 1,000,000` th
 rotated already.
 """
 
+from dataclasses import replace
 from functools import partial
 
 from moe_eval.metrics.calibration import WITHOUT_MAXIMUM, with_calibration
@@ -20,7 +21,7 @@ from moe_eval.task import (
 
 from .data import answer_id, load_answers, load_hf, load_hub, load_llava, load_mini, load_tsv
 from .judge import match_as_lmms_eval, match_as_vlmevalkit, undecided
-from .prompts import letters, prompt_llava, prompt_lmms_eval, prompt_vlmevalkit
+from .prompts import letters, prompt_llava, prompt_lmms_eval, prompt_qwen_vl, prompt_vlmevalkit
 from .scoring import (
     aggregate,
     read_as_lmms_eval,
@@ -33,6 +34,15 @@ from .scoring import (
 from .submission import write_submission
 
 __all__ = ["TASK"]
+
+LIKELIHOOD = TaskProtocol(
+    "circular accuracy (%)",
+    prompt_llava,
+    score_likelihood,
+    with_calibration(partial(aggregate, readings={}), "confidence", is_correct),
+    continuations=letters,
+    maxima=WITHOUT_MAXIMUM,
+)
 
 TASK = Task(
     name="mmbench",
@@ -77,14 +87,8 @@ TASK = Task(
             max_new_tokens=2048,
             judge=Judge("gpt-3.5-turbo-0125", match_as_vlmevalkit, undecided=partial(undecided, read_as_vlmevalkit)),
         ),
-        "likelihood": TaskProtocol(
-            "circular accuracy (%)",
-            prompt_llava,
-            score_likelihood,
-            with_calibration(partial(aggregate, readings={}), "confidence", is_correct),
-            continuations=letters,
-            maxima=WITHOUT_MAXIMUM,
-        ),
+        "likelihood": LIKELIHOOD,
+        "qwen-vl": replace(LIKELIHOOD, prompt=prompt_qwen_vl),
     },
     sources={
         "answers": load_answers,

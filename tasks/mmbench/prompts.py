@@ -1,9 +1,17 @@
 """How MMBench is asked."""
 
-from moe_eval.prompts import OPTION_LETTER, lettered
+from moe_eval.prompts import OPTION_LETTER, lettered, qwen_vl_choice
 from moe_eval.task import Sample
 
-__all__ = ["LETTERS", "letters", "options_of", "prompt_llava", "prompt_lmms_eval", "prompt_vlmevalkit"]
+__all__ = [
+    "LETTERS",
+    "letters",
+    "options_of",
+    "prompt_llava",
+    "prompt_lmms_eval",
+    "prompt_qwen_vl",
+    "prompt_vlmevalkit",
+]
 
 
 LETTERS = "ABCD"
@@ -35,6 +43,11 @@ def prompt_lmms_eval(sample: Sample) -> str:
     options = {letter: text for letter, text in sample.meta["options"].items() if text not in ("", "nan")}
     start = " ".join([*_hint(sample), sample.question, "There are several options:"])
     return f"{start}\n{lettered(options)}\n\n{_suffix(sample, 'lmms-eval')}"
+
+
+def prompt_qwen_vl(sample: Sample) -> str:
+    """The options behind the question, for a model that continues a text."""
+    return qwen_vl_choice(sample.question, "".join(_hint(sample)), _asked_options(sample))
 
 
 def prompt_vlmevalkit(sample: Sample) -> str:

@@ -3,6 +3,8 @@
 LLaVA and MoE-LLaVA answer all 4,241 test questions and report the accuracy on the 2,017 with a picture (SQA-IMG).
 """
 
+from dataclasses import replace
+
 from moe_eval.metrics.calibration import WITHOUT_MAXIMUM, with_calibration
 from moe_eval.metrics.likelihood import is_correct
 from moe_eval.task import Card, Task, TaskProtocol
@@ -13,6 +15,7 @@ from .scoring import (
     letters,
     prompt_llava,
     prompt_lmms_eval,
+    prompt_qwen_vl,
     prompt_vlmevalkit,
     score_likelihood,
     score_llava,
@@ -21,6 +24,15 @@ from .scoring import (
 )
 
 __all__ = ["TASK"]
+
+LIKELIHOOD = TaskProtocol(
+    "IMG accuracy (%)",
+    prompt_llava,
+    score_likelihood,
+    with_calibration(aggregate, "confidence", is_correct),
+    continuations=letters,
+    maxima=WITHOUT_MAXIMUM,
+)
 
 TASK = Task(
     name="scienceqa",
@@ -46,14 +58,8 @@ TASK = Task(
         "vlmevalkit": TaskProtocol(
             "IMG accuracy (%)", prompt_vlmevalkit, score_vlmevalkit, aggregate, max_new_tokens=2048
         ),
-        "likelihood": TaskProtocol(
-            "IMG accuracy (%)",
-            prompt_llava,
-            score_likelihood,
-            with_calibration(aggregate, "confidence", is_correct),
-            continuations=letters,
-            maxima=WITHOUT_MAXIMUM,
-        ),
+        "likelihood": LIKELIHOOD,
+        "qwen-vl": replace(LIKELIHOOD, prompt=prompt_qwen_vl),
     },
     sources={
         "answers": load_answers,

@@ -8,7 +8,7 @@ from moe_eval.metrics.likelihood import confidence
 from moe_eval.metrics.means import percent, percent_by
 from moe_eval.metrics.multiple_choice import letter_by_vlmevalkit
 from moe_eval.metrics.totals import Scores, of_totals
-from moe_eval.prompts import OPTION_LETTER, lettered
+from moe_eval.prompts import OPTION_LETTER, lettered, qwen_vl_choice
 from moe_eval.task import Result, Sample, SampleScore
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "parse_letter",
     "prompt_llava",
     "prompt_lmms_eval",
+    "prompt_qwen_vl",
     "prompt_vlmevalkit",
     "score_likelihood",
     "score_llava",
@@ -43,6 +44,11 @@ def prompt_vlmevalkit(sample: Sample) -> str:
     """As the others without the word "Context: "."""
     hint = f"{sample.meta['hint']}\n" if sample.meta.get("hint") else ""
     return f"{hint}{_question_and_options(sample)}\n{OPTION_LETTER}"
+
+
+def prompt_qwen_vl(sample: Sample) -> str:
+    """The options behind the question, for a model that continues a text."""
+    return qwen_vl_choice(sample.question, sample.meta.get("hint"), _options(sample))
 
 
 def _with_context(sample: Sample) -> str:

@@ -115,6 +115,7 @@ def test_a_model_in_memory_answers_and_stays_in_training(tmp_path):
     of_memory = moe_eval.evaluate((model, processor), tasks="pope", data="mini", limit=18, out=tmp_path, name="mine")
     of_folder = moe_eval.evaluate("moe-llava-nano", tasks="pope", limit=18, out=tmp_path)
     assert model.training
+    assert '"backend": "prefix"' in of_memory.folders[0].joinpath("run.json").read_text()
     assert list(of_memory.samples()["answer"]) == list(of_folder.samples()["answer"])
 
 

@@ -32,6 +32,7 @@ WINGS = [
     "figures",
     "report",
     "view",
+    "demo",
     "publication",
     "evaluation",
     "python",

@@ -108,6 +108,12 @@ def test_beam_search_encodes_each_picture_once(backbone, layers, encoded):
     assert encoded == [4]
 
 
+def test_several_answers_to_a_prompt_see_its_pictures():
+    model, inputs = tiny_model("llama"), tiny_inputs("clip", *PROMPTS, padding=True)
+    likeliest = generated(model, inputs, do_sample=True, top_k=1, num_return_sequences=2)
+    assert likeliest == [answer for answer in generated(model, inputs) for _ in range(2)]
+
+
 @every_model
 @pytest.mark.parametrize("size", [3, 16])
 def test_a_prompt_in_chunks_gives_what_it_gives_whole(backbone, layers, size):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -37,6 +38,25 @@ def test_names_are_unique():
     assert len(set(zoo.names())) == len(zoo.names())
 
 
+def test_models_of_transformers_are_repositories_of_the_hub():
+    entries = [entry for entry in map(zoo.find, zoo.names()) if entry.in_transformers]
+    assert all(re.fullmatch(r"[\w.-]+/[\w.-]+", entry.source) for entry in entries)
+    assert {"idefics-9b", "instructblip-7b", "blip2-flan-t5-xxl", "qwen3-vl-30b-a3b"} <= {
+        entry.name for entry in entries
+    }
+
+
+def test_a_compared_system_has_its_published_architecture_without_network():
+    assert zoo.architecture("qwen-vl").text_config.vocab_size == 151_936
+
+
+def test_a_model_of_transformers_without_network_is_an_error_in_one_line(monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ConversionError, match="HuggingFaceM4/idefics-9b") as error:
+        zoo.architecture("idefics-9b")
+    assert "\n" not in str(error.value)
+
+
 def test_a_name_that_there_is_not_is_a_key_error():
     with pytest.raises(KeyError, match="moe-llava-9bx9"):
         zoo.find("moe-llava-9bx9")
@@ -47,7 +67,7 @@ def test_every_entry_is_complete(name):
     entry = zoo.find(name)
     assert entry.name == name
     assert entry.llm
-    assert entry.folder or (entry.language_model and entry.tower)
+    assert entry.folder or (entry.language_model and entry.tower) or not entry.is_llava
     assert entry.random_weights == name.endswith("-tiny")
     assert entry.revision is None or len(entry.revision) == 40
 

@@ -57,7 +57,7 @@ def test_scienceqa_letters_belong_to_their_columns(tmp_path, picture, nothing):
     (one,) = find_task("scienceqa").load(f"tsv:{path}").samples
     assert (one.gold, one.meta["choices"]) == ("B", (None, "y", "z"))
     for name, protocol in find_task("scienceqa").protocols.items():
-        assert "Which?\nB. y\nC. z\n" in protocol.prompt(one), name
+        assert "B. y\nC. z\n" in protocol.prompt(one), name
         assert protocol.score(one, "B")["correct"] == 1, name
     assert find_task("scienceqa").protocol("vlmevalkit").score(one, "z!")["prediction"] == "C"
     gold_is_empty = write(tmp_path / "b.tsv", header, ["7", picture, "Which?", nothing, "y", "z", "A"])

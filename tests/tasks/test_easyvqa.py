@@ -65,7 +65,7 @@ def test_stored_answers_are_scored(capsys, data, tmp_path):
     answers.write_text("\n".join(map(json.dumps, lines)))
     code, out, _ = call(capsys, "score", "easyvqa", answers)
     assert code == 0
-    assert "easyvqa: accuracy (%) 100.00\n9,673 of 9,673 questions" in out
+    assert "easyvqa: accuracy (%) 100.00 [99.6, 100.0]\n9,673 of 9,673 questions" in out
 
 
 def test_without_the_package_the_way_out_is_named(monkeypatch, capsys):

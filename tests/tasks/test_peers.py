@@ -2,6 +2,8 @@
 
 import pytest
 from moe_eval.tasks.gqa import TASK as GQA
+from moe_eval.tasks.mmbench import TASK as MMBENCH
+from moe_eval.tasks.scienceqa import TASK as SCIENCEQA
 from moe_eval.tasks.textvqa import TASK as TEXTVQA
 from moe_eval.tasks.vizwiz import TASK as VIZWIZ
 from moe_eval.tasks.vqav2 import TASK as VQAV2
@@ -74,3 +76,18 @@ def test_the_vqa_family_of_qwen_vl_is_scored_as_the_answer_stands():
         score = task.protocol("qwen-vl").score
         assert (score(sample(unanimous), "T-shirt")["score"], score(sample(unanimous), "tshirt")["score"]) == (1, 0)
         assert "score" not in score(sample(None), "T-shirt")
+
+
+@pytest.mark.parametrize(
+    ("task", "options"),
+    [
+        (SCIENCEQA, {"choices": ("ice", "fog"), "hint": ""}),
+        (MMBENCH, {"options": {"A": "ice", "B": "fog", "C": "nan"}, "hint": "nan"}),
+    ],
+)
+def test_qwen_vl_chooses_the_likeliest_letter_after_the_options(task, options):
+    protocol, asked = task.protocol("qwen-vl"), Sample("1", "What is it?", (), "B", "a.jpg", meta=options)
+    assert protocol.prompt(asked) == "Context: N/A\nQuestion: What is it?\nOptions: A. ice\nB. fog\nAnswer:"
+    assert protocol.continuations(asked) == ("A", "B")
+    hinted = Sample("1", "What is it?", (), "B", "a.jpg", meta={**options, "hint": "It is cold."})
+    assert protocol.prompt(hinted).startswith("Context: It is cold.\nQuestion: What is it?\n")

@@ -18,7 +18,7 @@ from moe_eval.engine.prefix.packing import Branch, Pack, Row, make_packs
 from moe_eval.engine.prefix.passes import answer_pack
 from moe_eval.engine.prefix.routes import Routes
 from moe_eval.engine.prefix.support import sliding_window
-from moe_eval.engine.prompting import thinks_on
+from moe_eval.engine.prompting import TooLongError, check_length, thinks_on
 from moe_eval.engine.sourced import SourcedBackend
 from moe_eval.errors import UserError
 
@@ -81,7 +81,10 @@ class PrefixBackend(SourcedBackend):
                 unanswered += [Unanswered(request.id, item.reason) for request in group]
             else:
                 first, images = item
-                for row in encoder.rows(groups[first.images, first.pad_images], images):
+                for whole in encoder.rows(groups[first.images, first.pad_images], images):
+                    row = _fitting(whole, self.loaded[0].config, unanswered)
+                    if not row.branches:
+                        continue
                     if window is not None and row.longest > window:
                         too_long |= {request.id: request for branch in row.branches for request in branch.requests}
                     else:
@@ -150,3 +153,18 @@ class PrefixBackend(SourcedBackend):
     @cached_property
     def _routes(self) -> Routes | None:
         return Routes(self.loaded[0]) if self._routing else None
+
+
+def _fitting(row: Row, config: Any, unanswered: list[Unanswered]) -> Row:
+    """A row without the branches that the model has too few positions for, which are put aside."""
+    lengths: dict[str, int] = {}
+    for branch in row.branches:
+        for request in branch.requests:  # one whose answers are given may have several branches
+            lengths[request.id] = max(lengths.get(request.id, 0), len(row.prefix) + len(branch.ids))
+    try:
+        check_length(config, lengths)
+    except TooLongError as error:
+        unanswered += error.unanswered
+        long = {item.id for item in error.unanswered}
+        return replace(row, branches=[one for one in row.branches if not long & {each.id for each in one.requests}])
+    return row

@@ -7,8 +7,9 @@ __all__ = ["Budget"]
 
 SHARE = 0.3
 """Of the memory that is free, for cache and activations; the rest is for pictures, logits, and growing answers."""
-MOST = {"cpu": 8_192, "cuda": 131_072}
-"""More are no faster: on a CPU a few hundred tokens fill the cores."""
+MOST = {"cpu": 3_072, "cuda": 131_072}
+"""More are no faster: on a CPU a few hundred tokens fill the cores, and what a pass over thousands works on leaves their caches. Some rows
+should be there together all the same: a step reads all weights, for however many branches."""
 
 
 @dataclass

@@ -10,7 +10,9 @@ import torch
 from transformers import DynamicCache
 
 from moe_eval.engine.likelihood import log_probability
+from moe_eval.engine.prefix.layout import NOTHING, laid_out
 from moe_eval.engine.prefix.packing import Branch, Pack, Row
+from moe_eval.engine.prefix.positions import Positions
 from moe_eval.engine.prefix.routes import Routes
 from moe_eval.engine.prefix.slots import PADDING, Slots
 from moe_eval.engine.sampling import perturbed
@@ -18,7 +20,7 @@ from moe_eval.engine.sampling import perturbed
 __all__ = ["answer_pack"]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def answer_pack(
     model: Any,
     pack: Pack,
@@ -38,14 +40,13 @@ def answer_pack(
         routes: where each pass leaves what the routers chose.
         on_rows: called with the rows that the next passes compute, before the first pass and when they become fewer.
     """
-    device = inputs["input_ids"].device
     valid = inputs["attention_mask"].bool()
-    slots, cache = Slots(valid), DynamicCache()
+    slots, cache, positions = Slots(valid), DynamicCache(), Positions(model, inputs)
     alone = all(not branch.ids for row in pack.rows for branch in row.branches)
     on_rows(pack.rows)
     output = model(
         **inputs,
-        position_ids=(valid.long().cumsum(1) - 1).clamp(min=0),
+        position_ids=positions.of_prefix,
         past_key_values=cache,
         use_cache=True,
         logits_to_keep=1,
@@ -54,7 +55,7 @@ def answer_pack(
         routes.note(inputs["input_ids"], slots.owner)
     rows = list(range(len(pack.rows)))
     # [rows, branches, depth, vocabulary]
-    logits = output.logits[:, :, None] if alone else _branch_pass(model, pack, cache, slots, routes, device)
+    logits = output.logits[:, :, None] if alone else _branch_pass(model, pack, cache, slots, positions, routes)
     open_ones = [_fork(row) for row in pack.rows]
     places = [[_prompt_of(row, name) for name in names] for row, names in zip(pack.rows, open_ones, strict=True)]
     while True:
@@ -80,9 +81,9 @@ def answer_pack(
         open_ones = still_open
         if not any(open_ones):
             return
-        rows, open_ones = _drop_finished(rows, open_ones, cache, slots, routes)
+        rows, open_ones = _drop_finished(rows, open_ones, cache, slots, positions, routes)
         on_rows([pack.rows[row] for row in rows])
-        logits = _step(model, pack, rows, open_ones, cache, slots, routes, device)
+        logits = _step(model, pack, rows, open_ones, cache, slots, positions, routes)
         places = [list(range(len(names))) for names in open_ones]
 
 
@@ -106,7 +107,9 @@ def _measured(branch: Branch, logits: torch.Tensor) -> dict[str, float]:
     return {words: log_probability(logits[-len(ids) :], ids) for words, ids in branch.continuations.items()}
 
 
-def _branch_pass(model: Any, pack: Pack, cache: Any, slots: Slots, routes: Routes | None, device: Any) -> torch.Tensor:
+def _branch_pass(
+    model: Any, pack: Pack, cache: Any, slots: Slots, positions: Positions, routes: Routes | None
+) -> torch.Tensor:
     """All branches of all rows at once; logits after the last tokens of each, [rows, branches, depth, vocabulary].
 
     The last tokens of all branches stand together at the end of a row, so that logits are wanted at the same places of every row; before
@@ -114,29 +117,12 @@ def _branch_pass(model: Any, pack: Pack, cache: Any, slots: Slots, routes: Route
     """
     depth = max(branch.depth for row in pack.rows for branch in row.branches)
     count = max(len(row.branches) for row in pack.rows)
-    rows = [_laid_out(row, count, depth) for row in pack.rows]
+    rows = [laid_out(row, count, depth) for row in pack.rows]
     length = max(map(len, rows))
-    tokens = torch.tensor([[NOTHING] * (length - len(row)) + row for row in rows], device=device)
-    ids, owner, positions = tokens.unbind(-1)
-    logits = _forward(model, ids, owner, positions, cache, slots, routes, keep=count * depth)
+    tokens = torch.tensor([[NOTHING] * (length - len(row)) + row for row in rows], device=model.device)
+    ids, owner, places = tokens.unbind(-1)
+    logits = _forward(model, ids, owner, positions.below(places), cache, slots, routes, keep=count * depth)
     return logits.unflatten(1, (count, depth))
-
-
-NOTHING = (0, PADDING, 0)
-
-
-def _laid_out(row: Row, count: int, depth: int) -> list[tuple[int, int, int]]:
-    """The tokens of a row's branches as (id, branch, position); the last `depth` of each, or padding, are the last
-    `count * depth`."""
-    start = len(row.prefix)
-    branches = [
-        [(token, name, start + place) for place, token in enumerate(branch.ids)]
-        for name, branch in enumerate(row.branches)
-    ]
-    stems = [token for branch in branches for token in branch[:-depth]]
-    ends = [[NOTHING] * (depth - len(branch)) + branch[-depth:] for branch in branches]
-    padding = [NOTHING] * ((count - len(branches)) * depth)
-    return stems + [token for end in ends for token in end] + padding
 
 
 def _step(
@@ -146,22 +132,22 @@ def _step(
     open_ones: list[list[int]],
     cache: Any,
     slots: Slots,
+    positions: Positions,
     routes: Routes | None,
-    device: Any,
 ) -> torch.Tensor:
     """The last token of every open branch; logits after it, [rows, open branches, 1, vocabulary]."""
     count = max(map(len, open_ones))
     ids = torch.zeros(len(rows), count, dtype=torch.long)
-    owner, below, positions = torch.full_like(ids, PADDING), torch.full_like(ids, PADDING), torch.zeros_like(ids)
+    owner, below, places = torch.full_like(ids, PADDING), torch.full_like(ids, PADDING), torch.zeros_like(ids)
     for number, (row, names) in enumerate(zip(rows, open_ones, strict=True)):
         for place, name in enumerate(names):
             branch = pack.rows[row].branches[name]
             ids[number, place] = branch.generated[-1]
             owner[number, place] = name
             below[number, place] = _prompt_of(pack.rows[row], name)
-            positions[number, place] = len(pack.rows[row].prefix) + len(branch.ids) + len(branch.generated) - 1
-    ids, owner, below, positions = (tensor.to(device) for tensor in (ids, owner, below, positions))
-    return _forward(model, ids, owner, positions, cache, slots, routes, below=below)[:, :, None]
+            places[number, place] = len(pack.rows[row].prefix) + len(branch.ids) + len(branch.generated) - 1
+    ids, owner, below, places = (tensor.to(model.device) for tensor in (ids, owner, below, places))
+    return _forward(model, ids, owner, positions.below(places), cache, slots, routes, below=below)[:, :, None]
 
 
 def _forward(
@@ -191,7 +177,12 @@ def _forward(
 
 
 def _drop_finished(
-    rows: list[int], open_ones: list[list[int]], cache: Any, slots: Slots, routes: Routes | None
+    rows: list[int],
+    open_ones: list[list[int]],
+    cache: Any,
+    slots: Slots,
+    positions: Positions,
+    routes: Routes | None,
 ) -> tuple[list[int], list[list[int]]]:
     """Take rows without open branches out of the cache, once they are half of it: a copy is not free, either."""
     alive = [place for place, names in enumerate(open_ones) if names]
@@ -200,6 +191,7 @@ def _drop_finished(
     kept = torch.tensor(alive, device=slots.owner.device)
     cache.batch_select_indices(kept)
     slots.keep(kept)
+    positions.keep(kept)
     if routes is not None:
         routes.keep([rows[place] for place in alive])
     return [rows[place] for place in alive], [open_ones[place] for place in alive]

@@ -22,7 +22,7 @@ function duration(seconds) {
 }
 
 function rateText(perSecond) {
-  return perSecond >= 1 ? `${perSecond.toFixed(1)} answers/s` : `${duration(1 / perSecond)} min per answer`;
+  return perSecond >= 1 ? `${perSecond.toFixed(1)} answers/s` : `${(1 / perSecond).toFixed(1)} s per answer`;
 }
 
 function stateText(run) {

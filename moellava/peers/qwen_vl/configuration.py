@@ -4,7 +4,8 @@ from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import CLIPVisionConfig, LlavaConfig, Qwen2Config
-from transformers.configuration_utils import SubConfigSpec
+
+from moellava.subconfigs import as_config
 
 __all__ = ["QwenVLConfig", "QwenVLTextConfig", "QwenVLVisionConfig"]
 
@@ -65,10 +66,7 @@ class QwenVLConfig(LlavaConfig):
     """Qwen-VL and Qwen-VL-Chat, which differ in weights and chat template only."""
 
     model_type = "qwen_vl"
-    sub_configs_defaults: ClassVar = {
-        "vision_config": SubConfigSpec(config_class=QwenVLVisionConfig),
-        "text_config": SubConfigSpec(config_class=QwenVLTextConfig),
-    }
+    sub_configs: ClassVar = {"vision_config": QwenVLVisionConfig, "text_config": QwenVLTextConfig}
 
     vision_config: Any = None
     text_config: Any = None
@@ -76,3 +74,8 @@ class QwenVLConfig(LlavaConfig):
     image_seq_length: int = 256
     vision_feature_layer: int | list[int] = -1
     vision_feature_select_strategy: Literal["default", "full"] = "full"
+
+    def __post_init__(self, **kwargs: Any):
+        self.vision_config = as_config(self.vision_config, QwenVLVisionConfig)
+        self.text_config = as_config(self.text_config, QwenVLTextConfig)
+        super().__post_init__(**kwargs)

@@ -4,7 +4,8 @@ from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import Blip2QFormerConfig, Blip2VisionConfig, LlavaConfig, PhiConfig
-from transformers.configuration_utils import SubConfigSpec
+
+from moellava.subconfigs import as_config
 
 __all__ = ["TinyGPTVConfig", "TinyGPTVTextConfig"]
 
@@ -40,10 +41,10 @@ class TinyGPTVConfig(LlavaConfig):
     """
 
     model_type = "tinygpt_v"
-    sub_configs_defaults: ClassVar = {
-        "vision_config": SubConfigSpec(config_class=Blip2VisionConfig, init_kwargs={"image_size": 448}),
-        "qformer_config": SubConfigSpec(config_class=Blip2QFormerConfig),
-        "text_config": SubConfigSpec(config_class=TinyGPTVTextConfig),
+    sub_configs: ClassVar = {
+        "vision_config": Blip2VisionConfig,
+        "qformer_config": Blip2QFormerConfig,
+        "text_config": TinyGPTVTextConfig,
     }
 
     vision_config: Any = None
@@ -57,3 +58,14 @@ class TinyGPTVConfig(LlavaConfig):
     vision_feature_layer: int | list[int] = -1
     vision_feature_select_strategy: Literal["default", "full"] = "full"
     codebase: str | None = "tinygpt-v"
+
+    def __post_init__(self, **kwargs: Any):
+        self.vision_config = as_config(self.vision_config, Blip2VisionConfig, image_size=448)
+        self.qformer_config = as_config(self.qformer_config, Blip2QFormerConfig)
+        self.text_config = as_config(self.text_config, TinyGPTVTextConfig)
+        super().__post_init__(**kwargs)
+
+    @classmethod
+    def default_config_fields(cls):
+        """Also of the Q-Former: transformers from 5.20 on leaves out of `config.json` what every configuration has."""
+        return {**super().default_config_fields(), "qformer_config": {}}

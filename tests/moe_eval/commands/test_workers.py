@@ -5,6 +5,7 @@ import pytest
 from moe_eval.cli import main
 from moe_eval.commands import workers
 from moe_eval.commands.shown import Shown
+from moe_eval.engine.named import find_source
 from moe_eval.errors import UserError
 from moe_eval.runs.plan import make_plans
 
@@ -49,3 +50,29 @@ def test_workers_without_a_device_or_work_are_refused(monkeypatch, tmp_path, gpu
     plans = make_plans("m", ["pope"], True, out=tmp_path)
     with pytest.raises(UserError, match=message):
         workers.ask_in_workers(plans, [], count, device, Shown(quiet=True))
+
+
+@pytest.mark.parametrize(
+    ("gpus", "given", "options", "count"),
+    [
+        (0, "moe-llava-nano", {}, 1),
+        (4, "moe-llava-nano", {}, 4),
+        (4, "moe-llava-nano", {"device": "cpu"}, 1),
+        (4, "moe-llava-nano", {"device": "cuda:1"}, 1),
+        (4, "vllm:moe-llava-nano", {"engine_args": "tensor_parallel_size=4"}, 1),
+        (4, "openai:m@http://localhost:1/v1", {}, 1),
+    ],
+)
+def test_without_a_word_there_are_as_many_workers_as_free_gpus(monkeypatch, gpus, given, options, count):
+    monkeypatch.setattr(workers, "gpu_memory", lambda: [1] * gpus)
+    assert workers.free_gpus([find_source(given, **options)]) == count
+
+
+def test_without_a_word_a_run_that_one_process_has_begun_goes_on_so(tmp_path):
+    (plan,) = make_plans("m", ["pope"], True, out=tmp_path)
+    assert (workers.fitting_workers([plan], 4), workers.fitting_workers([plan], 99)) == (4, 33)
+    plan.folder.mkdir(parents=True)
+    (plan.folder / "responses.jsonl").touch()
+    assert workers.fitting_workers([plan], 4) == 1
+    (plan.folder / "shards").mkdir()
+    assert workers.fitting_workers([plan], 4) == 4

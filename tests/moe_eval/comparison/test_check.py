@@ -38,9 +38,15 @@ def test_the_same_answers_are_fine(capsys, baseline, tmp_path):
 
 
 def test_better_answers_are_fine(capsys, baseline, tmp_path):
-    code, out = check(capsys, make_run(tmp_path), baseline)
+    code, out = check(capsys, make_run(tmp_path), baseline, "--tolerance", 2)
     assert code == FINE
-    assert "a drop beyond the tolerance 0.5 is excluded" in out
+    assert "a drop beyond the tolerance 2 is excluded" in out
+
+
+def test_better_answers_about_three_of_ten_pictures_may_be_chance(capsys, baseline, tmp_path):
+    code, out = check(capsys, make_run(tmp_path), baseline)
+    assert code == CANNOT_TELL
+    assert "too few samples" in out
 
 
 def test_a_model_that_has_lost_its_sight_is_caught(capsys, baseline, tmp_path):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from transformers import AutoProcessor
 
 from moe_eval.engine.backend import Request
 from moe_eval.engine.function import FunctionBackend
@@ -14,9 +15,13 @@ from moe_eval.engine.prefix.backend import PrefixBackend
 from moe_eval.errors import UserError
 from moe_eval.mini.world import make_scenes
 from moe_eval.registry import find_task
+from moellava.convert import convert
+from moellava.peers.qwen_vl.chat import TEMPLATES
+from tests.tiny_architectures import write_tiny
 from tests.tiny_llava import save_tiny_llava
 from tests.tiny_models import tiny_model, tiny_processor
-from tests.tiny_vlms import ARCHITECTURES, save_tiny
+from tests.tiny_vlms import ARCHITECTURES
+from tests.upstream_checkpoints import ORACLE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -41,7 +46,7 @@ def by_id(answers) -> dict:
 def check_equal(one: dict, other: dict) -> None:
     assert one.keys() == other.keys() == {request.id for request in REQUESTS}
     for name, answer in one.items():
-        assert answer.log_probabilities == pytest.approx(other[name].log_probabilities, abs=1e-5, rel=0)
+        assert answer.log_probabilities == pytest.approx(other[name].log_probabilities, abs=1e-5, rel=1e-6)
         assert answer.text == max(answer.log_probabilities, key=answer.log_probabilities.get)
 
 
@@ -60,10 +65,19 @@ def test_the_prefix_engine_measures_what_plain_passes_do(source, plain, slots):
     check_equal(by_id(PrefixBackend(source, slots=slots).generate(REQUESTS)), plain)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, "qwen3_vl"])
 def test_on_architectures_of_transformers(architecture, tmp_path):
-    source = ModelSource(str(save_tiny(architecture, tmp_path)), device="cpu")
+    source = ModelSource(str(write_tiny(architecture, tmp_path)), device="cpu")
     check_equal(by_id(PrefixBackend(source).generate(REQUESTS)), by_id(GenerateBackend(source).generate(REQUESTS)))
+
+
+def test_too_little_memory_is_one_line_that_names_the_question(source, monkeypatch):
+    def fails(*_):
+        raise torch.OutOfMemoryError("no memory")
+
+    monkeypatch.setattr("moe_eval.engine.generate.plain_likelihood", fails)
+    with pytest.raises(UserError, match="cpu has too little memory for question no picture and its given answers"):
+        list(GenerateBackend(source).generate(REQUESTS[-1:]))
 
 
 def test_a_question_to_answer_and_one_to_measure_share_a_picture(source, plain):
@@ -96,7 +110,7 @@ def test_they_are_the_probabilities_of_the_tokens_of_the_whole_text(tmp_path):
         with torch.inference_mode():
             logits = model(input_ids=ids).logits[0].log_softmax(-1)
         total = sum(logits[start - 1 + place, token].item() for place, token in enumerate(own))
-        assert measured.log_probabilities[words] == pytest.approx(total, abs=1e-5)
+        assert measured.log_probabilities[words] == pytest.approx(total, abs=1e-5, rel=1e-6)
 
 
 def test_the_blank_before_an_answer_is_the_templates():
@@ -133,3 +147,15 @@ def test_the_nano_model_measures_what_it_generates(name):
         measured = prefix[request.id].log_probabilities
         assert measured == pytest.approx(plain[request.id].log_probabilities, abs=1e-5, rel=0)
         assert prefix[request.id].text == generated[request.id].text
+
+
+def test_letters_follow_on_qwen_vls_prompt_after_a_blank(tmp_path):
+    """Its authors measure " A", " B", … after "Answer:"."""
+    convert(ORACLE / "qwen-vl" / "checkpoint", tmp_path / "qwen-vl")
+    processor = AutoProcessor.from_pretrained(tmp_path / "qwen-vl")
+    processor.chat_template = TEMPLATES["raw"]
+    task = find_task("scienceqa")
+    sample, protocol = task.load("mini").samples[0], task.protocol("qwen-vl")
+    letters = protocol.continuations(sample)
+    found = continuation_ids(processor, Request("q", (), protocol.prompt(sample), 1, continuations=letters))
+    assert found == {letter: tuple(processor.tokenizer(f" {letter}")["input_ids"]) for letter in letters}

@@ -100,6 +100,12 @@ def test_settings_of_the_image_processor_win_over_those_of_every_call(folder):
     assert most_tokens("internvl", source) == 4
 
 
+def test_values_are_json_and_else_text():
+    given = 'do_resize=false,size={"height": 28, "width": 28},resample=3,mode=RGB'
+    settings = {"do_resize": False, "size": {"height": 28, "width": 28}, "resample": 3, "mode": "RGB"}
+    assert parse_settings(given) == settings
+
+
 def test_a_setting_without_a_value_is_told():
     with pytest.raises(UserError, match="NAME=VALUE"):
         parse_settings("do_resize")

@@ -1,10 +1,12 @@
 """Where pictures stand in a prompt, and what a question only quotes."""
 
+import re
 from dataclasses import dataclass
 
 import pytest
 
-from moe_eval.engine.backend import Request
+from moe_eval.engine.backend import Request, Unanswered
+from moe_eval.engine.choose import choose_backend
 from moe_eval.engine.generate import GenerateBackend, response
 from moe_eval.engine.models import ModelSource
 from moe_eval.engine.prompting import render
@@ -107,3 +109,20 @@ def test_an_answer_is_cut_at_the_first_stop_string():
 def test_an_answer_that_nothing_ended_is_whole():
     ended = response("1", [0, 1], stops={3}, tokenizer=Words())
     assert (ended.text, ended.tokens, ended.finish_reason) == ("yes no", 2, "length")
+
+
+@pytest.mark.parametrize("engine", ["generate", "prefix"])
+@pytest.mark.parametrize("continuations", [(), ("Yes", "No")])
+def test_a_prompt_longer_than_the_models_positions_is_told_and_the_others_are_answered(engine, continuations):
+    backend, _ = choose_backend(ModelSource("moe-llava-nano", device="cpu"), engine)  # 1,024 positions
+    requests = [
+        Request(name, (), text, 4, continuations=continuations)
+        for name, text in (("before", "Which?"), ("long", "is it red? " * 700), ("after", "What?"))
+    ]
+    answers = {answer.id: answer for answer in backend.generate(requests)}
+    assert answers.keys() == {"before", "long", "after"}
+    assert isinstance(answers["long"], Unanswered)
+    assert answers["long"].failed
+    assert re.fullmatch(r"its prompt has [\d,]+ tokens, and the model positions for 1,024", answers["long"].reason)
+    assert not isinstance(answers["before"], Unanswered)
+    assert not isinstance(answers["after"], Unanswered)

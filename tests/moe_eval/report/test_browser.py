@@ -135,7 +135,13 @@ def test_one_figure_of_many_is_shown_and_another_can_be_chosen(chromium, tmp_pat
     (other,) = chromium.evaluate(shown)
     assert other.startswith("Activated pathways: ")
     choices = chromium.evaluate("[...document.querySelectorAll('#figure-choice optgroup')].map(e => e.label)")
-    assert choices == ["Expert load", "Modalities per expert", "Activated pathways"]
+    assert choices == [
+        "Expert load",
+        "Modalities per expert",
+        "Activated pathways",
+        "Overlap and balance of experts",
+        "Specialisation of experts",
+    ]
     experts = chromium.wait("[...document.querySelectorAll('.experts td')].map(e => Number(e.textContent))")
     assert min(experts) >= 1
 

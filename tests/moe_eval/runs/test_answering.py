@@ -54,6 +54,19 @@ def test_a_run_leaves_settings_answers_and_scores(tmp_path):
     assert read_record(ScoresRecord, tmp_path / "scores.json") == scores
 
 
+def test_what_the_model_is_told_beside_the_question_is_in_every_request_and_in_the_record(tmp_path):
+    told = set()
+
+    def answer(request):
+        told.add((request.system, request.thinking, request.max_new_tokens))
+        return "Yes"
+
+    run(tmp_path, FakeBackend(answer), system="Be brief.", thinking=True)
+    generation = read_record(RunRecord, tmp_path / "run.json").generation
+    assert told == {(generation.system, generation.thinking, generation.max_new_tokens)}
+    assert generation.asked_otherwise == ['system "Be brief."', "thinking"]
+
+
 def test_questions_about_one_picture_are_asked_together(tmp_path):
     backend = FakeBackend()
     run(tmp_path, backend)
@@ -99,6 +112,10 @@ def test_a_finished_run_asks_nothing_again(tmp_path):
             {"backend": FakeBackend(info=replace(FAKE_MODEL, router_noise_seed=1))},
             "router_noise_seed: None → 1",
         ),
+        ({"backend": FakeBackend(info=replace(FAKE_MODEL, picture_tokens=64))}, "picture_tokens: None → 64"),
+        ({"backend": FakeBackend(info=replace(FAKE_MODEL, quantization="8bit"))}, "quantization: None → 8bit"),
+        ({"system": "Be brief."}, "generation.system: None → Be brief"),
+        ({"thinking": True}, r"generation.max_new_tokens: 128 → 4224; generation.thinking: None → True"),
     ],
 )
 def test_other_settings_are_refused_unless_fresh(tmp_path, changes, named):

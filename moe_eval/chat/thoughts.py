@@ -2,7 +2,7 @@
 
 import re
 
-__all__ = ["SWITCHES", "ends_in_thoughts", "has_tags", "split_thoughts"]
+__all__ = ["SWITCHES", "ends_in_thoughts", "ends_thoughts", "has_tags", "split_thoughts"]
 
 SWITCHES = ("enable_thinking", "thinking")
 """Names of the variable by which chat templates switch thinking on and off: Qwen's, GLM's and Gemma's; Kimi's and Granite's."""
@@ -25,6 +25,11 @@ def ends_in_thoughts(prompt: str) -> bool:
     return prompt.rstrip().endswith(tuple(begin for begin, _ in TAGS))
 
 
+def ends_thoughts(text: str) -> bool:
+    """Whether thoughts come to an end in a text."""
+    return any(end in text for _, end in TAGS)
+
+
 def has_tags(text: str) -> bool:
     """Whether anything in a text begins or ends thoughts."""
     return any(tag in text for pair in TAGS for tag in pair)
@@ -44,7 +49,7 @@ def split_thoughts(text: str, begun: bool = False) -> tuple[str | None, str]:
     """
     for begin, end in TAGS:
         opened = text.lstrip().startswith(begin)
-        thoughts, found, answer = text.partition(end)
+        thoughts, found, answer = text.rpartition(end) if end in text else (text, "", "")
         if (found and (begun or opened)) or (opened and not found):
             return re.sub(rf"^\s*{re.escape(begin)}", "", thoughts).strip(), answer.strip()
     return (text.strip(), "") if begun else (None, text.strip())

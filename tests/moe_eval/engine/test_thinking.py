@@ -4,12 +4,15 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from moe_eval.chat.thoughts import split_thoughts
 from moe_eval.engine.backend import Request
-from moe_eval.engine.generate import response
+from moe_eval.engine.generate import GenerateBackend, response
+from moe_eval.engine.models import ModelSource
+from moe_eval.engine.prefix.backend import PrefixBackend
 from moe_eval.engine.prompting import render, thinks_on
-from moe_eval.engine.thoughts import split_thoughts
 from moe_eval.errors import UserError
 from moe_eval.runs.plan import THOUGHT_TOKENS, make_plans
+from tests.tiny_llava import save_tiny_llava
 
 SWITCHED = "{% if enable_thinking %}<think>\n{% else %}<think>\n\n</think>\n\n{% endif %}"
 
@@ -64,11 +67,22 @@ def test_a_model_that_always_thinks_is_not_given_a_short_answers_budget():
     [
         ("<|channel>thought\nIt is a cat.<channel|>yes", "It is a cat.", "yes"),
         ("[THINK]A cat.[/THINK]yes", "A cat.", "yes"),
+        ("<think>Cats purr.</think> yes", "Cats purr.", "yes"),
+        ("<think>It never ends", "It never ends", ""),
+        (" yes ", None, "yes"),
         ("The tag </think> closes", None, "The tag </think> closes"),
     ],
 )
 def test_each_familys_thoughts_are_known(text, thoughts, answer):
     assert split_thoughts(text) == (thoughts, answer)
+
+
+@pytest.mark.parametrize(
+    ("text", "thoughts", "answer"),
+    [("Cats purr.</think> yes", "Cats purr.", "yes"), ("Cats purr.", "Cats purr.", "")],
+)
+def test_an_answer_may_go_on_with_thoughts_that_the_prompt_begins(text, thoughts, answer):
+    assert split_thoughts(text, begun=True) == (thoughts, answer)
 
 
 class Tokens:
@@ -105,3 +119,15 @@ def test_thinking_makes_the_limit_larger_unless_one_is_given():
 def test_given_answers_are_measured_without_thoughts():
     with pytest.raises(UserError, match="--thinking"):
         make_plans("m", ["pope"], True, protocol="likelihood", thinking=True)
+
+
+def test_engines_agree_on_what_is_thought_below_a_systems_words(tmp_path, one_thread):
+    folder = save_tiny_llava(tmp_path)
+    template = tmp_path / "thinks.jinja"
+    own = (folder / "chat_template.jinja").read_text()
+    template.write_text(own + "{% if enable_thinking %}<think>{% endif %}")
+    source = ModelSource(str(folder), device="cpu", chat_template=template)
+    asked = [Request(str(n), (), f"Why {n}?", 4, system="Be brief.", thinking=True) for n in range(3)]
+    found = [{one.id: one for one in engine(source).generate(asked)} for engine in (GenerateBackend, PrefixBackend)]
+    assert found[0] == found[1]
+    assert [(answer.text, bool(answer.reasoning)) for answer in found[0].values()] == [("", True)] * 3

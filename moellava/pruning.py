@@ -1,0 +1,87 @@
+"""Experts taken away from a sparse model while it answers, to see what they are worth.
+
+A router goes on choosing as it was trained to; choices that do not count get the weight 0, and what is left of a token's
+choices takes their weight. So nothing of a model is changed but what its experts are told, whatever its architecture.
+"""
+
+import inspect
+from collections.abc import Collection
+from typing import Any
+
+import torch
+from torch import nn
+
+from moellava.sparse_layers import SparseLayer, sparse_layers
+
+__all__ = ["prune", "pruned_weights"]
+
+
+def prune(language_model: nn.Module, experts: Collection[tuple[int, int]] = (), top_k: int | None = None) -> list[Any]:
+    """Let choices not count from now on; returns the handles whose `remove()` ends it.
+
+    Args:
+        language_model: the decoder, whose `experts` modules are found by `sparse_layers`.
+        experts: (layer, expert) pairs that are taken away, both from 0.
+        top_k: experts per token that stay, those with the largest weights; None: all.
+
+    Raises:
+        ValueError: for a dense model, a layer or an expert that there is not, a `top_k` that takes nothing away, and
+            experts that are not told what was chosen (Llama-4's).
+    """
+    layers = {layer.index: layer for layer in sparse_layers(language_model)}
+    if not layers:
+        raise ValueError("it has no sparse layer")
+    _check(layers, experts, top_k)
+    handles = []
+    for index, layer in layers.items():
+        removed = sorted(expert for place, expert in experts if place == index)
+        if removed or top_k is not None:
+            handles.append(_pruned(layer, removed, top_k))
+    return handles
+
+
+def pruned_weights(
+    top_k_index: torch.Tensor, top_k_weights: torch.Tensor, removed: Collection[int], top_k: int | None
+) -> torch.Tensor:
+    """The weights [T, K] of a layer's choices when some do not count.
+
+    A token's weights have the sum that they had, but where none of its experts is left: then all are 0, and the token goes
+    on with what the layers around the experts make of it.
+
+    Args:
+        top_k_index: [T, K] int64, the experts that were chosen.
+        top_k_weights: [T, K], their weights.
+        removed: experts that are taken away.
+        top_k: how many of the others stay at most, those with the largest weights; None: all.
+    """
+    gone = torch.isin(top_k_index, torch.tensor(sorted(removed), dtype=top_k_index.dtype, device=top_k_index.device))
+    kept = top_k_weights.masked_fill(gone, 0)
+    if top_k is not None:
+        best = kept.topk(min(top_k, kept.shape[-1]), dim=-1).indices
+        kept = torch.zeros_like(kept).scatter(-1, best, kept.gather(-1, best))
+    left = kept.sum(dim=-1, keepdim=True)
+    total = top_k_weights.sum(dim=-1, keepdim=True)
+    return torch.where(left > 0, kept * (total / left.clamp(min=torch.finfo(left.dtype).tiny)), kept)
+
+
+def _pruned(layer: SparseLayer, removed: Collection[int], top_k: int | None) -> Any:
+    signature = inspect.signature(layer.experts.forward)
+    if len(signature.parameters) < 3:
+        raise ValueError(f"{layer.name} is not told which experts were chosen")
+
+    def before(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        hidden_states, index, weights = signature.bind(*args, **kwargs).args
+        return (hidden_states, index, pruned_weights(index, weights, removed, top_k)), {}
+
+    return layer.experts.register_forward_pre_hook(before, with_kwargs=True)
+
+
+def _check(layers: dict[int, SparseLayer], experts: Collection[tuple[int, int]], top_k: int | None) -> None:
+    for place, expert in experts:
+        if place not in layers:
+            raise ValueError(f"layer {place} is not sparse; sparse are {', '.join(map(str, layers))}")
+        if not 0 <= expert < layers[place].num_experts:
+            raise ValueError(f"layer {place} has experts 0 to {layers[place].num_experts - 1}, and no {expert}")
+    most = max(layer.top_k for layer in layers.values())
+    if top_k is not None and not 0 < top_k < most:
+        raise ValueError(f"a token uses {most} experts; top_k={top_k} takes none of them away")

@@ -1,0 +1,106 @@
+"""Experts that are taken away: their weight goes to what is left, in every architecture that tells its experts the choices."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moellava.pruning import prune, pruned_weights
+from moellava.sparse_layers import sparse_layers
+from tests.tiny_models import tiny_model
+from tests.tiny_sparse import tiny_sparse_model
+
+IDS = torch.tensor([[1, 7, 8, 9, 10, 11]])
+TOLD = ("qwen3_vl_moe", "aria", "glm4v_moe")
+
+
+def logits(model) -> torch.Tensor:
+    with torch.no_grad():
+        return model(input_ids=IDS).logits
+
+
+@given(
+    st.integers(0, 2**31),
+    st.integers(2, 6),
+    st.integers(1, 3),
+    st.sets(st.integers(0, 5)),
+    st.none() | st.integers(1, 3),
+)
+def test_the_weight_of_a_token_stays_and_goes_to_what_is_left(seed, num_experts, top_k, removed, kept):
+    generator = torch.Generator().manual_seed(seed)
+    top_k = min(top_k, num_experts)
+    scores = torch.rand(20, num_experts, generator=generator).softmax(-1)
+    weights, index = scores.topk(top_k)
+    pruned = pruned_weights(index, weights, removed, kept)
+    counted = torch.tensor([[e not in removed for e in row] for row in index.tolist()])
+    assert (pruned[~counted] == 0).all()
+    left = counted.any(-1)
+    torch.testing.assert_close(pruned.sum(-1)[left], weights.sum(-1)[left])
+    assert (pruned[~left] == 0).all()
+    if kept is not None:
+        assert ((pruned > 0).sum(-1) <= kept).all()
+        first = torch.where(counted, weights, torch.tensor(-1.0)).argmax(-1)
+        assert (pruned.argmax(-1) == first)[left].all()
+    elif not removed:
+        torch.testing.assert_close(pruned, weights)
+
+
+def test_one_of_two_choices_gets_the_whole_weight():
+    index, weights = torch.tensor([[2, 0], [1, 3]]), torch.tensor([[0.7, 0.3], [0.6, 0.4]])
+    assert pruned_weights(index, weights, [2], None).tolist() == [[0, 1], pytest.approx([0.6, 0.4])]
+    assert pruned_weights(index, weights, [], 1).tolist() == [[1, 0], [1, 0]]
+    assert pruned_weights(index, weights, [1, 3], None)[1].tolist() == [0, 0]
+
+
+def test_top_1_is_the_models_own_with_its_weight_set_to_one():
+    model = tiny_model("llama", layers=[0, 1])
+    prune(model.get_decoder(), top_k=1)
+    pruned = logits(model)
+    twin = tiny_model("llama", layers=[0, 1])
+    for layer in sparse_layers(twin.get_decoder()):
+        gate = layer.block.router if hasattr(layer.block, "router") else layer.block.gate
+        gate.register_forward_hook(
+            lambda module, args, out: (out[0], torch.tensor([1.0, 0.0]).expand_as(out[1]), out[2])
+        )
+    torch.testing.assert_close(pruned, logits(twin))
+
+
+@pytest.mark.parametrize("architecture", TOLD)
+def test_a_pruned_expert_has_no_part_in_the_answer(architecture):
+    model = tiny_sparse_model(architecture).eval()
+    whole = logits(model)
+    layer = sparse_layers(model.get_decoder())[0]
+    handles = prune(model.get_decoder(), [(layer.index, 1)])
+    pruned = logits(model)
+    with torch.no_grad():
+        for parameter in layer.experts.parameters(recurse=False):
+            if parameter.dim() == 3:
+                parameter[1] += 1  # whatever it would compute
+    torch.testing.assert_close(logits(model), pruned)
+    for handle in handles:
+        handle.remove()
+    assert not torch.allclose(logits(model), whole)
+
+
+@pytest.mark.parametrize(
+    ("experts", "top_k", "complaint"),
+    [
+        ([(99, 0)], None, "layer 99 is not sparse; sparse are 0, 1"),
+        ([(0, 9)], None, "layer 0 has experts 0 to 3, and no 9"),
+        ([], 2, "a token uses 2 experts; top_k=2 takes none of them away"),
+        ([], 0, "a token uses 2 experts; top_k=0 takes none of them away"),
+    ],
+)
+def test_what_is_not_there_cannot_be_taken(experts, top_k, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        prune(tiny_model("llama", layers=[0, 1]).get_decoder(), experts, top_k)
+
+
+def test_a_dense_model_has_nothing_to_take():
+    with pytest.raises(ValueError, match="it has no sparse layer"):
+        prune(tiny_model("llama", layers=[]).get_decoder(), [(0, 0)])
+
+
+def test_experts_that_are_told_nothing_are_named():
+    with pytest.raises(ValueError, match="is not told which experts were chosen"):
+        prune(tiny_sparse_model("llama4").get_decoder(), [(1, 0)])
