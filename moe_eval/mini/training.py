@@ -33,8 +33,9 @@ ROUNDS = 8
 REHEARSED = 3
 """Captions beside them, so that what stage 1 taught is not forgotten; and one drill."""
 
-PAIRS = 4
-"""Of things whose relation is told in two ways, beside the captions of a picture in stage 1."""
+PAIRS = 2
+"""Of things whose relation is told in two ways, in every item of stages 2 and 3: to compare where two things are takes that
+they are found by their names, which stage 1 teaches; earlier, these rounds only hold it up."""
 
 DRILLS = 6
 """Of options, beside the captions of a picture in stage 1."""
@@ -43,7 +44,7 @@ ITEMS_PER_SCENE = 2
 """And stage: a scene has more questions, but new scenes teach more."""
 
 STORY_EVERY = 2
-"""So many scenes for one that is told instead of shown, in stage 1."""
+"""So many scenes for one that is told instead of shown, in stages 2 and 3."""
 
 HARD = {"letter": ("mmbench", "scienceqa"), "pair": ("mme", "pope")}
 """What takes longest to learn: to name the letter of an option, and two questions about one object, yes and no."""
@@ -86,20 +87,9 @@ def write_training_data(folder: Path, scenes: int, seed: int = 0) -> None:
         ),
     )
     captions = [
-        _item(
-            name,
-            name,
-            [
-                *_captions(scene, generator),
-                *relation_captions(scene, generator, PAIRS),
-                *(option_drill(generator) for _ in range(DRILLS)),
-            ],
-        )
+        _item(name, name, [*_captions(scene, generator), *(option_drill(generator) for _ in range(DRILLS))])
         for scene, name in names.items()
     ]
-    stories = make_scenes(scenes // STORY_EVERY, 3, "train", signs=0.5)
-    told = [story_questions(scene, generator, ROUNDS) for scene in stories]
-    captions += [_item(f"story_{number}", None, rounds) for number, rounds in enumerate(told)]
     generator.shuffle(captions)
     _write_items(folder / "captions.json", captions)
 
@@ -121,8 +111,11 @@ def write_training_data(folder: Path, scenes: int, seed: int = 0) -> None:
         for number, part in enumerate(parts):
             known = _captions(scene, generator)
             rehearsed = [*generator.sample(known, min(REHEARSED, len(known))), option_drill(generator)]
-            rehearsed += relation_captions(scene, generator, 1)
+            rehearsed += relation_captions(scene, generator, PAIRS)
             stages[number % 2].append(_item(f"{names[scene]}_{number}", names[scene], [*rehearsed, *part]))
+    for number, scene in enumerate(make_scenes(scenes // STORY_EVERY, 3, "train", signs=0.5)):
+        story = _item(f"story_{number}", None, story_questions(scene, generator, ROUNDS))
+        (instructions, mix)[number % 2].append(story)
     _write_tokenizer(folder / "tokenizer", [*captions, *instructions, *mix])
     mix += _letter_items(asked, names, generator=random.Random(seed))
     for name, items in (("instructions.json", instructions), ("mix.json", mix)):
