@@ -83,6 +83,11 @@ class VllmSource(ModelSource):
         """Nothing records the routers of a model in vLLM, so for a run it has none."""
         return False
 
+    @property
+    def has_our_routers(self) -> bool:
+        """As `is_sparse`: nothing is recorded unless somebody asks for it, which is refused."""
+        return False
+
     def check_sparse(self, purpose: str) -> None:
         raise UserError(f"{purpose}: vLLM does not tell how tokens of this model are routed; use --engine prefix")
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from moe_eval.cli import main
 from moe_eval.engine.backend import Request, Unanswered
 from moe_eval.engine.choose import choose_backend
 from moe_eval.engine.generate import GenerateBackend
@@ -149,13 +151,17 @@ def test_what_vllm_cannot_do_is_refused(loading, message):
         find_source("vllm:moe-llava-nano", **loading)
 
 
-def test_routing_is_refused():
-    with pytest.raises(UserError, match="vLLM does not tell how tokens of this model are routed"):
-        choose_backend(find_source("vllm:moe-llava-nano"), routing=True)
-
-
-def test_without_vllm_it_is_one_line(monkeypatch):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], r"vllm:moe-llava-nano: vLLM is not installed here .* docs/vllm\.md"),
+        (["--routing"], r"--routing: vLLM does not tell how tokens of this model are routed; use --engine prefix"),
+    ],
+)
+def test_without_vllm_or_with_routing_a_run_ends_in_one_line(monkeypatch, tmp_path, capsys, options, message):
     monkeypatch.setitem(sys.modules, "vllm", None)
-    backend = choose_backend(find_source("vllm:moe-llava-nano"))[0]
-    with pytest.raises(UserError, match=r"vllm:moe-llava-nano: vLLM is not installed here .* docs/vllm.md"):
-        list(backend.generate(REQUESTS[:1]))
+    run = ["run", "vllm:moe-llava-nano", "--tasks", "pope", "--limit", "18", "--out", str(tmp_path)]
+    with pytest.raises(SystemExit) as caught:
+        main([*run, *options])
+    assert caught.value.code == 2
+    assert re.fullmatch(f"moe-eval: {message}.*", capsys.readouterr().err.splitlines()[-1])
