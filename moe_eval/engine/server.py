@@ -127,6 +127,10 @@ class ServerBackend:
         self._endpoint = source.endpoint
         options = source.options
         self._purse = Purse(Budget(options.max_calls, options.max_tokens), self._endpoint.title)
+        self._forget()
+
+    def _forget(self) -> None:
+        """What is told is of one run, though the budget is of all."""
         self._paid: list[tuple[int, int]] = []  # tokens in and out, per call
         self._names: set[str] = set()
         self._fingerprints: set[str] = set()
@@ -160,6 +164,7 @@ class ServerBackend:
         """
         given_up, concurrency = self._endpoint.given_up, self._source.options.concurrency
         given_up.clear()
+        self._forget()
         answered = False
         refused = 0
         waiting: set[Future[Answer]] = set()

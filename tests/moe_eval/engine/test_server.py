@@ -130,6 +130,7 @@ def test_thoughts_are_kept_apart_and_the_server_tells_its_name_and_its_tokens(tm
     }
     with JudgeServer(lambda body, _: replies[asked(body)]) as server:
         asking = backend(server, tmp_path)
+        list(asking.generate([Request("0", (), "Another run: 0", 5)]))
         answers = sorted(asking.generate(questions(4)), key=lambda one: one.id)
     assert answers == [
         Response("0", "Yes", 2, "stop", reasoning="Let me see."),

@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -149,6 +150,20 @@ def test_a_run_is_named_after_its_engine_or_as_it_is_told():
 def test_what_vllm_cannot_do_is_refused(loading, message):
     with pytest.raises(UserError, match=message):
         find_source("vllm:moe-llava-nano", **loading)
+
+
+@pytest.mark.parametrize(("model", "eager"), [("moe-llava-nano", True), ("llava-nano", False)])
+def test_only_sparse_layers_run_eagerly_and_the_run_says_so(monkeypatch, model, eager):
+    given: dict = {}
+    vllm = SimpleNamespace(__version__="0.32.0", LLM=lambda _, **options: given.update(options))
+    monkeypatch.setitem(sys.modules, "vllm", vllm)
+    backend = choose_backend(find_source(f"vllm:{model}", "tensor_parallel_size=2"))[0]
+    assert backend.told() == {}
+    backend.loaded  # noqa: B018
+    assert (given["enforce_eager"], given["tensor_parallel_size"]) == (eager, 2)
+    assert (
+        backend.told().items() >= {"vllm": "0.32.0", "enforce_eager": str(eager), "tensor_parallel_size": "2"}.items()
+    )
 
 
 @pytest.mark.parametrize(
