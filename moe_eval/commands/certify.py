@@ -19,7 +19,7 @@ from moe_eval.engine.vllm import VllmSource
 from moe_eval.errors import UserError, unknown
 from moe_eval.evaluation import carry_out
 from moe_eval.files.atomic import write_atomically
-from moe_eval.runs.plan import Plan, make_plans
+from moe_eval.runs.plan import Plan, make_plans, path_part
 from moe_eval.runs.stored_run import StoredRun
 
 __all__ = ["certify"]
@@ -66,13 +66,13 @@ def certify(
     asked = [word.strip() for word in (own_task(task_file) or tasks).split(",")]
     shown = Shown(quiet=as_json, several=True)
     show_life(f"looking for {model}")
-    settings = {"data": data, "limit": limit, "fresh": fresh}
+    settings: dict[str, Any] = {"data": data, "limit": limit, "fresh": fresh}
     loading = {"dtype": dtype, "device": device}
     # What is wrong with one of them is found before the first is asked, which may take hours.
     sources = {name: _source(model, name, loading) for name in dict.fromkeys([*names, "generate"])}
 
     def run(engine: str, folder: str, prompts: int) -> dict[str, StoredRun]:
-        plans = make_plans(model, asked, sources["generate"].trained_on_mini, out=out / folder, **settings)
+        plans = make_plans(model, asked, sources["generate"].trained_on_mini, out=out / path_part(folder), **settings)
         return _run(sources[engine], engine, plans, prompts, shown)
 
     runs = {name: run(name, name, batch_size) for name in names}
