@@ -32,7 +32,8 @@ class ZooEntry:
     `source` is a hub id, or a folder beside the library (in the upstream format, or finished by our training); None
     where no weights were published. `revision` is the commit that is downloaded, where it is known. `model_type` is one
     of `peers`, whose default configuration is the published one. `in_transformers`: the source is in transformers' own
-    format, and its architecture is told by its own config.json alone; whether that is `sparse` is said here.
+    format, and its architecture is told by its own config.json alone; whether that is `sparse` is said here, and
+    `evidence` says where the hub id and the language model were read.
     """
 
     name: str
@@ -47,6 +48,7 @@ class ZooEntry:
     model_type: str | None = None
     in_transformers: bool = False
     sparse: bool = False
+    evidence: str | None = None
 
     @property
     def is_llava(self) -> bool:

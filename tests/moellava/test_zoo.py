@@ -41,6 +41,7 @@ def test_names_are_unique():
 def test_models_of_transformers_are_repositories_of_the_hub():
     entries = [entry for entry in map(zoo.find, zoo.names()) if entry.in_transformers]
     assert all(re.fullmatch(r"[\w.-]+/[\w.-]+", entry.source) for entry in entries)
+    assert all(entry.evidence for entry in entries)
     assert {"idefics-9b", "instructblip-7b", "blip2-flan-t5-xxl", "qwen3-vl-30b-a3b"} <= {
         entry.name for entry in entries
     }
