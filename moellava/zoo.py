@@ -43,7 +43,7 @@ class ZooEntry:
 
     `source` is a hub id, or a folder beside the library (in the upstream format, or finished by our training); None
     where no weights were published. `parts` are what a checkpoint is gathered from that was published in several places
-    (`moellava.convert.parts`). `revision` is the commit that is downloaded, where it is known. `model_type` is one
+    (`moellava.convert.parts`), `settings` further ones of its configuration. `revision` is the commit that is downloaded, where it is known. `model_type` is one
     of `peers`, whose default configuration is the published one. `in_transformers`: the source is in transformers' own
     format, and its architecture is told by its own config.json alone; whether that is `sparse` is said here, and
     `evidence` says where the hub id and the language model were read.
@@ -61,6 +61,7 @@ class ZooEntry:
     model_type: str | None = None
     in_transformers: bool = False
     sparse: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
     parts: Mapping[str, str] = field(default_factory=dict)
     evidence: str | None = None
 
@@ -118,6 +119,7 @@ def architecture(name: str) -> Any:
         vision_config=AutoConfig.for_model(**vision),
         moe=MoEConfig(layers=list(layers), num_experts=entry.num_experts or 4, top_k=2),
         image_token_index=text["vocab_size"],
+        **entry.settings,
     )
 
 
