@@ -1,7 +1,7 @@
 """What recording the routing costs: `python -m bench.routing`.
 
 The same questions are answered by the `generate` backend with and without `--routing`, in one process, taking turns, by
-tiny models of six families, of which recording is the largest part there could be. On a CPU it is processor time that
+tiny models of five families, of which recording is the largest part there could be. On a CPU it is processor time that
 counts, in one thread, because wall time says more about what else the machine does; on a GPU wall time. Printed is the
 median of the turns' differences, and between what half of them lie. `--out` writes the figures as JSON.
 """
@@ -23,7 +23,7 @@ from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
 from tests.tiny_architectures import ARCHITECTURES, write_tiny
 
-FAMILIES = ("tiny", "qwen3_vl_moe", "qwen3_5_moe", "glm4v_moe", "aria", "gemma4")
+FAMILIES = ("tiny", "qwen3_vl_moe", "qwen3_5_moe", "glm4v_moe", "gemma4")
 
 
 def seconds(backend: GenerateBackend, requests: list[Request], clock: Callable[[], float]) -> float:
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=48)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--new-tokens", type=int, default=8)
-    parser.add_argument("--repeat", type=int, default=15)
+    parser.add_argument("--repeat", type=int, default=11)
     parser.add_argument("--device", default="auto")
     parser.add_argument(
         "--models",

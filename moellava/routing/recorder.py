@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from moellava.modeling import MoELlavaForConditionalGeneration
-from moellava.routing.forward_pass import SECOND_SET, ForwardPass
+from moellava.routing.forward_pass import SECOND_SET, ForwardPass, together
 from moellava.routing.sequences import (
     ANSWER_PATHS,
     IMAGE_PATHS,
@@ -28,6 +28,9 @@ from moellava.routing.sequences import (
 from moellava.sparse_layers import SparseLayer, sparse_layers, watch
 
 __all__ = ["RoutingRecorder", "check_recordable"]
+
+PASSES = 32
+"""Forward passes that are kept until they are counted together, which is cheaper than one by one."""
 
 
 class RoutingRecorder:
@@ -70,7 +73,7 @@ class RoutingRecorder:
             experts[layer.index] += layer.num_experts
         self.layers, self.num_experts = tuple(experts), tuple(experts.values())
         self.top_k = self._sparse[0].top_k
-        self.sequences: list[SequenceRouting] = []
+        self._sequences: list[SequenceRouting] = []
         self._model = model
         self._limits = {"image": image_paths, "text": text_paths}
         self._answer_paths = answer_paths
@@ -80,6 +83,7 @@ class RoutingRecorder:
         self._counts = self._dropped = np.zeros(0, np.int64)  # [batch, L, M, K, E] each
         self._ended = np.zeros(0, bool)  # [batch]
         self._pass: ForwardPass | None = None
+        self._passes: list[ForwardPass] = []  # not yet counted, of one batch
         self._handles: list[Any] = []
 
     def __enter__(self) -> "RoutingRecorder":
@@ -97,6 +101,12 @@ class RoutingRecorder:
             handle.remove()
         self._handles, self._pass = [], None
 
+    @property
+    def sequences(self) -> list[SequenceRouting]:
+        """What was recorded, in the order in which it was seen."""
+        self._count_passes()
+        return self._sequences
+
     def totals(self) -> np.ndarray:
         """[L, M, K, E] int64: the counts of all sequences together."""
         shape = (len(self.layers), len(MODALITIES), self.top_k, max(self.num_experts))
@@ -104,7 +114,7 @@ class RoutingRecorder:
 
     def clear(self) -> None:
         """Forget what was recorded."""
-        self.sequences, self._batch = [], []
+        self._sequences, self._batch, self._passes = [], [], []
 
     def _begin(self, module: torch.nn.Module, args: tuple, kwargs: dict) -> None:
         given = self._signature.bind(*args, **kwargs).arguments
@@ -114,29 +124,14 @@ class RoutingRecorder:
             raise RoutingError("recording needs input_ids, which tell picture tokens from text")
         if mask is not None and (not isinstance(mask, torch.Tensor) or mask.dim() != 2):
             raise RoutingError("recording needs an attention mask of [batch, sequence]")
-        ids = input_ids.cpu().numpy()  # [batch, S]
-        valid = np.ones(ids.shape, bool) if mask is None else mask[:, -ids.shape[1] :].cpu().numpy().astype(bool)
         continues = cache is not None and int(cache.get_seq_length()) > 0
-        if not continues:
-            self._begin_sequences(valid.sum(1))
-        elif ids.shape[1] > 1:
+        if continues and input_ids.shape[1] > 1:
             raise RoutingError(
                 "several tokens at once after others cannot be told into prompt and answer (prefill_chunk_size, drafts)"
             )
-        else:
-            self._ended |= np.isin(ids[:, 0], self._stop_ids())
-            valid &= ~self._ended[:, None]
-        self._pass = ForwardPass(ids, valid, ids == self._image_token, continues, given.get(SECOND_SET))
-
-    def _begin_sequences(self, lengths: np.ndarray) -> None:
-        shape = (len(lengths), len(self.layers), len(MODALITIES), self.top_k, max(self.num_experts))
-        self._counts, self._dropped = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-        self._batch = [
-            SequenceRouting(self._counts[row], self._dropped[row], length, 0)  # views: a pass adds to all at once
-            for row, length in enumerate(lengths.tolist())
-        ]
-        self.sequences += self._batch
-        self._ended = np.zeros(len(lengths), bool)
+        if not continues or len(self._passes) == PASSES:
+            self._count_passes()
+        self._pass = ForwardPass(input_ids, mask, continues, given.get(SECOND_SET))
 
     def _see(self, layer: SparseLayer, index: torch.Tensor, weights: torch.Tensor) -> None:
         if self._pass is None:  # gradient checkpointing computes the layer once more, outside of the forward pass
@@ -149,62 +144,80 @@ class RoutingRecorder:
         seen, self._pass = self._pass, None
         if seen is None or len(seen.choices) < len(self.layers):  # the forward pass failed
             return
-        of_layers = [seen.of_tokens(sets) for sets in seen.choices.values()]
-        choices = torch.stack([index.to(of_layers[0].device) for index in of_layers]).cpu().numpy()  # [L, T, K]
-        if choices.shape[1] != seen.ids.size:
-            raise RoutingError(
-                f"{choices.shape[1]} tokens were routed, but {seen.ids.size} fed: nothing tells which is which"
-            )
-        self._count(seen, choices)
-        self._keep_paths(seen, choices[..., 0] % max(self.num_experts))
+        routed = sum(len(index) for index in seen.choices[self.layers[0]])
+        if routed != seen.ids.numel():
+            raise RoutingError(f"{routed} tokens were routed, but {seen.ids.numel()} fed: nothing tells which is which")
+        self._passes.append(seen)
 
-    def _count(self, seen: ForwardPass, choices: np.ndarray) -> None:
-        layers, _, top_k = choices.shape
+    def _count_passes(self) -> None:
+        passes, self._passes = self._passes, []
+        if not passes:
+            return
+        ids, valid, choices = together(passes, self.layers)
+        if not passes[0].continues:
+            self._begin_sequences(valid[:, : passes[0].ids.shape[1]].sum(1))
+        generated = ids.shape[1] - (0 if passes[0].continues else passes[0].ids.shape[1])
+        ended = np.isin(ids[:, ids.shape[1] - generated :], self._stop_ids())  # [batch, generated]
+        ended = np.logical_or.accumulate(np.column_stack([self._ended, ended]), axis=1)
+        self._ended = ended[:, -1]
+        valid[:, ids.shape[1] - generated :] &= ~ended[:, 1:]
+        is_image = ids == self._image_token
+        self._count(is_image, valid, choices)
+        self._keep_paths(ids, is_image, valid, choices[..., 0] % max(self.num_experts))
+
+    def _begin_sequences(self, lengths: np.ndarray) -> None:
+        shape = (len(lengths), len(self.layers), len(MODALITIES), self.top_k, max(self.num_experts))
+        self._counts, self._dropped = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+        self._batch = [
+            SequenceRouting(self._counts[row], self._dropped[row], length, 0)  # views: all are added to at once
+            for row, length in enumerate(lengths.tolist())
+        ]
+        self._sequences += self._batch
+        self._ended = np.zeros(len(lengths), bool)
+
+    def _count(self, is_image: np.ndarray, valid: np.ndarray, choices: np.ndarray) -> None:
+        layers, top_k = len(choices), choices.shape[-1]
         experts, kinds = max(self.num_experts), 2 if self.drops else 1
-        valid = seen.valid.reshape(-1)
-        rows = np.repeat(np.arange(len(seen.ids)), seen.ids.shape[1])
+        rows = np.arange(len(valid))[:, None]
         # One number per cell of [batch, M, L, K, kept (or dropped), E], and the cells are counted in one go.
-        cell = (rows * len(MODALITIES) + ~seen.is_image.reshape(-1))[valid]  # [V]
+        cell = (rows * len(MODALITIES) + ~is_image)[valid]  # [V]
         cell = (cell * layers + np.arange(layers)[:, None])[..., None]  # [L, V, 1]
         cell = (cell * top_k + np.arange(top_k)) * kinds * experts + choices[:, valid]  # [L, V, K]
-        shape = (len(seen.ids), len(MODALITIES), layers, top_k, kinds, experts)
+        shape = (len(valid), len(MODALITIES), layers, top_k, kinds, experts)
         counts = np.bincount(cell.reshape(-1), minlength=int(np.prod(shape))).reshape(shape).swapaxes(1, 2)
         self._counts += counts.sum(-2)
         if self.drops:
             self._dropped += counts[..., 1, :]
-        for sequence, tokens in zip(self._batch, seen.valid.sum(1).tolist(), strict=True):
-            sequence.tokens += tokens
 
-    def _keep_paths(self, seen: ForwardPass, first: np.ndarray) -> None:
-        """Add to each sequence the paths of some of its tokens; `first` is [L, T]."""
-        past = self._answer_paths + seen.ids.shape[1]
-        if seen.continues and all(one.tokens - one.prompt_tokens >= past for one in self._batch):
-            return  # every answer was longer before this pass
-        first = first.reshape(len(first), *seen.ids.shape)  # [L, batch, S]
-        for row, (sequence, valid) in enumerate(zip(self._batch, seen.valid, strict=True)):
-            columns = np.flatnonzero(valid)
-            start = sequence.tokens - len(columns)
-            places = self._chosen_places(sequence, seen.is_image[row, columns], start, seen.continues)
+    def _keep_paths(self, ids: np.ndarray, is_image: np.ndarray, valid: np.ndarray, first: np.ndarray) -> None:
+        """Add to each sequence its tokens, and the paths of some of them; `first` is [L, batch, S]."""
+        for row, sequence in enumerate(self._batch):
+            columns = np.flatnonzero(valid[row])
+            start = sequence.tokens
+            sequence.tokens += len(columns)
+            places = self._chosen_places(is_image[row, columns], start, sequence.prompt_tokens)
             chosen = columns[places]
             sequence.paths += [
-                TokenPath(MODALITIES[0 if is_image else 1], start + place, token, tuple(experts))
-                for is_image, place, token, experts in zip(
-                    seen.is_image[row, chosen].tolist(),
+                TokenPath(MODALITIES[0 if image else 1], start + place, token, tuple(experts))
+                for image, place, token, experts in zip(
+                    is_image[row, chosen].tolist(),
                     places.tolist(),
-                    seen.ids[row, chosen].tolist(),
+                    ids[row, chosen].tolist(),
                     first[:, row, chosen].T.tolist(),
                     strict=True,
                 )
             ]
 
-    def _chosen_places(
-        self, sequence: SequenceRouting, is_image: np.ndarray, start: int, continues: bool
-    ) -> np.ndarray:
-        if continues:
-            left = self._answer_paths - (start - sequence.prompt_tokens)
-            return np.arange(min(len(is_image), max(left, 0)))
-        image, text = np.flatnonzero(is_image), np.flatnonzero(~is_image)
-        return np.sort(np.concatenate([spread(image, self._limits["image"]), spread(text, self._limits["text"])]))
+    def _chosen_places(self, is_image: np.ndarray, start: int, prompt_tokens: int) -> np.ndarray:
+        """Of tokens from position `start` on those whose paths are kept, counted from there."""
+        answer = np.arange(
+            max(prompt_tokens - start, 0), min(prompt_tokens + self._answer_paths - start, len(is_image))
+        )
+        if start:
+            return answer
+        image, text = np.flatnonzero(is_image[:prompt_tokens]), np.flatnonzero(~is_image[:prompt_tokens])
+        prompt = np.concatenate([spread(image, self._limits["image"]), spread(text, self._limits["text"])])
+        return np.concatenate([np.sort(prompt), answer])
 
     def _stop_ids(self) -> list[int]:
         eos = self._model.generation_config.eos_token_id
