@@ -189,8 +189,8 @@ def run(
     ablate: Annotated[
         str | None,
         typer.Option(
-            help="Take something away: image=grey (pictures become grey), image=none, image=shuffled (pictures of other "
-            "questions), expert=LAYER:EXPERT (several with commas), top_k=N (experts per token). A run of its own."
+            help="Take something away or change it: image=grey (pictures become grey), image=none, image=shuffled (pictures of "
+            "other questions), options=shuffled (options in another order), expert=LAYER:EXPERT (several with commas), top_k=N (experts per token). A run of its own."
         ),
     ] = None,
     plan: Annotated[

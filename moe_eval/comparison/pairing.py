@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from moe_eval.engine.ablation import OTHER_ORDER
 from moe_eval.errors import UserError
 from moe_eval.images import ImageFile
 from moe_eval.runs.stored_run import StoredRun
@@ -92,7 +93,8 @@ def incompatibilities(first: StoredRun, second: StoredRun) -> list[str]:
     ours, theirs = first.run, second.run
     same_data = ours.data.fingerprint == theirs.data.fingerprint
     settings = {"protocol": (ours.protocol, theirs.protocol), "judge": (first.scores.judge, second.scores.judge)}
-    if same_data and ours.prompt and theirs.prompt:  # imported answers do not say what was asked
+    reordered = OTHER_ORDER in (ours.ablation, theirs.ablation) and ours.ablation != theirs.ablation
+    if same_data and ours.prompt and theirs.prompt and not reordered:  # imported answers do not say what was asked
         settings["prompts"] = (ours.prompt.fingerprint[:15], theirs.prompt.fingerprint[:15])
     found = [] if same_data else [f"data: {_data(first)} → {_data(second)}"]
     found += [f"{name}: {one} → {other}" for name, (one, other) in settings.items() if one != other]
@@ -196,13 +198,20 @@ def _flip(
         id=name,
         picture=", ".join(pictures) or str(entry.get("group", "")),
         question=sample.question if sample else "",
-        gold=sample.gold if sample else entry.get("gold", ""),
+        gold=_gold(sample, entry, other),
         answers=(
             first.answers.get(name, str(entry.get("prediction", ""))),
             second.answers.get(name, str(other.get("prediction", ""))),
         ),
         worths=(worth(entry) or 0.0, worth(other) or 0.0),
     )
+
+
+def _gold(sample: Sample | None, entry: SampleScore, other: SampleScore) -> Any:
+    """Both letters where options stood in another order."""
+    if (ours := entry.get("gold", "")) != (theirs := other.get("gold", "")):
+        return f"{ours} → {theirs}"
+    return sample.gold if sample else ours
 
 
 def _samples(stored: StoredRun) -> tuple[Mapping[str, Sample], str]:
@@ -232,6 +241,6 @@ def _data(stored: StoredRun) -> str:
 
 
 def _ablated(first: StoredRun, second: StoredRun) -> list[str]:
-    """What was taken away from one of the runs only."""
-    ours, theirs = (stored.run.generation.ablation if stored.run.generation else None for stored in (first, second))
+    """What was taken away or changed in one of the runs only."""
+    ours, theirs = first.run.ablation, second.run.ablation
     return [] if ours == theirs else [f"ablation: {ours or 'none'} → {theirs or 'none'}"]

@@ -11,6 +11,7 @@ from moe_eval.errors import UserError
 from moe_eval.files.atomic import write_atomically
 from moe_eval.registry import find_task
 from moe_eval.runs.answering import Answered, by_group
+from moe_eval.runs.asked import load_asked
 from moe_eval.runs.journal import journal_line, read_responses
 from moe_eval.runs.lock import only_process
 from moe_eval.runs.plan import run_folder
@@ -61,8 +62,7 @@ def find_shards(paths: Sequence[Path]) -> list[list[StoredShard]]:
         if not shards:
             raise UserError(f"{path}: no shard of a run in it; `moe-eval run … --shard I/N` makes them")
         for shard in shards:
-            ablation = shard.run.generation.ablation if shard.run.generation else None
-            key = (shard.run.model.name, shard.run.task, ablation)
+            key = (shard.run.model.name, shard.run.task, shard.run.ablation)
             found.setdefault(key, {})[shard.folder.resolve()] = shard
     return [list(shards.values()) for shards in found.values()]
 
@@ -137,11 +137,7 @@ def _as_whole(run: RunRecord) -> RunRecord:
 
 def _whole_data(run: RunRecord) -> Dataset:
     assert run.shard is not None
-    whole = run.shard.whole
-    dataset = find_task(run.task).load(whole.source).first(whole.samples)
-    if dataset.fingerprint != whole.fingerprint:
-        raise UserError(f"{run.task}: {whole.source} no longer holds the questions that the shards were asked")
-    return dataset
+    return load_asked(run.task, run.shard.whole, run.ablation)
 
 
 def _responses(shards: Sequence[StoredShard], dataset: Dataset, allow_missing: bool) -> Mapping[str, Response]:
@@ -169,7 +165,7 @@ def _target(shards: Sequence[StoredShard], out: Path) -> Path:
     if len(parents) == 1 and shards[0].folder.resolve().parent.name == SHARDS:
         return shards[0].folder.parent.parent
     run = shards[0].run
-    return run_folder(out, run.model.name, run.task, run.generation.ablation if run.generation else None)
+    return run_folder(out, run.model.name, run.task, run.ablation)
 
 
 def _check_target(folder: Path, run: RunRecord) -> None:

@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
 def test_the_share_that_is_seeing_is_what_another_picture_loses(folder):
     blinded = find_stored_runs(folder.with_name("fake--image=shuffled"))
     (probe,) = probe_tasks(find_stored_runs(folder), {"image=shuffled": blinded})
-    difference = probe.blinded["image=shuffled"].difference
+    difference = probe.ablated["image=shuffled"].difference
     assert (difference.second, probe.seeing) == (100, pytest.approx(100 - difference.first))
     text = as_markdown([probe])
     assert f"{probe.seeing:.0f} %" in text
@@ -42,7 +42,7 @@ def test_the_command_takes_runs_that_are_there(folder, capsys):
 def test_a_run_without_blinded_ones_is_one_line(folder, capsys):
     code, _, err = call(capsys, "probe", folder.with_name("fake--image=shuffled"))
     assert code == 2
-    assert "has no blinded runs beside it" in err
+    assert "has no ablated runs beside it" in err
 
 
 def test_yes_bias_is_that_of_signal_detection():
