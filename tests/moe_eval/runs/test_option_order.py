@@ -126,8 +126,10 @@ def folders(tmp_path_factory):
         return "A" if int(request.id.split("-")[-1], 36) % 5 == 0 else listed[texts[request.id]]
 
     out = tmp_path_factory.mktemp("runs")
-    for name, ablation in (("plain", None), ("moved", OTHER_ORDER)):
-        run_task(SCIENCEQA, "llava", data, FakeBackend(answer), out / name, ablation=ablation)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("moe_eval.runs.environment.hardware", dict)
+        for name, ablation in (("plain", None), ("moved", OTHER_ORDER)):
+            run_task(SCIENCEQA, "llava", data, FakeBackend(answer), out / name, ablation=ablation)
     return out
 
 
@@ -166,7 +168,8 @@ def test_a_task_without_options_is_one_line():
         Plan("fake", POPE, "llava", "mini", ablation=OTHER_ORDER)
 
 
-def test_moved_options_are_not_submitted(tmp_path):
+def test_moved_options_are_not_submitted(tmp_path, monkeypatch):
+    monkeypatch.setattr("moe_eval.runs.environment.hardware", dict)
     data = MMBENCH.load("mini").first(4)
     run_task(MMBENCH, "llava", data, FakeBackend(lambda request: "A"), tmp_path, ablation=OTHER_ORDER)
     with pytest.raises(SystemExit, match="2"):
