@@ -358,6 +358,10 @@ def run_models(
         model.check_name()
         if isinstance(model, ReplaySource) and len(plans) > 1:
             raise UserError(f"{model.name}: holds the answers of one task: say which with --tasks")
+        if isinstance(model, ReplaySource) and plans[0].ablation:
+            raise UserError(
+                f"--ablate {plans[0].ablation}: {model.name} holds answers that were given without it; leave it out"
+            )
     if plan_only:
         print("\n\n".join(preview(model, plans, batch_size) for model, plans in jobs))
         return 0
