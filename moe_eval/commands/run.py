@@ -189,8 +189,8 @@ def run(
     ablate: Annotated[
         str | None,
         typer.Option(
-            help="Take something away: image=grey (pictures become grey), image=none, image=shuffled (pictures of other "
-            "questions), expert=LAYER:EXPERT (several with commas), top_k=N (experts per token). A run of its own."
+            help="Take something away or change it: image=grey (pictures become grey), image=none, image=shuffled (pictures of "
+            "other questions), options=shuffled (options in another order), expert=LAYER:EXPERT (several with commas), top_k=N (experts per token). A run of its own."
         ),
     ] = None,
     plan: Annotated[
@@ -360,6 +360,10 @@ def run_models(
         model.check_name()
         if isinstance(model, ReplaySource) and len(plans) > 1:
             raise UserError(f"{model.name}: holds the answers of one task: say which with --tasks")
+        if isinstance(model, ReplaySource) and plans[0].ablation:
+            raise UserError(
+                f"--ablate {plans[0].ablation}: {model.name} holds answers that were given without it; leave it out"
+            )
     if plan_only:
         print("\n\n".join(preview(model, plans, batch_size) for model, plans in jobs))
         return 0

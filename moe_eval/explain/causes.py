@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Literal
 
-from moe_eval.engine.ablation import find_pruning
+from moe_eval.engine.ablation import OTHER_ORDER, find_pruning
 from moe_eval.explain.effects import KnownEffect
 from moe_eval.explain.evidence import Evidence
 from moe_eval.runs.records import SAME_ANSWERS
@@ -81,6 +81,8 @@ def _prompt(evidence: Evidence) -> Cause:
     generation = evidence.run.generation
     if generation and generation.asked_otherwise:
         return Cause("prompt", "yes", f"beside the question: {', '.join(generation.asked_otherwise)}", known=known)
+    if evidence.run.ablation == OTHER_ORDER:
+        return Cause("prompt", "yes", f"options in another order: {OTHER_ORDER}", known=known)
     if asked_as is None:
         what = "the answers do not say what was asked" if prompt is None else "the questions are not here to compare"
         return Cause("prompt", "unknown", what, known=known)
@@ -95,7 +97,7 @@ def _pictures(evidence: Evidence) -> Cause:
     generation = evidence.run.generation
     if generation is None:
         return Cause("pictures", "unknown", "imported answers do not say how pictures were prepared")
-    if generation.ablation and not find_pruning(generation.ablation):
+    if generation.ablation and generation.ablation.startswith("image="):
         return Cause("pictures", "yes", f"taken away: {generation.ablation}")
     padded = "padded to squares" if generation.pad_images else "not padded"
     return Cause("pictures", "no", f"{padded}, as the original of this model family does")

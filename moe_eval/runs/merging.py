@@ -11,6 +11,7 @@ from moe_eval.errors import UserError
 from moe_eval.files.atomic import write_atomically
 from moe_eval.registry import find_task
 from moe_eval.runs.answering import Answered, by_group
+from moe_eval.runs.asked import load_asked
 from moe_eval.runs.journal import journal_line, read_responses
 from moe_eval.runs.lock import only_process
 from moe_eval.runs.plan import Plan
@@ -45,7 +46,7 @@ class StoredShard:
             run.protocol,
             run.shard.whole.source,
             out,
-            ablation=generation.ablation,
+            ablation=run.ablation,
             system=generation.system,
             thinking=generation.thinking,
             router_noise_seed=run.model.router_noise_seed,
@@ -154,11 +155,7 @@ def _as_whole(run: RunRecord) -> RunRecord:
 
 def _whole_data(run: RunRecord) -> Dataset:
     assert run.shard is not None
-    whole = run.shard.whole
-    dataset = find_task(run.task).load(whole.source).first(whole.samples)
-    if dataset.fingerprint != whole.fingerprint:
-        raise UserError(f"{run.task}: {whole.source} no longer holds the questions that the shards were asked")
-    return dataset
+    return load_asked(run.task, run.shard.whole, run.ablation)
 
 
 def _responses(shards: Sequence[StoredShard], dataset: Dataset, allow_missing: bool) -> Mapping[str, Response]:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from moe_eval.cli import main
 from moe_eval.engine.backend import Request, Response, Unanswered
 from moe_eval.engine.choose import choose_backend
 from moe_eval.engine.models import ModelSource
@@ -61,3 +62,11 @@ def test_a_line_that_is_no_answer_is_named(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"id": 1}\n')
     with pytest.raises(UserError, match="line 1: no answer"):
         list(find_source(f"replay:{tmp_path / 'a.jsonl'}").backend().generate([Request("1", (), "?", 9)]))
+
+
+def test_stored_answers_cannot_be_ablated(tmp_path, capsys):
+    (tmp_path / "responses.jsonl").write_text('{"id": "1", "response": "A"}\n')
+    arguments = ["run", f"replay:{tmp_path}", "--tasks", "scienceqa", "--ablate", "options=shuffled"]
+    with pytest.raises(SystemExit, match="2"):
+        main([*arguments, "--data", "mini", "--out", str(tmp_path / "out")])
+    assert "holds answers that were given without it" in capsys.readouterr().err
