@@ -28,6 +28,7 @@ __all__ = [
     "JudgeCall",
     "Judgement",
     "NoGrade",
+    "Options",
     "Result",
     "Sample",
     "SampleScore",
@@ -192,6 +193,7 @@ class Dataset:
         official: whether these are exactly the samples that the published numbers are about.
         has_images: False for a source that only scores stored answers.
         stopping: by what rule these are not all of the samples; None: by none.
+        unaltered: the same as the source has it, where questions were altered (`moe_eval.runs.option_order`).
     """
 
     source: str
@@ -200,10 +202,13 @@ class Dataset:
     official: bool
     has_images: bool = True
     stopping: Stopping | None = None
+    unaltered: "Dataset | None" = None
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over ids, questions, gold and picture names; pixels are not read."""
+        """SHA-256 over ids, questions, gold and picture names of the source; pixels are not read."""
+        if self.unaltered:
+            return self.unaltered.fingerprint
         digest = hashlib.sha256()
         encode = json.JSONEncoder(ensure_ascii=True, sort_keys=True).encode
         for sample in self.samples:
@@ -243,7 +248,21 @@ class Dataset:
             kept.update(sample.id for sample in members)
         samples = [sample for sample in self.samples if sample.id in kept]
         version = f"{self.version}, first {len(samples):,} of {len(self.samples):,}"
-        return replace(self, samples=samples, version=version, official=False)
+        unaltered = self.unaltered and self.unaltered.first(limit)
+        return replace(self, samples=samples, version=version, official=False, unaltered=unaltered)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where the questions of a task keep their lettered options.
+
+    Args:
+        of: the texts that can change places, by letter; none of a question without options.
+        put: the same question with other texts at some letters, and the letter that is right then (None where it is hidden).
+    """
+
+    of: Callable[[Sample], Mapping[str, str]]
+    put: Callable[[Sample, Mapping[str, str], str | None], Sample]
 
 
 @dataclass(frozen=True)
@@ -308,6 +327,7 @@ class Task:
         answer_id: the sample id that a line of a foreign answers file belongs to.
         submission: what its server accepts, where there is one.
         repository: the hub's data set with its questions.
+        options: of a task whose questions have lettered options: what it takes to ask them in another order.
     """
 
     name: str
@@ -320,6 +340,7 @@ class Task:
     answer_id: Callable[[Mapping[str, Any]], str] = question_id
     submission: Submission | None = None
     repository: str | None = None
+    options: Options | None = None
 
     @property
     def text_protocols(self) -> dict[str, TaskProtocol]:

@@ -189,8 +189,8 @@ def run(
     ablate: Annotated[
         str | None,
         typer.Option(
-            help="Take something away: image=grey (pictures become grey), image=none, image=shuffled (pictures of other "
-            "questions), expert=LAYER:EXPERT (several with commas), top_k=N (experts per token). A run of its own."
+            help="Take something away or change it: image=grey (pictures become grey), image=none, image=shuffled (pictures of "
+            "other questions), options=shuffled (options in another order), expert=LAYER:EXPERT (several with commas), top_k=N (experts per token). A run of its own."
         ),
     ] = None,
     plan: Annotated[
@@ -263,8 +263,10 @@ def run(
         "system": system,
         "thinking": thinking,
     }
-    if (workers or 1) > 1 and shard:
-        raise UserError(f"--workers {workers} and --shard {shard}: say one of them")
+    dealt = {"--workers": workers if workers != 1 else None, "--shard": shard, "--ray": ray}
+    said = [f"{option} {value}" for option, value in dealt.items() if value]
+    if len(said) > 1:
+        raise UserError(f"{' and '.join(said)}: say one of them")
     # Drawn answers, and those under noise, would depend on how many processes there are.
     one_process = bool(plan or shard or ray or temperature or router_noise or until or device_map)
     count = workers or (1 if one_process else free_gpus(sources))
@@ -358,6 +360,10 @@ def run_models(
         model.check_name()
         if isinstance(model, ReplaySource) and len(plans) > 1:
             raise UserError(f"{model.name}: holds the answers of one task: say which with --tasks")
+        if isinstance(model, ReplaySource) and plans[0].ablation:
+            raise UserError(
+                f"--ablate {plans[0].ablation}: {model.name} holds answers that were given without it; leave it out"
+            )
     if plan_only:
         print("\n\n".join(preview(model, plans, batch_size) for model, plans in jobs))
         return 0

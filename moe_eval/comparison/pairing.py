@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from moe_eval.comparison.drawn import answers_differ, missing_questions, side_by_side
+from moe_eval.engine.ablation import OTHER_ORDER
 from moe_eval.errors import UserError
 from moe_eval.images import ImageFile
 from moe_eval.runs.stored_run import StoredRun
@@ -92,11 +94,12 @@ def incompatibilities(first: StoredRun, second: StoredRun) -> list[str]:
     ours, theirs = first.run, second.run
     same_data = ours.data.fingerprint == theirs.data.fingerprint
     settings = {"protocol": (ours.protocol, theirs.protocol), "judge": (first.scores.judge, second.scores.judge)}
-    if same_data and ours.prompt and theirs.prompt:  # imported answers do not say what was asked
+    reordered = OTHER_ORDER in (ours.ablation, theirs.ablation) and ours.ablation != theirs.ablation
+    if same_data and ours.prompt and theirs.prompt and not reordered:  # imported answers do not say what was asked
         settings["prompts"] = (ours.prompt.fingerprint[:15], theirs.prompt.fingerprint[:15])
     found = [] if same_data else [f"data: {_data(first)} → {_data(second)}"]
     found += [f"{name}: {one} → {other}" for name, (one, other) in settings.items() if one != other]
-    answered_by_one = set(first.scores.missing) ^ set(second.scores.missing)
+    answered_by_one = missing_questions(first) ^ missing_questions(second)
     if same_data and answered_by_one:
         found.append(f"{len(answered_by_one):,} questions are answered by one run only, such as {min(answered_by_one)}")
     return found
@@ -118,7 +121,7 @@ def compare_runs(first: StoredRun, second: StoredRun, common: bool = False) -> C
         raise UserError(
             f"{task}: these runs cannot be compared ({'; '.join(notes)}); compare what they have in common with --common"
         )
-    ours, theirs = ({str(entry["id"]): entry for entry in stored.scores.samples} for stored in (first, second))
+    ours, theirs = side_by_side(first, second)
     ids = [name for name in ours if name in theirs]
     if notes:
         ids, renamed = _same_questions(first, second, ids)
@@ -147,7 +150,7 @@ def compare_runs(first: StoredRun, second: StoredRun, common: bool = False) -> C
         differences=found,
         test=test,
         adjusted=test.p_value,
-        notes=(*notes, *_ablated(first, second)),
+        notes=(*notes, *_ablated(first, second), *answers_differ(first, second)),
     )
 
 
@@ -157,7 +160,7 @@ def pair_scores(first: StoredRun, second: StoredRun, ids: Sequence[str] | None =
     Raises:
         UserError: when the task is not installed.
     """
-    ours, theirs = ({str(entry["id"]): entry for entry in stored.scores.samples} for stored in (first, second))
+    ours, theirs = side_by_side(first, second)
     ids = [name for name in ours if name in theirs] if ids is None else ids
     return PairedScores(
         first=[ours[name] for name in ids],
@@ -175,7 +178,7 @@ def flips_of(comparison: Comparison, most: int) -> tuple[list[Flip], list[Flip],
     """
     first, second = comparison.first, comparison.second
     samples, why_not = _samples(first)
-    ours, theirs = ({str(entry["id"]): entry for entry in stored.scores.samples} for stored in (first, second))
+    ours, theirs = side_by_side(first, second)
     pairs = [(ours[name], theirs[name]) for name in comparison.ids]
     changes = [((worth(other) or 0.0) - (worth(entry) or 0.0), entry, other) for entry, other in pairs]
     changed = [change for change in changes if abs(change[0]) > CLOSE]
@@ -196,13 +199,20 @@ def _flip(
         id=name,
         picture=", ".join(pictures) or str(entry.get("group", "")),
         question=sample.question if sample else "",
-        gold=sample.gold if sample else entry.get("gold", ""),
+        gold=_gold(sample, entry, other),
         answers=(
             first.answers.get(name, str(entry.get("prediction", ""))),
-            second.answers.get(name, str(other.get("prediction", ""))),
+            second.answers.get(str(other["id"]), str(other.get("prediction", ""))),
         ),
         worths=(worth(entry) or 0.0, worth(other) or 0.0),
     )
+
+
+def _gold(sample: Sample | None, entry: SampleScore, other: SampleScore) -> Any:
+    """Both letters where options stood in another order."""
+    if (ours := entry.get("gold", "")) != (theirs := other.get("gold", "")):
+        return f"{ours} → {theirs}"
+    return sample.gold if sample else ours
 
 
 def _samples(stored: StoredRun) -> tuple[Mapping[str, Sample], str]:
@@ -232,6 +242,6 @@ def _data(stored: StoredRun) -> str:
 
 
 def _ablated(first: StoredRun, second: StoredRun) -> list[str]:
-    """What was taken away from one of the runs only."""
-    ours, theirs = (stored.run.generation.ablation if stored.run.generation else None for stored in (first, second))
+    """What was taken away or changed in one of the runs only."""
+    ours, theirs = first.run.ablation, second.run.ablation
     return [] if ours == theirs else [f"ablation: {ours or 'none'} → {theirs or 'none'}"]

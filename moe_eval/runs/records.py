@@ -119,7 +119,9 @@ class GenerationRecord(Record):
     num_beams: Literal[1] = 1
     max_new_tokens: int
     pad_images: bool
-    ablation: str | None = Field(default=None, description="what was taken away, such as image=grey; null: nothing")
+    ablation: str | None = Field(
+        default=None, description="what was taken away, such as image=grey, or changed; null: nothing"
+    )
     system: str | None = Field(default=None, description="the system's words; null: those of the chat template")
     thinking: bool | None = Field(
         default=None, description="whether the model thought before it answered; null: not, or as its server has it"
@@ -187,6 +189,11 @@ class RunRecord(Record):
     shard: ShardRecord | None = Field(default=None, description="the share that was asked; null: all")
     origin: OriginRecord | None = Field(default=None, description="of imported answers; null for those made here")
     sessions: list[SessionRecord] = Field(default=[])
+
+    @property
+    def ablation(self) -> str | None:
+        """What was taken away or changed on purpose; None: nothing, or imported answers do not say."""
+        return self.generation.ablation if self.generation else None
 
     def differences(self, other: "RunRecord") -> list[str]:
         """What decides the answers and is not the same in both records, as `name: ours → theirs`.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from moe_eval.errors import UserError
 from moe_eval.registry import find_task
+from moe_eval.runs.asked import as_asked
 from moe_eval.runs.journal import answer_lines
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
 from moe_eval.task import Dataset, Sample, Task, TaskProtocol
@@ -117,7 +118,7 @@ def recorded_data(task: Task, path: Path) -> Dataset | None:
         raise UserError(
             f"{file}: {recorded.source} no longer holds the questions that were asked; say which with --data"
         )
-    return dataset
+    return as_asked(task, dataset, run.ablation)
 
 
 def plain_or_gzipped(path: Path) -> Path:
