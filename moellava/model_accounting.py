@@ -18,9 +18,6 @@ from moellava.sparse_layers import SparseLayer, sparse_layers
 
 __all__ = ["count_model", "lay_out", "weight_flops"]
 
-VISION_EXPERTS = ".vision_moe."
-"""Ernie-4.5-VL has experts for pictures beside those for text; a text token uses none of them."""
-
 LANGUAGE_PARTS = (
     (r"(^|\.)norm|norm(_\w+|\d*)\.|layernorm", "norms"),
     (r"\.experts\.", "experts"),
@@ -98,6 +95,6 @@ def _language_model(model: Any) -> tuple[nn.Module, Any]:
 
 def _idle(layer: SparseLayer) -> int:
     """Parameters of a layer's experts that a text token does not use."""
-    used = 0 if VISION_EXPERTS in f".{layer.name}." else layer.top_k
+    used = 0 if layer.is_for_vision else layer.top_k
     stacked = sum(p.numel() for p in layer.experts.parameters(recurse=False) if p.dim() > 1)
     return stacked // layer.num_experts * (layer.num_experts - used)

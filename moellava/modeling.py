@@ -176,7 +176,7 @@ class MoELlavaForConditionalGeneration(MoELlavaPreTrainedModel, LlavaForConditio
     def __init__(self, config: MoELlavaConfig):
         super(LlavaForConditionalGeneration, self).__init__(config)  # skips building a dense LlavaModel first
         self.model = MoELlavaModel(config)
-        self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
+        self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=config.head_bias)
         self.post_init()
 
     @can_return_tuple

@@ -1,5 +1,10 @@
 """Architectures that came to the table later; as in `tests/tiny_architectures.py`."""
 
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForImageTextToText
+
 from tests.tiny_description import (
     DENSE,
     LLAMA,
@@ -17,7 +22,7 @@ from tests.tiny_description import (
 )
 from tests.tiny_sparse import GRID, MROPE, TEXT
 
-__all__ = ["NEWER"]
+__all__ = ["NEWER", "tiny_newer_model"]
 
 QFORMER = {
     "hidden_size": 32,
@@ -419,3 +424,11 @@ NEWER: dict[str, Tiny] = {
         },
     ),
 }
+
+
+def tiny_newer_model(architecture: str) -> Any:
+    """In evaluation mode, float32; weights depend on the architecture alone."""
+    torch.manual_seed(0)
+    return AutoModelForImageTextToText.from_config(
+        AutoConfig.for_model(architecture, **NEWER[architecture].config)
+    ).eval()

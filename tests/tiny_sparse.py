@@ -153,14 +153,16 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 }
 
 
-def tiny_sparse_config(architecture: str) -> PreTrainedConfig:
-    return AutoConfig.for_model(architecture, **ARCHITECTURES[architecture])
+def tiny_sparse_config(architecture: str, **text: Any) -> PreTrainedConfig:
+    """`text` is set in the language model's configuration."""
+    settings = ARCHITECTURES[architecture]
+    return AutoConfig.for_model(architecture, **settings | {"text_config": settings["text_config"] | text})
 
 
-def tiny_sparse_model(architecture: str) -> Any:
-    """In evaluation mode, float32; weights depend on the architecture alone."""
+def tiny_sparse_model(architecture: str, **text: Any) -> Any:
+    """In evaluation mode, float32; weights depend on the configuration alone."""
     torch.manual_seed(0)
-    return AutoModelForImageTextToText.from_config(tiny_sparse_config(architecture)).float().eval()
+    return AutoModelForImageTextToText.from_config(tiny_sparse_config(architecture, **text)).float().eval()
 
 
 SPECIAL = {

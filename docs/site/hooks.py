@@ -41,7 +41,9 @@ REFERENCE = {
             "moellava.sparsify",
             "moellava.pruning",
             "moellava.processing",
-            "moellava.routing",
+            "moellava.routing.recorder",
+            "moellava.routing.sequences",
+            "moellava.routing.load",
         ],
     ),
 }

@@ -24,6 +24,7 @@ class Reply:
         finish_reason: why it ended, in the server's words; None: the server does not say.
         reasoning: what it thought before, where the server or the tags of the text keep that apart.
         model: what the server calls itself.
+        system_fingerprint: what answers there, in the server's words: vLLM tells its version, llama.cpp its build.
     """
 
     text: str
@@ -32,6 +33,7 @@ class Reply:
     finish_reason: str | None = None
     reasoning: str = ""
     model: str = ""
+    system_fingerprint: str = ""
 
 
 class PassingError(Exception):
@@ -71,6 +73,7 @@ def read_reply(content: bytes, messages: Sequence[Message]) -> Reply:
         finish_reason=finish_reason,
         reasoning=str(apart) or thoughts or "",
         model=str(record.get("model") or ""),
+        system_fingerprint=str(record.get("system_fingerprint") or ""),
     )
 
 

@@ -263,8 +263,10 @@ def run(
         "system": system,
         "thinking": thinking,
     }
-    if (workers or 1) > 1 and shard:
-        raise UserError(f"--workers {workers} and --shard {shard}: say one of them")
+    dealt = {"--workers": workers if workers != 1 else None, "--shard": shard, "--ray": ray}
+    said = [f"{option} {value}" for option, value in dealt.items() if value]
+    if len(said) > 1:
+        raise UserError(f"{' and '.join(said)}: say one of them")
     # Drawn answers, and those under noise, would depend on how many processes there are.
     one_process = bool(plan or shard or ray or temperature or router_noise or until or device_map)
     count = workers or (1 if one_process else free_gpus(sources))

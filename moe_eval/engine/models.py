@@ -45,8 +45,8 @@ class ModelSource:
 
     Args:
         name: zoo name, folder, or `hf:ORGANISATION/NAME[@REVISION]`.
-        dtype: `auto` is float32 on a CPU; on a GPU float16 for converted checkpoints, as the originals evaluate them,
-            and the stored type for others.
+        dtype: `auto` is float32 on a CPU; on a GPU what the originals of converted checkpoints are evaluated in (float16;
+            LLaVA-Phi float32), and the stored type for others.
         device: such as `cuda:1` or `cpu`; `auto` is the first GPU if there is one.
         router_noise_seed: draw the noise that picks second experts as the original does, from this seed.
         label: what it is called in folders and tables; None: its name.
@@ -188,9 +188,11 @@ class ModelSource:
             return getattr(torch, self.dtype)
         if self.torch_device.type == "cpu":
             return torch.float32
-        if getattr(zoo_entry(self.name), "is_llava", False):
-            return torch.float16
-        if getattr(self.config, "codebase", None):
+        is_llava = getattr(zoo_entry(self.name), "is_llava", False)
+        codebase = getattr(self._architecture if is_llava else self.config, "codebase", None)
+        if codebase == "llava-phi":
+            return torch.float32  # as its authors load it: in float16 it becomes nan, they say
+        if is_llava or codebase:
             return torch.float16
         return self.config.dtype or self.config.get_text_config().dtype or torch.float32
 
@@ -266,6 +268,13 @@ class ModelSource:
         return was_never_trained(Path(self.name)) or was_trained_on_mini(Path(self.name))
 
     @property
+    def _architecture(self) -> Any:
+        """The configuration of a named model, without its files."""
+        from moellava import zoo
+
+        return zoo.architecture(self.name)
+
+    @property
     def is_local(self) -> bool:
         """Whether nothing has to be downloaded; told without network."""
         return self.whereabouts.endswith("here already")
@@ -278,12 +287,10 @@ class ModelSource:
     @property
     def weight_bytes(self) -> int:
         """Bytes of the weights in memory, of a named model without its files."""
-        from moellava import zoo
-
         described = getattr(zoo_entry(self.name), "is_llava", False)
         if not self.is_local and not described:
             raise UserError("it is not in the cache")
-        config = zoo.architecture(self.name) if described else self.config
+        config = self._architecture if described else self.config
         if self.quantize:
             return weights_of(laid_out(config)).size(self.torch_dtype.itemsize, self.quantize)
         return count_parameters(config).total * self.torch_dtype.itemsize

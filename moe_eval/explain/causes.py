@@ -172,10 +172,12 @@ def _software(evidence: Evidence) -> Cause:
         return Cause(
             "software", "unknown", "imported answers: made by another program", known=evidence.known("software")
         )
-    versions = run.sessions[-1].versions if run.sessions else {}
+    # A session that found everything answered does not know what had answered.
+    sessions = [one for one in run.sessions if one.answered] or run.sessions
+    versions, told = (sessions[-1].versions, sessions[-1].told) if sessions else ({}, {})
     named = ", ".join(f"{name} {versions[name]}" for name in ("torch", "transformers") if name in versions)
-    told = run.sessions[-1].told if run.sessions else {}
-    engine = " ".join(filter(None, (run.model.backend, str(told.get("vllm") or told.get("server") or ""))))
+    software = next((told[name] for name in ("vllm", "system_fingerprint", "server") if told.get(name)), "")
+    engine = f"{run.model.backend} {software}".strip()
     what = f"{engine} in {run.model.dtype}" + (f", {named}" if named else "")
     if run.model.backend not in SAME_ANSWERS:
         what += "; `moe-eval certify` tells how its answers differ from transformers'"

@@ -21,7 +21,7 @@ from moe_eval.runs.shard import Shard
 from moe_eval.runs.until import Until
 from moe_eval.task import Dataset, Task, TaskProtocol
 
-__all__ = ["DATA_VARIABLE", "Plan", "Sampling", "default_source", "make_plans", "run_folder"]
+__all__ = ["DATA_VARIABLE", "Plan", "Sampling", "default_source", "make_plans", "path_part", "run_folder"]
 
 DATA_VARIABLE = "MOE_EVAL_DATA"
 """Environment variable that names a folder in the layout of LLaVA's `playground/data/eval`."""
@@ -249,8 +249,13 @@ def run_folder(out: Path, model: str, task: str, variant: str | None = None) -> 
     >>> run_folder(Path("results/runs"), "llava-1.5-7b", "pope", "image=grey").as_posix()
     'results/runs/llava-1.5-7b--image=grey/pope'
     """
-    return out / _path_part(f"{model}@{variant}" if variant else model) / _path_part(task)
+    return out / path_part(f"{model}@{variant}" if variant else model) / path_part(task)
 
 
-def _path_part(name: str) -> str:
+def path_part(name: str) -> str:
+    """A name made safe for one part of a path.
+
+    >>> path_part("openai:m@http://localhost:8000/v1")
+    'openai--m--http--localhost--8000--v1'
+    """
     return "--".join(part for part in name.replace(":", "/").replace("@", "/").split("/") if part.strip("."))

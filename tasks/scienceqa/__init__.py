@@ -71,7 +71,7 @@ TASK = Task(
         "hf": load_hf,
         "mini": load_mini,
     },
-    unpadded_families=frozenset({"moe-llava"}),
+    unpadded_families=frozenset({"moe-llava", "llava-phi"}),
     answer_id=answer_id,
     repository="lmms-lab/ScienceQA",
     options=Options(options_of, with_options),

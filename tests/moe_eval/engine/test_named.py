@@ -6,6 +6,7 @@ import pytest
 
 from moe_eval.cli import main
 from moe_eval.engine.backend import Request, Response, Unanswered
+from moe_eval.engine.choose import choose_backend
 from moe_eval.engine.models import ModelSource
 from moe_eval.engine.named import find_source
 from moe_eval.engine.server import ServerSource
@@ -14,7 +15,8 @@ from moe_eval.errors import UserError
 SERVER = "openai:org/m@http://localhost:1/v1"
 
 
-def test_models_servers_and_stored_answers_are_told_apart(tmp_path):
+def test_models_servers_and_stored_answers_are_told_apart(tmp_path, monkeypatch):
+    monkeypatch.setenv("K", "sesame")
     assert isinstance(find_source("moe-llava-nano", dtype="float32"), ModelSource)
     server = find_source(SERVER, "concurrency=3,timeout=1.5,max_calls=7,key=K", dtype="auto", label="served")
     assert isinstance(server, ServerSource)
@@ -39,6 +41,11 @@ def test_models_servers_and_stored_answers_are_told_apart(tmp_path):
 def test_what_means_nothing_is_one_line(name, options, loading, message):
     with pytest.raises(UserError, match=message):
         find_source(name, options, **loading)
+
+
+def test_routing_that_nobody_tells_is_refused():
+    with pytest.raises(UserError, match=f"--routing: nobody tells how tokens of {SERVER} are routed"):
+        choose_backend(find_source(SERVER), routing=True)
 
 
 @pytest.mark.parametrize("names", [("id", "response"), ("question_id", "text")])
