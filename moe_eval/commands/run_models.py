@@ -14,7 +14,7 @@ from moe_eval.engine.ray import RayBackend
 from moe_eval.engine.replay import ReplaySource
 from moe_eval.errors import UserError
 from moe_eval.evaluation import carry_out, carry_out_shard, carry_out_until
-from moe_eval.runs.plan import Plan, make_plans
+from moe_eval.runs.plan import Plan, make_plans, with_data
 from moe_eval.runs.preview import preview
 from moe_eval.task import Dataset
 
@@ -88,10 +88,7 @@ def run_models(
         ready = []
         for plan in plans:
             with shown.kept_going(plan):
-                key = (plan.task.name, plan.source)
-                if key not in loaded:
-                    loaded[key] = plan.task.load(plan.source)
-                plan = replace(plan, data=loaded[key])
+                plan = with_data(plan, loaded)
                 ready.append(replace(plan, routing=_is_recorded(plan, model, routing, len(models) > 1)))
         if routing and len(models) > 1 and not model.is_sparse:
             shown.say(f"{model.title}: no sparse layer, so there is no routing to record")
