@@ -1,13 +1,13 @@
 """`moe-eval run`: every model on every task, one run folder each."""
 
 import os
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from moe_eval.commands import run_options
 from moe_eval.commands.options import RUNS, JsonOption, ProtocolOption, TaskFileOption, own_task, show_life
-from moe_eval.commands.run_models import ROUTED_BY_DEFAULT, run_models
+from moe_eval.commands.run_models import run_models
 from moe_eval.commands.shown import Shown
 from moe_eval.commands.workers import ask_in_workers, command_words, fitting_workers, free_gpus
 from moe_eval.engine.ablation import find_pruning
@@ -24,169 +24,46 @@ __all__ = ["run"]
 
 def run(
     context: typer.Context,
-    models: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="MODEL...",
-            help="A name of `list models`, a folder, hf:ORG/NAME, openai:NAME@URL (a server), replay:FILE (stored answers), or "
-            "vllm: and any of the first three.",
-        ),
-    ],
-    tasks: Annotated[
-        str | None,
-        typer.Option(
-            help="Comma-separated names of `list tasks`, lmms:NAME for a task of lmms-eval, or all for our nine. "
-            "Default: all, or the task of --task-file."
-        ),
-    ] = None,
+    models: run_options.Models,
+    tasks: run_options.Tasks = None,
     task_file: TaskFileOption = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="Where samples come from; see `list data`. Default: the papers' questions (from MOE_EVAL_DATA, or the "
-            "hub); mini for models trained on it."
-        ),
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of all runs.")] = RUNS,
-    name: Annotated[
-        str | None, typer.Option(help="What the model is called in folders and tables. Default: as it was given.")
-    ] = None,
-    revision: Annotated[
-        str | None, typer.Option(help="Branch, tag or commit of the model's repository on the hub.")
-    ] = None,
-    adapter: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A folder of PEFT's to merge into the model's weights.")
-    ] = None,
-    chat_template: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A chat template to use instead of the model's own.")
-    ] = None,
-    picture_tokens: Annotated[
-        int | None,
-        typer.Option(min=1, help="The most tokens that a picture becomes, in whatever way the model's processor has."),
-    ] = None,
-    processor_kwargs: Annotated[
-        str | None,
-        typer.Option(metavar="NAME=VALUE,...", help="Settings of the model's image processor instead of its own."),
-    ] = None,
-    system: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="The system's words, instead of those of the chat template.")
-    ] = None,
-    thinking: Annotated[
-        bool | None,
-        typer.Option(
-            help="Let the model think before it answers; its thoughts are kept apart from the answer. Default: not; behind a "
-            "server, as that has it."
-        ),
-    ] = None,
-    trust_remote_code: Annotated[
-        bool,
-        typer.Option("--trust-remote-code", help="Run the Python code that comes with a model; recorded in the run."),
-    ] = False,
+    data: run_options.Data = None,
+    out: run_options.Out = RUNS,
+    name: run_options.Name = None,
+    revision: run_options.Revision = None,
+    adapter: run_options.Adapter = None,
+    chat_template: run_options.ChatTemplate = None,
+    picture_tokens: run_options.PictureTokens = None,
+    processor_kwargs: run_options.ProcessorKwargs = None,
+    system: run_options.System = None,
+    thinking: run_options.Thinking = None,
+    trust_remote_code: run_options.TrustRemoteCode = False,
     protocol: ProtocolOption = None,
-    max_new_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Length limit of an answer. Default: the benchmark's.")
-    ] = None,
-    engine: Annotated[
-        str,
-        typer.Option(
-            help="prefix (what questions share is computed once), generate (transformers' own), vllm, or auto: prefix where it "
-            "can run."
-        ),
-    ] = "auto",
-    engine_args: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME=VALUE,...",
-            help="Of a server: concurrency, timeout (seconds a try), key (environment variable), max_calls, max_tokens, "
-            "cache (folder), add_special_tokens. Of vLLM: tensor_parallel_size, data_parallel_size, gpu_memory_utilization, max_model_len, "
-            "max_num_seqs, enforce_eager.",
-        ),
-    ] = "",
-    batch_size: Annotated[int, typer.Option(min=1, help="Prompts per batch of generate.")] = 16,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Ask only the first so many questions, in whole groups.")
-    ] = None,
-    until: Annotated[
-        str | None,
-        typer.Option(
-            metavar="POINTS|decided:RUN",
-            help="Ask pictures in random order (--seed) and stop when half the width of the 95 % interval is down to so many "
-            "points, or when it is better or worse than RUN.",
-        ),
-    ] = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            metavar="I/N",
-            help="Ask only the I-th of N shares, dealt by picture (slurm, torchrun: which, the environment says); "
-            "`moe-eval merge` puts them together.",
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Processes that share the questions, each with a GPU of its own if there are some; if nothing is said, "
-            "as many as there are GPUs.",
-        ),
-    ] = None,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Ask on all GPUs of a Ray cluster: auto, ray://HOST:PORT, or local for one of this machine.",
-        ),
-    ] = None,
-    allow_missing: Annotated[bool, typer.Option(help="Score without samples whose pictures are unreadable.")] = False,
-    fresh: Annotated[bool, typer.Option(help="Throw away earlier answers instead of going on from them.")] = False,
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
-    quantize: Annotated[
-        str | None,
-        typer.Option(help="8bit (torchao, experts included) or 4bit (bitsandbytes): the language model's weights."),
-    ] = None,
-    device_map: Annotated[
-        str | None,
-        typer.Option(help="Spread a model over all GPUs and the memory: auto, balanced, balanced_low_0 or sequential."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    temperature: Annotated[
-        float,
-        typer.Option(
-            min=0.0, help="Draw answers instead of taking the likeliest tokens (0); 1: as likely as they are."
-        ),
-    ] = 0.0,
-    samples: Annotated[int, typer.Option(min=1, help="With --temperature: answers to each question.")] = 1,
-    router_noise: Annotated[
-        bool, typer.Option(help="Draw second experts with noise, as the original's evaluation does.")
-    ] = False,
-    seed: Annotated[int, typer.Option(min=0, max=(1 << 63) - 1, help="Seed of router noise and of drawn answers.")] = 0,
-    seeds: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="With --router-noise: a run for each of so many seeds, from --seed on, and their spread."
-        ),
-    ] = None,
-    routing: Annotated[
-        bool | None,
-        typer.Option(
-            help="Record which experts tokens get, for `figures`: routing.json. Default: of MoE-LLaVA, for runs of "
-            f"up to {ROUTED_BY_DEFAULT:,} questions."
-        ),
-    ] = None,
-    ablate: Annotated[
-        str | None,
-        typer.Option(
-            help="Take something away or change it: image=grey (pictures become grey), image=none, image=shuffled (pictures of "
-            "other questions), options=shuffled (options in another order), expert=LAYER:EXPERT (several with commas), top_k=N (experts per token). A run of its own."
-        ),
-    ] = None,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="Say what would be asked, of what, from where; ask and fetch nothing.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="One line per run, and no progress.")] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="All numbers of every run. Default: of a single one.")
-    ] = False,
+    max_new_tokens: run_options.MaxNewTokens = None,
+    engine: run_options.Engine = "auto",
+    engine_args: run_options.EngineArgs = "",
+    batch_size: run_options.BatchSize = 16,
+    limit: run_options.Limit = None,
+    until: run_options.Until = None,
+    shard: run_options.Shard = None,
+    workers: run_options.Workers = None,
+    ray: run_options.Ray = None,
+    allow_missing: run_options.AllowMissing = False,
+    fresh: run_options.Fresh = False,
+    dtype: run_options.Dtype = "auto",
+    quantize: run_options.Quantize = None,
+    device_map: run_options.DeviceMap = None,
+    device: run_options.Device = "auto",
+    temperature: run_options.Temperature = 0.0,
+    samples: run_options.Samples = 1,
+    router_noise: run_options.RouterNoise = False,
+    seed: run_options.Seed = 0,
+    seeds: run_options.Seeds = None,
+    routing: run_options.Routing = None,
+    ablate: run_options.Ablate = None,
+    plan: run_options.Plan = False,
+    quiet: run_options.Quiet = False,
+    verbose: run_options.Verbose = False,
     as_json: JsonOption = False,
 ) -> None:
     """Answer a task's questions with a model, score the answers, write the run.
