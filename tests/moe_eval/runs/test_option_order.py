@@ -9,7 +9,8 @@ from moe_eval.tasks.pope import TASK as POPE
 from moe_eval.tasks.scienceqa import TASK as SCIENCEQA
 
 from moe_eval.cli import main
-from moe_eval.comparison.pairing import compare_runs, flips_of
+from moe_eval.comparison.flips import flips_of
+from moe_eval.comparison.pairing import compare_runs
 from moe_eval.engine.ablation import OTHER_ORDER
 from moe_eval.errors import UserError
 from moe_eval.report.runs import read_run
