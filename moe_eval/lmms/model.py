@@ -121,7 +121,7 @@ class MoELlava(lmms):
         doc = self.task_dict[task][split][doc_id]
         pictures, answers, state, ended = doc_to_visual(doc), [], None, False
         while not ended:
-            asked = self._request(f"{task}:{doc_id}", text, options, partial(list, pictures))
+            asked = self._request(f"{task}:{doc_id}", text, options, partial(list, pictures or ()))
             (answer,) = self._backend.generate([asked])
             if isinstance(answer, Unanswered):
                 raise UserError(f"moe_llava: {answer.id}: {answer.reason}")

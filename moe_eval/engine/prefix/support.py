@@ -18,6 +18,7 @@ TESTED = (
         "hyperclovax_vision_v2",
     ),
     *("deepseek_vl", "deepseek_vl_hybrid"),
+    "tinygpt_v",
     *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe", "glm46v", "paddleocr_vl"),
 )
 """`model_type` of architectures that a test compares with `generate`."""
