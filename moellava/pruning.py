@@ -37,13 +37,12 @@ def prune(language_model: nn.Module, experts: Collection[tuple[int, int]] = (), 
     _check(layers, experts, top_k)
     handles = []
     for layer in layers:
-        own = range(layer.num_experts)
-        removed = [number - layer.first for index, number in experts if index == layer.index]
-        removed = sorted(expert for expert in removed if expert in own)
+        own = {number for index, number in experts if index == layer.index and number in layer.numbers}
+        removed = [number - layer.first for number in sorted(own)]
         if removed and layer.router is not None:
             handles += mask_experts(layer.router, layer.num_experts, removed)
-        if removed or top_k is not None:
-            handles += _weighted(layer, removed, top_k)
+        if layer.are_told and (removed or top_k is not None):
+            handles.append(_weighted(layer, removed, top_k))
     return handles
 
 
@@ -71,22 +70,18 @@ def pruned_weights(
     return torch.where(left > 0, kept * (total / left.clamp(min=torch.finfo(left.dtype).tiny)), kept)
 
 
-def _weighted(layer: SparseLayer, removed: Collection[int], top_k: int | None) -> list[Any]:
+def _weighted(layer: SparseLayer, removed: Collection[int], top_k: int | None) -> Any:
     signature = inspect.signature(layer.experts.forward)
-    if len(signature.parameters) < 3:  # the weights are in what they are handed; the router gives removed ones none
-        if top_k is not None or layer.router is None:
-            raise ValueError(f"{layer.name} is not told which experts were chosen")
-        return []
 
     def before(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         hidden_states, index, weights = signature.bind(*args, **kwargs).args
         return (hidden_states, index, pruned_weights(index, weights, removed, top_k)), {}
 
-    return [layer.experts.register_forward_pre_hook(before, with_kwargs=True)]
+    return layer.experts.register_forward_pre_hook(before, with_kwargs=True)
 
 
 def _check(layers: Sequence[SparseLayer], experts: Collection[tuple[int, int]], top_k: int | None) -> None:
-    num_experts = {layer.index: layer.first + layer.num_experts for layer in layers}
+    num_experts = {layer.index: layer.numbers.stop for layer in layers}
     for place, expert in experts:
         if place not in num_experts:
             raise ValueError(f"layer {place} is not sparse; sparse are {', '.join(map(str, num_experts))}")
@@ -95,3 +90,6 @@ def _check(layers: Sequence[SparseLayer], experts: Collection[tuple[int, int]], 
     most = max(layer.top_k for layer in layers)
     if top_k is not None and not 0 < top_k < most:
         raise ValueError(f"a token uses {most} experts; top_k={top_k} takes none of them away")
+    for layer in layers:
+        if not layer.are_told and (top_k is not None or layer.router is None):
+            raise ValueError(f"{layer.name} is not told which experts were chosen")

@@ -45,9 +45,19 @@ class SparseLayer:
     first: int = 0
 
     @property
+    def numbers(self) -> range:
+        """The numbers of its experts in the layer."""
+        return range(self.first, self.first + self.num_experts)
+
+    @property
     def router(self) -> nn.Module | None:
         """The module that scores the experts."""
         return next((module for name, module in self.block.named_children() if name in ROUTERS), None)
+
+    @property
+    def are_told(self) -> bool:
+        """Whether the experts are handed the choices and their weights; Llama-4's are handed weighted inputs instead."""
+        return len(inspect.signature(self.experts.forward).parameters) > 2
 
     @property
     def is_for_vision(self) -> bool:
@@ -79,11 +89,10 @@ def expert_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 def watch(layer: SparseLayer, see: Callable[[torch.Tensor, torch.Tensor], None]) -> Any:
     """Call `see` with the choices [T, K] int64, from 0, and their weights [T, K] of every forward pass of a layer.
 
-    Where the experts are not told (Llama-4 multiplies by the router's scores instead), the router is asked. Returns the
-    handle that ends it.
+    Where the experts are not told, the router is asked. Returns the handle that ends it.
     """
-    signature = inspect.signature(layer.experts.forward)
-    if len(signature.parameters) > 1:
+    if layer.are_told:
+        signature = inspect.signature(layer.experts.forward)
 
         def before(module: nn.Module, args: tuple, kwargs: dict) -> None:
             _, index, weights = signature.bind(*args, **kwargs).args

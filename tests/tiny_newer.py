@@ -10,9 +10,7 @@ from tests.tiny_description import (
     LLAMA,
     MERGED,
     PIXELS,
-    QWEN_IDS,
     QWEN_PICTURE,
-    QWEN_TOKENS,
     SIGLIP,
     SQUARE,
     TOWER,
@@ -20,7 +18,7 @@ from tests.tiny_description import (
     glm,
     qwen,
 )
-from tests.tiny_sparse import GRID, MROPE, TEXT
+from tests.tiny_sparse import GRID, LINEAR_ATTENTION, MROPE, QWEN_IDS, QWEN_TOKENS, TEXT
 
 __all__ = ["NEWER", "tiny_newer_model"]
 
@@ -157,12 +155,7 @@ NEWER: dict[str, Tiny] = {
             "shared_expert_intermediate_size": 16,
             "num_experts": 4,
             "num_experts_per_tok": 2,
-            "linear_key_head_dim": 8,
-            "linear_value_head_dim": 8,
-            "linear_num_key_heads": 2,
-            "linear_num_value_heads": 4,
-            "layer_types": ["linear_attention", "linear_attention", "full_attention"],
-            "rope_parameters": {**MROPE, "partial_rotary_factor": 1.0},
+            **LINEAR_ATTENTION,
             "hc_count": 2,
             "hc_lowrank": 8,
             "indexer_n_heads": 2,

@@ -81,7 +81,7 @@ class Talker:
         from moellava.sparse_layers import sparse_layers
 
         layers = sparse_layers(self.model.get_decoder())
-        return [(layer.index, expert) for layer in layers for expert in range(layer.num_experts)]
+        return [(layer.index, expert) for layer in layers for expert in layer.numbers]
 
     def answer(
         self, picture: "Image | None", before: Sequence[Turn], question: str, off: Sequence[Expert] = ()

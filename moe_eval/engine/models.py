@@ -331,7 +331,7 @@ class ModelSource:
         if not layers:
             raise UserError(f"model {self.name}: has no sparse layer, so there are no experts to take away")
         names = [f"top_k={k}" for k in range(1, max(layer.top_k for layer in layers))]
-        names += [f"expert={layer.index}:{expert}" for layer in layers for expert in range(layer.num_experts)]
+        names += [f"expert={layer.index}:{expert}" for layer in layers for expert in layer.numbers]
         prune(model, names[0], self.name)
         return names
 

@@ -122,6 +122,7 @@ def test_a_layer_without_experts_gives_nothing(architecture):
 
 def test_the_second_set_of_experts_is_numbered_on():
     model = tiny_newer_model("ernie4_5_vl_moe")
+    assert [list(layer.numbers) for layer in sparse_layers(model.get_decoder())] == [[0, 1, 2, 3], [4, 5, 6, 7]] * 2
     picture = {"input_ids": IDS, "moe_mm_token_type_ids": torch.ones_like(IDS)}
     with torch.no_grad():
         whole = model(**picture).logits
