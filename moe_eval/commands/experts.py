@@ -1,6 +1,7 @@
 """`moe-eval experts`: the same questions without each expert in turn, and what every one of them is worth."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,6 @@ import typer
 from moe_eval.commands.options import JsonOption, TaskFileOption, own_task, show_life
 from moe_eval.commands.shown import Shown
 from moe_eval.comparison.worth import as_data, as_markdown, compare_without
-from moe_eval.engine.ablation import prune
 from moe_eval.engine.choose import choose_backend
 from moe_eval.engine.models import ModelSource
 from moe_eval.engine.named import find_source
@@ -75,13 +75,11 @@ def experts(
             ablation=ablation,
             routing=ablation is None,
         )
-        handles = prune(backend.loaded[0], ablation, source.title) if ablation else []
-        for plan in plans:
-            plan = with_data(plan, loaded)
-            with shown.progress(plan) as on_answer:
-                carry_out(plan, backend, on_answer)
-        for handle in handles:
-            handle.remove()
+        with backend.without(ablation) if ablation else nullcontext():
+            for plan in plans:
+                plan = with_data(plan, loaded)
+                with shown.progress(plan) as on_answer:
+                    carry_out(plan, backend, on_answer)
         runs[ablation] = {plan.task.name: StoredRun.read(plan.folder) for plan in plans}
     whole = runs.pop(None)
     routings = [

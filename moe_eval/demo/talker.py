@@ -53,7 +53,7 @@ class Way:
     Args:
         layers: indices of the sparse layers.
         steps: of all tokens.
-        off: experts whose choices did not count.
+        off: experts that were switched off.
     """
 
     layers: tuple[int, ...]

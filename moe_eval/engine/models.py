@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from moe_eval.engine.ablation import prune
+from moe_eval.engine.ablation import find_pruning, prune
 from moe_eval.engine.adapters import check_adapter
 from moe_eval.engine.backend import ModelInfo, Parameters
 from moe_eval.engine.first_generation import prompt_template
@@ -196,8 +196,12 @@ class ModelSource:
             return torch.float16
         return self.config.dtype or self.config.get_text_config().dtype or torch.float32
 
-    def describe(self, backend: str) -> ModelInfo:
-        """Facts for run records and tables, from the configuration and the files alone."""
+    def describe(self, backend: str, ablation: str | None = None) -> ModelInfo:
+        """Facts for run records and tables, from the configuration and the files alone.
+
+        Args:
+            ablation: what is taken away from the model for a while; None: its own `pruning`.
+        """
         config, entry = self.config, zoo_entry(self.name)
         if self.router_noise_seed is not None and not self.has_our_routers:
             raise UserError(f"model {self.name}: has no sparse layer for --router-noise to act on; leave it out")
@@ -210,7 +214,7 @@ class ModelSource:
             dtype=str(self.torch_dtype).removeprefix("torch."),
             llm=getattr(entry, "llm", None) or config.get_text_config().model_type,
             image_size=size if isinstance(size, int) else None,
-            parameters=self._parameters,
+            parameters=self._parameters(ablation or self.pruning),
             random_weights=bool(getattr(config, "random_weights", False) or getattr(entry, "random_weights", False)),
             published_as=getattr(entry, "published_as", None),
             router_noise_seed=self.router_noise_seed,
@@ -223,10 +227,10 @@ class ModelSource:
             device_map=self.device_map,
         )
 
-    @property
-    def _parameters(self) -> Parameters | None:
+    def _parameters(self, ablation: str | None) -> Parameters | None:
+        pruning = find_pruning(ablation)
         try:
-            return self.read("config.json", lambda: count_parameters(self.config))
+            return self.read("config.json", lambda: count_parameters(self.config, pruning.top_k if pruning else None))
         except UserError:  # if the model cannot be loaded either, loading says why
             return None
 
