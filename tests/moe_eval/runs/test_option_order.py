@@ -72,7 +72,7 @@ def test_rotations_stay_rotations_in_an_order_that_none_of_them_is():
 
 
 @pytest.mark.parametrize(
-    "samples", [[question("xy", "A"), question("yx", "B", "2")], [question("xxy", "A")], [question("", None)]]
+    "samples", [[question("xy", "A"), question("yx", "B", "2")], [question("xxy", "B")], [question("", None)]]
 )
 def test_a_question_without_a_further_order_keeps_its_own(samples):
     assert in_another_order(BY_LETTER, samples) == samples
