@@ -76,7 +76,7 @@ COMMANDS = {  # where each is, and its first sentence, so that --help need not i
     ),
     "probe": (
         "probe.probe",
-        "Say how much of a model's score is seeing: without, with a grey and with another's picture, and which way answers lean.",
+        "Say how much of a model's score is seeing: without, with a grey and with another's picture; what the order of options does to it; and which way answers lean.",
     ),
     "certify": (
         "certify.certify",
