@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 from bench.engine import questions, seconds
-from bench.generate import save_llama_shaped, save_phi_shaped
+from bench.generate import save_llama_shaped, save_llama_shaped_as_llava, save_phi_shaped
 from bench.openvino import OpenVino, export
 from moe_eval.engine.backend import Backend, Request
 from moe_eval.engine.choose import choose_backend
@@ -45,9 +45,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=18, help="about each picture")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2, help="of generate and prefix")
-    parser.add_argument(
-        "--shape", choices=SHAPES, default="phi", help="phi: sparse, of ours; llama: dense, of transformers'"
-    )
+    parser.add_argument("--shape", choices=SHAPES, default="phi", help="phi: sparse; llama: dense")
     parser.add_argument(
         "--optimum",
         type=Path,
@@ -66,7 +64,8 @@ def main() -> None:
         if find_spec("openvino_genai") is None or not options.optimum or options.shape != "llama":
             print("openvino: skipped; it takes --shape llama, --optimum, and openvino-genai in this environment")
         else:
-            sides["openvino"] = OpenVino(export(model, options.optimum, Path(folder) / "openvino"), options.threads)
+            llava = save_llama_shaped_as_llava(Path(folder) / "llava")
+            sides["openvino"] = OpenVino(export(llava, options.optimum, Path(folder) / "openvino"), options.threads)
         for backend in sides.values():
             seconds(backend, asked[:2], time.perf_counter)  # loads the model
         taken: dict[str, list[float]] = {name: [] for name in sides}

@@ -12,6 +12,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
@@ -61,7 +62,17 @@ def save_phi_shaped(folder: Path) -> Path:
 
 
 def save_llama_shaped(folder: Path) -> Path:
-    """A dense LLaVA of transformers' own with random weights, the same tower and tokenizer, and as many picture tokens."""
+    """A dense model of ours with random weights, the same tower and tokenizer, and as many picture tokens."""
+    processor = processor_of_336_pixels()
+    processor.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = MoELlavaConfig(**_llama_and_tower(processor), moe=MoEConfig(layers=[]))
+    MoELlavaForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+def save_llama_shaped_as_llava(folder: Path) -> Path:
+    """A model of the same shape as transformers' own Llava, for programs that know no other."""
     ours = processor_of_336_pixels()
     LlavaProcessor(
         image_processor=CLIPImageProcessor(size={"shortest_edge": 336}, crop_size={"height": 336, "width": 336}),
@@ -72,13 +83,17 @@ def save_llama_shaped(folder: Path) -> Path:
         chat_template=ours.chat_template,
     ).save_pretrained(folder)
     torch.manual_seed(0)
+    LlavaForConditionalGeneration(LlavaConfig(**_llama_and_tower(ours))).save_pretrained(folder)
+    return folder
+
+
+def _llama_and_tower(processor: MoELlavaProcessor) -> dict[str, Any]:
     text = LlamaConfig(
         hidden_size=512, intermediate_size=1408, num_hidden_layers=8, num_attention_heads=8, vocab_size=32000,
         bos_token_id=0, eos_token_id=0,
     )  # fmt: skip
-    config = LlavaConfig(text_config=text, vision_config=tower_of_336_pixels(), image_token_index=ours.image_token_id)
-    LlavaForConditionalGeneration(config).save_pretrained(folder)
-    return folder
+    tower = tower_of_336_pixels()
+    return {"text_config": text, "vision_config": tower, "image_token_index": processor.image_token_id}
 
 
 def tower_of_336_pixels() -> CLIPVisionConfig:

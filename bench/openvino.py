@@ -16,8 +16,8 @@ __all__ = ["OpenVino", "export"]
 
 
 def export(model: Path, optimum: Path, folder: Path) -> Path:
-    """A folder with the model as OpenVINO has it, its weights in float32; those of the tower, whose names the older transformers
-    does not know, are drawn anew.
+    """A folder with transformers' Llava as OpenVINO has it, its weights in float32; those of the tower, whose names the older
+    transformers does not know, are drawn anew.
 
     Args:
         optimum: the `optimum-cli` of the environment with optimum-intel.

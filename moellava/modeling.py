@@ -125,7 +125,10 @@ class MoELlavaModel(MoELlavaPreTrainedModel, LlavaModel):
             return_dict=True,
             **kwargs,
         )
-        outputs.image_hidden_states = None if blank else image_features
+        if hasattr(outputs, "image_outputs"):  # transformers 5.24, which makes `image_hidden_states` of it
+            outputs.image_outputs = None if blank else vision
+        else:
+            outputs.image_hidden_states = None if blank else image_features
         return outputs
 
     def get_placeholder_mask(

@@ -86,6 +86,18 @@ DESCRIBED = {
         ("SiglipImageProcessorPil", {**SQUARE, "image_seq_length": 16}),
         named={"image_token": "<image>"},
     ),
+    "smolvlm": Tiny(
+        {
+            "image_token_id": 3,
+            "scale_factor": 2,
+            "text_config": LLAMA,
+            "vision_config": {**TOWER, "image_size": 16, "patch_size": 4},
+        },
+        ("<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>"),
+        "<image>",
+        ("SmolVLMImageProcessorPil", {"size": {"longest_edge": 32}, "max_image_size": {"longest_edge": 16}}),
+        {"image_seq_len": 4},
+    ),
     "internvl": Tiny(
         {
             "image_token_id": 5,

@@ -2,7 +2,6 @@
 
 import json
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +17,7 @@ from moe_eval.engine.sourced import SourcedBackend
 from moe_eval.errors import UserError
 from moe_eval.evaluation import carry_out
 from moe_eval.files.atomic import write_atomically
-from moe_eval.runs.plan import make_plans
+from moe_eval.runs.plan import make_plans, with_data
 from moe_eval.runs.records import read_record
 from moe_eval.runs.routing import ROUTING_FILE, RoutingRecord
 from moe_eval.runs.stored_run import StoredRun
@@ -65,7 +64,7 @@ def experts(
     if reason:
         shown.say(f"{source.title}: answered by generate, not by the prefix engine: {reason}")
     runs: dict[str | None, dict[str, StoredRun]] = {}
-    loaded: dict[str, Dataset] = {}
+    loaded: dict[tuple[str, str], Dataset] = {}
     for ablation in (None, *ablations):
         plans = make_plans(
             *(source.title, asked, source.trained_on_mini),
@@ -78,9 +77,7 @@ def experts(
         )
         with backend.without(ablation) if ablation else nullcontext():
             for plan in plans:
-                if plan.task.name not in loaded:
-                    loaded[plan.task.name] = plan.task.load(plan.source)
-                plan = replace(plan, data=loaded[plan.task.name])
+                plan = with_data(plan, loaded)
                 with shown.progress(plan) as on_answer:
                     carry_out(plan, backend, on_answer)
         runs[ablation] = {plan.task.name: StoredRun.read(plan.folder) for plan in plans}

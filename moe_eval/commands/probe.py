@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from moe_eval.commands.options import RUNS, TaskFileOption, own_task, show_life
-from moe_eval.commands.run import run_models
+from moe_eval.commands.run_models import run_models
 from moe_eval.commands.shown import Shown
 from moe_eval.comparison.probe import PROBES, probe_tasks
 from moe_eval.comparison.probe_text import as_markdown

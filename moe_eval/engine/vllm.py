@@ -29,6 +29,8 @@ __all__ = ["VllmBackend", "VllmOptions", "VllmSource"]
 
 AT_ONCE = 256
 """Questions that are handed to vLLM together; it makes its own batches of them."""
+ONLY_OURS = ("router_noise_seed", "adapter", "picture_tokens", "processor_kwargs", "quantize", "device_map", "pruning")
+"""What `ModelSource` can do and vLLM cannot."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +65,7 @@ class VllmSource(ModelSource):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        only_ours = (
-            "router_noise_seed",
-            "adapter",
-            "picture_tokens",
-            "processor_kwargs",
-            "quantize",
-            "device_map",
-            "pruning",
-        )
-        for name in only_ours:
+        for name in ONLY_OURS:
             if getattr(self, name) is not None:
                 raise UserError(f"{option_of(name)}: vLLM cannot do that; use --engine generate")
         if self.device not in ("auto", "cpu", "cuda"):
@@ -148,8 +141,18 @@ class VllmBackend(SourcedBackend):
             )
         except Exception as error:  # vLLM raises many kinds, and those of what is below it
             lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-            raise UserError(f"vllm:{source.name}: vLLM cannot load it: {' '.join(lines[:3])[:400]}") from error
+            way_out = self._without_one_of_its_own()
+            raise UserError(f"vllm:{source.name}: vLLM cannot load it: {' '.join(lines[:3])[:400]}{way_out}") from error
         return model, processor
+
+    def _without_one_of_its_own(self) -> str:
+        """What to say of an architecture that vLLM does not know by itself."""
+        from vllm import ModelRegistry
+
+        names = self._source.config.architectures or ["architecture of this name"]
+        if set(names) & set(ModelRegistry.get_supported_archs()):
+            return ""
+        return f"; it has no {names[0]} of its own, and not all that transformers has runs in it: use --engine generate"
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """Answers, so many questions at a time, in the order of the requests but for unreadable pictures, which come first."""

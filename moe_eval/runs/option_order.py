@@ -45,6 +45,8 @@ def _other_texts(seed: str, asked: Sequence[tuple[str, ...]]) -> Mapping[str, st
 def _moved(options: Options, sample: Sample, other: Mapping[str, str]) -> Sample:
     before = options.of(sample)
     after = {letter: other[text] for letter, text in before.items()}
+    if after == before:  # of two that are alike, the right one stays the right one
+        return sample
     right = before.get(sample.gold)
     gold = next((letter for letter, text in after.items() if text == right), sample.gold)
     return options.put(sample, after, gold)

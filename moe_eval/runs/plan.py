@@ -7,7 +7,7 @@ anything is fetched.
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from moe_eval.runs.shard import Shard
 from moe_eval.runs.until import Until
 from moe_eval.task import Dataset, Task, TaskProtocol
 
-__all__ = ["DATA_VARIABLE", "Plan", "Sampling", "default_source", "make_plans", "path_part", "run_folder"]
+__all__ = ["DATA_VARIABLE", "Plan", "Sampling", "default_source", "make_plans", "path_part", "run_folder", "with_data"]
 
 DATA_VARIABLE = "MOE_EVAL_DATA"
 """Environment variable that names a folder in the layout of LLaVA's `playground/data/eval`."""
@@ -110,7 +110,7 @@ class Plan:
         if self.ablation == OTHER_ORDER and self.task.options is None:
             with_some = ", ".join(name for name in own_tasks() if find_task(name).options)
             raise UserError(
-                f"--ablate {OTHER_ORDER}: questions of {self.task.name} have no options; those of {with_some} have"
+                f"--ablate {OTHER_ORDER}: questions of {self.task.name} have no options; those of {with_some} have some"
             )
         if self.sampling and self.protocol.continuations:
             raise UserError(
@@ -220,6 +220,21 @@ def make_plans(
         )
         for task in map(find_task, dict.fromkeys(names))
     ]
+
+
+def with_data(plan: Plan, loaded: dict[tuple[str, str], Dataset]) -> Plan:
+    """The plan with its samples at hand.
+
+    Args:
+        loaded: by task and source, what other plans are asked, too; what is not there yet is loaded and put there.
+
+    Raises:
+        UserError: as `Task.load`.
+    """
+    key = (plan.task.name, plan.source)
+    if key not in loaded:
+        loaded[key] = plan.task.load(plan.source)
+    return replace(plan, data=loaded[key])
 
 
 def default_source(task: Task, trained_on_mini: bool) -> str:

@@ -66,6 +66,13 @@ class StoredRun:
         dataset = recorded_data(find_task(self.run.task), self.folder / "responses.jsonl")
         return {sample.id: sample for sample in dataset.samples} if dataset else {}
 
+    def known_samples(self) -> tuple[dict[str, Sample], str]:
+        """What was asked, by id, or nothing and why that is not at hand."""
+        try:
+            return self.samples, ""
+        except UserError as error:
+            return {}, str(error)
+
 
 def find_stored_runs(path: Path, leave_out: Callable[[UserError], None] | None = None) -> dict[str, StoredRun]:
     """The runs in or below a folder, by task.

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from moe_eval.tasks.mme import TASK as MME
 
-from moe_eval.comparison.pairing import compare_runs, flips_of
+from moe_eval.comparison.flips import flips_of
+from moe_eval.comparison.pairing import compare_runs
 from moe_eval.runs.plan import Sampling
 from moe_eval.runs.stored_run import StoredRun
 from tests.asking import run_task

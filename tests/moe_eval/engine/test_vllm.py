@@ -167,6 +167,22 @@ def test_only_sparse_layers_run_eagerly_and_the_run_says_so(monkeypatch, model, 
 
 
 @pytest.mark.parametrize(
+    ("known", "way_out"), [("MoELlavaForConditionalGeneration", ""), ("Other", "use --engine generate")]
+)
+def test_what_vllm_cannot_load_is_one_line(monkeypatch, known, way_out):
+    def refuse(*_, **options):
+        raise RuntimeError("Engine core failed.\n\nSee above.")
+
+    registry = SimpleNamespace(get_supported_archs=lambda: {known})
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=refuse, ModelRegistry=registry))
+    backend = choose_backend(find_source("vllm:moe-llava-nano"))[0]
+    message = f"vllm:moe-llava-nano: vLLM cannot load it: Engine core failed. See above.*{way_out}"
+    with pytest.raises(UserError, match=message) as caught:
+        list(backend.generate(REQUESTS[:1]))
+    assert ("has no MoELlavaForConditionalGeneration of its own" in str(caught.value)) == bool(way_out)
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ([], r"vllm:moe-llava-nano: vLLM is not installed here .* docs/vllm\.md"),

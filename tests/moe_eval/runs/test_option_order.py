@@ -1,7 +1,9 @@
 """Options in another order: the same questions, with what is right at another letter."""
 
 import json
+from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from moe_eval.tasks.mmbench import TASK as MMBENCH
@@ -9,7 +11,8 @@ from moe_eval.tasks.pope import TASK as POPE
 from moe_eval.tasks.scienceqa import TASK as SCIENCEQA
 
 from moe_eval.cli import main
-from moe_eval.comparison.pairing import compare_runs, flips_of
+from moe_eval.comparison.flips import flips_of
+from moe_eval.comparison.pairing import compare_runs
 from moe_eval.engine.ablation import OTHER_ORDER
 from moe_eval.errors import UserError
 from moe_eval.report.runs import read_run
@@ -23,6 +26,7 @@ from tests.asking import run_task
 from tests.fake_backend import FakeBackend
 
 TASKS = [SCIENCEQA, MMBENCH]
+RELEASED = Path(__file__).parents[2] / "data" / "llava15_13b" / "mmbench_dev_20230712.jsonl.gz"
 BY_LETTER = Options(
     lambda sample: sample.meta["options"],
     lambda sample, options, gold: replace(sample, gold=gold, meta={**sample.meta, "options": options}),
@@ -68,7 +72,7 @@ def test_rotations_stay_rotations_in_an_order_that_none_of_them_is():
 
 
 @pytest.mark.parametrize(
-    "samples", [[question("xy", "A"), question("yx", "B", "2")], [question("xxy", "A")], [question("", None)]]
+    "samples", [[question("xy", "A"), question("yx", "B", "2")], [question("xxy", "B")], [question("", None)]]
 )
 def test_a_question_without_a_further_order_keeps_its_own(samples):
     assert in_another_order(BY_LETTER, samples) == samples
@@ -92,6 +96,16 @@ def test_the_prompt_lists_the_new_order_and_the_data_are_still_those_of_the_sour
         assert f"{after.gold}. {task.options.of(before)[before.gold]}\n" in prompt(after)
         changed += prompt(before) != prompt(after)
     assert changed > len(data.samples) / 2
+
+
+def test_of_mmbenchs_dev_set_all_but_93_questions_get_another_order():
+    """89 have two options, asked in both orders; in 4 two options are alike."""
+    samples = MMBENCH.load(f"answers:{RELEASED}").samples
+    pairs = list(zip(samples, in_another_order(MMBENCH.options, samples), strict=True))
+    moved = {before.group for before, after in pairs if before != after}
+    kept = {sample.group: len(MMBENCH.options.of(sample)) for sample in samples if sample.group not in moved}
+    assert (len(moved), Counter(kept.values())) == (1_083, {2: 89, 4: 4})
+    assert all(MMBENCH.options.of(one)[one.gold] == MMBENCH.options.of(other)[other.gold] for one, other in pairs)
 
 
 def test_llavas_own_text_of_a_scienceqa_question_is_changed_too():

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 from moe_eval.tasks.pope import TASK
 
-from moe_eval.commands.run import run_models
+from moe_eval.commands.run_models import run_models
 from moe_eval.commands.shown import Shown
 from moe_eval.engine.backend import Request, Response, Routing, TokenPath
 from moe_eval.engine.generate import GenerateBackend
