@@ -152,9 +152,8 @@ class ServerBackend:
         """What the server calls itself and its software, and what was used: calls and tokens, without the cache's."""
         tokens_in, tokens_out = (sum(tokens) for tokens in zip((0, 0), *self._paid, strict=True))
         used = {"calls": len(self._paid), "prompt_tokens": tokens_in, "completion_tokens": tokens_out}
-        fingerprint = ", ".join(sorted(self._fingerprints - {""}))
-        software = {"system_fingerprint": fingerprint} if fingerprint else {}
-        return {"server": ", ".join(sorted(self._names)), **software, **used}
+        said = {"server": self._names - {""}, "system_fingerprint": self._fingerprints - {""}}
+        return {**{name: ", ".join(sorted(words)) for name, words in said.items() if words}, **used}
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """Each answer as soon as it is there.

@@ -136,7 +136,8 @@ def _draw_panel(axes: "Axes", rows: Sequence[PathwayRow], layers: Sequence[int])
         heights = [row.expert + offset for row in stops]
         first = rank <= len(colours)
         colour = colours[rank - 1] if first else GREY
-        label = f"pathway {rank}: {stops[0].share:.0%} of tokens" if first else f"pathways 3 to {ranks}"
+        others = f"pathways 3 to {ranks}" if ranks > 3 else "pathway 3"
+        label = f"pathway {rank}: {stops[0].share:.0%} of tokens" if first else others
         axes.plot(
             places,
             heights,

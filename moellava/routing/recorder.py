@@ -154,13 +154,13 @@ class RoutingRecorder:
         if not passes:
             return
         ids, valid, choices = together(passes, self.layers)
-        if not passes[0].continues:
-            self._begin_sequences(valid[:, : passes[0].ids.shape[1]].sum(1))
-        generated = ids.shape[1] - (0 if passes[0].continues else passes[0].ids.shape[1])
-        ended = np.isin(ids[:, ids.shape[1] - generated :], self._stop_ids())  # [batch, generated]
-        ended = np.logical_or.accumulate(np.column_stack([self._ended, ended]), axis=1)
+        prompt = 0 if passes[0].continues else passes[0].ids.shape[1]
+        if prompt:
+            self._begin_sequences(valid[:, :prompt].sum(1))
+        stops = np.isin(ids[:, prompt:], self._stop_ids())  # [batch, generated tokens]
+        ended = np.logical_or.accumulate(np.column_stack([self._ended, stops]), axis=1)
         self._ended = ended[:, -1]
-        valid[:, ids.shape[1] - generated :] &= ~ended[:, 1:]
+        valid[:, prompt:] &= ~ended[:, 1:]
         is_image = ids == self._image_token
         self._count(is_image, valid, choices)
         self._keep_paths(ids, is_image, valid, choices[..., 0] % max(self.num_experts))

@@ -11,6 +11,7 @@ from moellava.sparse_layers import SparseLayer, sparse_layers
 from tests.tiny_models import tiny_model
 from tests.tiny_newer import tiny_newer_model
 from tests.tiny_sparse import ARCHITECTURES, tiny_sparse_model
+from tests.tiny_text_sparse import TEXT_SPARSE, tiny_text_sparse_model
 
 IDS = torch.tensor([[1, 7, 8, 9, 10, 11]])
 NEWER = ("deepseek_ocr2", "dots3_note", "ernie4_5_vl_moe", "glm5_next", "qwen4_exp")
@@ -25,20 +26,25 @@ def logits(model) -> torch.Tensor:
 def tiny_model_of(architecture: str):
     if architecture == "moe_llava":
         return tiny_model("llama", layers=[0, 1])
+    if architecture in TEXT_SPARSE:
+        return tiny_text_sparse_model(architecture)
     return tiny_newer_model(architecture) if architecture in NEWER else tiny_sparse_model(architecture)
 
 
 def cut_out(model, layer: SparseLayer, expert: int) -> None:
     """Take one expert out of the tensors of a layer and its router for good."""
-    kept = [other for other in range(layer.num_experts) if other != expert]
+    stacked = (layer.num_experts, layer.num_experts + 1)  # Inkling's router scores a shared expert, too
     around = model.get_decoder().get_submodule(layer.name.rsplit(".", 2)[0])  # Ernie's block of two sets counts, too
     for module in (*layer.experts.modules(), *layer.router.modules(), layer.block, around):
         for value in [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
-            if layer.num_experts in value.shape:
-                value.data = value.data.index_select(value.shape.index(layer.num_experts), torch.tensor(kept))
+            for axis, size in enumerate(value.shape):
+                if size in stacked:
+                    kept = [other for other in range(size) if other != expert]
+                    value.data = value.data.index_select(axis, torch.tensor(kept))
+                    break
         for name in NUMBERS:
             if getattr(module, name, None) == layer.num_experts:
-                setattr(module, name, len(kept))
+                setattr(module, name, layer.num_experts - 1)
 
 
 @given(
@@ -87,7 +93,7 @@ def test_top_1_is_the_models_own_with_its_weight_set_to_one():
     torch.testing.assert_close(pruned, logits(twin))
 
 
-@pytest.mark.parametrize("architecture", ["moe_llava", *ARCHITECTURES, *NEWER])
+@pytest.mark.parametrize("architecture", ["moe_llava", *ARCHITECTURES, *NEWER, *TEXT_SPARSE])
 def test_a_model_answers_as_if_it_had_never_had_the_expert(architecture):
     model = tiny_model_of(architecture)
     whole = logits(model)

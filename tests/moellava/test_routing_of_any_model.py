@@ -13,14 +13,15 @@ from moellava.sparse_layers import sparse_layers
 from tests.tiny_models import tiny_model
 from tests.tiny_newer import tiny_newer_model
 from tests.tiny_sparse import ARCHITECTURES, tiny_sparse_model
+from tests.tiny_text_sparse import TEXT_SPARSE, tiny_text_sparse_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 PROMPTS = ([11, 12, 13], [21, 22, 23, 24, 25, 26])
 
 
-@pytest.fixture(scope="module", params=ARCHITECTURES)
+@pytest.fixture(scope="module", params=[*ARCHITECTURES, *TEXT_SPARSE])
 def model(request: pytest.FixtureRequest):
-    return tiny_sparse_model(request.param)
+    return (tiny_text_sparse_model if request.param in TEXT_SPARSE else tiny_sparse_model)(request.param)
 
 
 def recorded(model, prompts, side: str = "left", new_tokens: int = 0):
