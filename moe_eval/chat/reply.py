@@ -3,6 +3,8 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from moe_eval.chat.thoughts import ends_thoughts, split_thoughts
@@ -111,8 +113,13 @@ def error_message(content: bytes, key: str | None) -> str:
 
 
 def seconds_to_wait(retry_after: str | None) -> float:
-    """What a `Retry-After` header asks for."""
+    """What a `Retry-After` header asks for: seconds from now, or a date (RFC 9110, 10.2.3); 0 where it cannot be read."""
     try:
         return max(float(retry_after or 0), 0.0)
-    except ValueError:  # a date: the backoff will do
+    except ValueError:
+        pass
+    try:
+        then = parsedate_to_datetime(retry_after or "")
+    except ValueError:
         return 0.0
+    return max((then.replace(tzinfo=then.tzinfo or UTC) - datetime.now(UTC)).total_seconds(), 0.0)

@@ -76,15 +76,16 @@ def run_models(
             raise UserError(
                 f"--ablate {plans[0].ablation}: {model.name} holds answers that were given without it; leave it out"
             )
+    batches = batch_size if engine == "generate" else None
     if plan_only:
-        print("\n\n".join(preview(model, plans, batch_size) for model, plans in jobs))
+        print("\n\n".join(preview(model, plans, batches) for model, plans in jobs))
         return 0
     loaded: dict[tuple[str, str], Dataset] = {}  # models share what they are asked
     shown.several = sum(len(plans) for _, plans in jobs) > 1
     for model, plans in jobs:
         shown.say(f"{model.title}: {', '.join(plan.task.name for plan in plans)}")
         if not model.is_local:
-            shown.say(preview(model, plans, batch_size) + "\n")
+            shown.say(preview(model, plans, batches) + "\n")
         ready = []
         for plan in plans:
             with shown.kept_going(plan):
