@@ -16,19 +16,16 @@ def in_another_order(options: Options, samples: Sequence[Sample]) -> list[Sample
     text takes the place of one and the same other text. A question keeps its order where there is no further one (two options
     with both rotations), and where two of its options are alike.
     """
-    orders: dict[object, list[tuple[Sample, tuple[str, ...]]]] = {}
-    for sample in samples:
-        texts = tuple(options.of(sample).values())
-        orders.setdefault(_question(sample, texts), []).append((sample, texts))
-    others = {key: _other_texts(members[0][0].id, [texts for _, texts in members]) for key, members in orders.items()}
-    return [
-        _moved(options, sample, others[_question(sample, tuple(options.of(sample).values()))]) for sample in samples
-    ]
-
-
-def _question(sample: Sample, texts: tuple[str, ...]) -> object:
-    """What rows that ask the same in several orders have in common."""
-    return sample.group, sample.question, frozenset(texts)
+    texts = [tuple(options.of(sample).values()) for sample in samples]
+    # What rows that ask the same in several orders have in common.
+    questions = [(sample.group, sample.question, frozenset(some)) for sample, some in zip(samples, texts, strict=True)]
+    seeds: dict[object, str] = {}
+    asked: dict[object, list[tuple[str, ...]]] = {}
+    for sample, question, some in zip(samples, questions, texts, strict=True):
+        seeds.setdefault(question, sample.id)
+        asked.setdefault(question, []).append(some)
+    others = {question: _other_texts(seed, asked[question]) for question, seed in seeds.items()}
+    return [_moved(options, sample, others[question]) for sample, question in zip(samples, questions, strict=True)]
 
 
 def _other_texts(seed: str, asked: Sequence[tuple[str, ...]]) -> Mapping[str, str]:

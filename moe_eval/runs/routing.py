@@ -162,7 +162,7 @@ def write_routing(folder: Path, run: RunRecord, answered: int) -> RoutingRecord:
         task=run.task,
         model=run.model.name,
         data=run.data,
-        ablation=run.generation.ablation if run.generation else None,
+        ablation=run.ablation,
         settings=_settings(run),
         samples=total.samples,
         unrecorded=answered - total.samples,

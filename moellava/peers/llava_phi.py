@@ -83,9 +83,8 @@ def convert(source: Path, out: Path, *, progress: bool = False) -> Path:
 
 def _known(values: dict) -> dict:
     """What transformers' class of the tower knows of its configuration, which has keys of LLaVA-Phi's own."""
-    return {
-        name: value for name, value in values.items() if name in CLIPVisionConfig().to_dict() and name != "model_type"
-    }
+    known = CLIPVisionConfig().to_dict().keys() - {"model_type"}
+    return {name: value for name, value in values.items() if name in known}
 
 
 def _model_config(config: dict, tower: Tower, tokenizer: PreTrainedTokenizerBase) -> MoELlavaConfig:
