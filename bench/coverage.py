@@ -41,12 +41,12 @@ def cells(name: str, level: float, simulations: int) -> Iterator[dict[str, Any]]
         if groups < FEWEST_GROUPS:
             continue
         generator = np.random.default_rng([0, questions])
-        chosen = _draw(world, recording, groups, simulations, generator)
+        chosen = draw_groups(world, recording, groups, simulations, generator)
         if chosen is not None:
             yield {"world": name, "level": level, "questions": questions, **_cover(world, recording, chosen)}
 
 
-def _draw(
+def draw_groups(
     world: World, recording: Recording, groups: int, simulations: int, generator: np.random.Generator
 ) -> NDArray[np.intp] | None:
     """Groups of each data set, [S, C]; None where there would not be two of every category."""

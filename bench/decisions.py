@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.clustered_pairs import DRAWS, OWN, RIGHT, TOLERANCE, clustered_cells
 from bench.worlds import CORRELATION
 from moe_eval.comparison.gate import LEVEL, Verdict, decide
 from moe_eval.files.atomic import write_atomically
@@ -24,15 +25,6 @@ from moe_eval.statistics.sequential import looks_at, stretch_of
 from moe_eval.task import Result, SampleScore
 
 SIMULATIONS = 2_000
-
-DRAWS = 400
-"""Permutations and resamples of each pair of runs, instead of 10,000."""
-
-RIGHT = 0.8
-OWN = 0.3
-"""Share of the questions on which the second model has luck of its own."""
-
-TOLERANCE = 3.0
 
 SIZES = ((30, 1), (300, 1))
 """Groups, and questions in each."""
@@ -154,7 +146,11 @@ def main() -> None:
         "until": until_cells(options.simulations),
         "until_decided": until_decided_cells(options.simulations),
         "compare_and_check": pair_cells(options.simulations),
+        "compare_and_check_clustered": [],
     }
+    for row in clustered_cells(options.simulations):
+        record["compare_and_check_clustered"].append(row)
+        print("compare, check", row, flush=True)
     record["seconds"] = round(time.process_time() - start)
     if options.out:
         write_atomically(options.out, json.dumps(record, indent=1) + "\n")

@@ -12,9 +12,18 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import CLIPVisionConfig, PhiConfig
+from transformers import (
+    CLIPImageProcessor,
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    PhiConfig,
+)
 
 from moe_eval.engine.backend import Request
 from moe_eval.engine.generate import GenerateBackend
@@ -42,7 +51,54 @@ def save_phi_shaped(folder: Path) -> Path:
         hidden_size=512, intermediate_size=2048, num_hidden_layers=8, num_attention_heads=8, vocab_size=51200,
         bos_token_id=0, eos_token_id=0,
     )  # fmt: skip
-    vision = CLIPVisionConfig(
+    config = MoELlavaConfig(
+        text_config=text,
+        vision_config=tower_of_336_pixels(),
+        moe=MoEConfig(layers=[0, 2, 4, 6]),
+        image_token_index=processor.image_token_id,
+    )
+    MoELlavaForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+def save_llama_shaped(folder: Path) -> Path:
+    """A dense model of ours with random weights, the same tower and tokenizer, and as many picture tokens."""
+    processor = processor_of_336_pixels()
+    processor.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = MoELlavaConfig(**_llama_and_tower(processor), moe=MoEConfig(layers=[]))
+    MoELlavaForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+def save_llama_shaped_as_llava(folder: Path) -> Path:
+    """A model of the same shape as transformers' own Llava, for programs that know no other."""
+    ours = processor_of_336_pixels()
+    LlavaProcessor(
+        image_processor=CLIPImageProcessor(size={"shortest_edge": 336}, crop_size={"height": 336, "width": 336}),
+        tokenizer=ours.tokenizer,
+        patch_size=14,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=ours.chat_template,
+    ).save_pretrained(folder)
+    torch.manual_seed(0)
+    LlavaForConditionalGeneration(LlavaConfig(**_llama_and_tower(ours))).save_pretrained(folder)
+    return folder
+
+
+def _llama_and_tower(processor: MoELlavaProcessor) -> dict[str, Any]:
+    text = LlamaConfig(
+        hidden_size=512, intermediate_size=1408, num_hidden_layers=8, num_attention_heads=8, vocab_size=32000,
+        bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    tower = tower_of_336_pixels()
+    return {"text_config": text, "vision_config": tower, "image_token_index": processor.image_token_id}
+
+
+def tower_of_336_pixels() -> CLIPVisionConfig:
+    """A small CLIP tower that makes 576 tokens of a picture."""
+    return CLIPVisionConfig(
         hidden_size=256,
         intermediate_size=1024,
         num_hidden_layers=6,
@@ -50,14 +106,6 @@ def save_phi_shaped(folder: Path) -> Path:
         image_size=336,
         patch_size=14,
     )
-    config = MoELlavaConfig(
-        text_config=text,
-        vision_config=vision,
-        moe=MoEConfig(layers=[0, 2, 4, 6]),
-        image_token_index=processor.image_token_id,
-    )
-    MoELlavaForConditionalGeneration(config).save_pretrained(folder)
-    return folder
 
 
 def questions(count: int, new_tokens: int) -> list[Request]:

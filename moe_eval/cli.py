@@ -76,7 +76,7 @@ COMMANDS = {  # where each is, and its first sentence, so that --help need not i
     ),
     "probe": (
         "probe.probe",
-        "Say how much of a model's score is seeing: without, with a grey and with another's picture, and which way answers lean.",
+        "Say how much of a model's score is seeing: without, with a grey and with another's picture; what the order of options does to it; and which way answers lean.",
     ),
     "certify": (
         "certify.certify",
@@ -96,7 +96,7 @@ COMMANDS = {  # where each is, and its first sentence, so that --help need not i
         "Write runs as the hub's evaluation files, with interval and protocol: .eval_results/*.yaml and model-index.",
     ),
     "params": ("params.params", "Count parameters, total and activated, and FLOPs, from configurations alone."),
-    "list": ("list.list_", "List the tasks, models or data sources there are."),
+    "list": ("list.list_", "List the tasks, models, data sources or published numbers there are."),
     "doctor": ("doctor.doctor", "Say what there is on this machine, what is missing, and what to do about it."),
 }
 

@@ -68,9 +68,7 @@ def notes_of(run: StoredRun) -> str:
         f"protocol {scores.protocol}",
         f"{scores.data.samples - len(scores.missing):,} of {scores.data.samples:,} questions ({scores.data.version})",
         f"graded by {scores.judge}" if scores.judge else "",
-        f"asked without something: {run.run.generation.ablation}"
-        if run.run.generation and run.run.generation.ablation
-        else "",
+        f"taken away or changed on purpose: {run.run.ablation}" if run.run.ablation else "",
         *(run.run.generation.asked_otherwise if run.run.generation else ()),
         f"quantised: {run.run.model.quantization}" if run.run.model.quantization else "",
         f"{PACKAGE} {version(PACKAGE)}",

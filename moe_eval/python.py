@@ -77,10 +77,7 @@ class Runs:
         for stored in self:
             path = plain_or_gzipped(stored.folder / "responses.jsonl")
             responses = {line["id"]: line for _, line in answer_lines(path)} if path.is_file() else {}
-            try:
-                questions = stored.samples
-            except UserError:
-                questions = {}
+            questions, _ = stored.known_samples()
             for score in stored.scores.samples:
                 key = str(score["id"])
                 sample, response = questions.get(key), responses.get(key, {})

@@ -24,7 +24,7 @@ def convert(
     base: Annotated[Path | None, typer.Option(help="Language model folder, for a stage-1 checkpoint.")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something goes wrong.")] = False,
 ) -> None:
-    """Convert a published checkpoint: MoE-LLaVA, LLaVA-1.5, Qwen-VL(-Chat), TinyGPT-V.
+    """Convert a published checkpoint: MoE-LLaVA, LLaVA-1.5, Qwen-VL(-Chat), TinyGPT-V, LLaVA-Phi.
 
     Example: moellava convert LanguageBind/MoE-LLaVA-Phi2-2.7B-4e checkpoints/moe-llava-2.7bx4
     """

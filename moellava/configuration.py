@@ -66,8 +66,9 @@ class MoELlavaConfig(LlavaConfig):
     """A Llava configuration with a `moe` block ([`MoEConfig`], or a dict of its arguments; absent means dense).
 
     `image_token_index` may lie beyond the embedding table: picture features take its place, and some upstream
-    vocabularies have no row to spare. `codebase` is where the checkpoint was trained ("moe-llava", "llava"), which
-    differ in how they prepare pictures for some benchmarks. `output_router_logits`: every forward pass returns them,
+    vocabularies have no row to spare. `head_bias`: whether the language-modelling head has a bias, as Phi's has and
+    MoE-LLaVA's has not. `codebase` is where the checkpoint was trained ("moe-llava", "llava", "llava-phi"),
+    which differ in how they prepare pictures for some benchmarks. `output_router_logits`: every forward pass returns them,
     and the balancing loss.
 
     Raises:
@@ -82,6 +83,7 @@ class MoELlavaConfig(LlavaConfig):
     text_config: Any = None
     vision_config: Any = None
     moe: Any = None
+    head_bias: bool = False
     codebase: str | None = None
     output_router_logits: bool = False
 

@@ -18,9 +18,6 @@ from moellava.sparse_layers import SparseLayer, sparse_layers
 
 __all__ = ["count_model", "lay_out", "weight_flops"]
 
-VISION_EXPERTS = ".vision_moe."
-"""Ernie-4.5-VL has experts for pictures beside those for text; a text token uses none of them."""
-
 LANGUAGE_PARTS = (
     (r"(^|\.)norm|norm(_\w+|\d*)\.|layernorm", "norms"),
     (r"\.experts\.", "experts"),
@@ -42,10 +39,13 @@ def lay_out(config: PreTrainedConfig) -> Any:
     return model
 
 
-def count_model(model: Any) -> ParameterCount:
+def count_model(model: Any, top_k: int | None = None) -> ParameterCount:
     """Parameters of a model by part, and how many of its experts' a text token does not use; shared ones count once.
 
     `vision tower` is all that is neither language model, head nor projector, other senses included.
+
+    Args:
+        top_k: experts that a token uses at most; None: as many as the model says.
 
     Raises:
         ValueError: sparse layers that do not say how many experts a token uses.
@@ -66,8 +66,8 @@ def count_model(model: Any) -> ParameterCount:
         else:
             part = next((part for pattern, part in LANGUAGE_PARTS if re.search(pattern, name)), "other")
         parts[part] += parameter.numel()
-    idle = sum(_idle(layer) for layer in sparse_layers(decoder))
-    return ParameterCount(dict(parts), idle, sum(_idle(layer) for layer in sparse_layers(model)) - idle)
+    idle = sum(_idle(layer, top_k) for layer in sparse_layers(decoder))
+    return ParameterCount(dict(parts), idle, sum(_idle(layer, top_k) for layer in sparse_layers(model)) - idle)
 
 
 def weight_flops(model: Any) -> int:
@@ -96,8 +96,8 @@ def _language_model(model: Any) -> tuple[nn.Module, Any]:
     return decoder, model.get_output_embeddings() or decoder.get_output_embeddings()
 
 
-def _idle(layer: SparseLayer) -> int:
+def _idle(layer: SparseLayer, top_k: int | None = None) -> int:
     """Parameters of a layer's experts that a text token does not use."""
-    used = 0 if VISION_EXPERTS in f".{layer.name}." else layer.top_k
+    used = 0 if layer.is_for_vision else min(layer.top_k, top_k or layer.top_k)
     stacked = sum(p.numel() for p in layer.experts.parameters(recurse=False) if p.dim() > 1)
     return stacked // layer.num_experts * (layer.num_experts - used)

@@ -125,7 +125,10 @@ class MoELlavaModel(MoELlavaPreTrainedModel, LlavaModel):
             return_dict=True,
             **kwargs,
         )
-        outputs.image_hidden_states = None if blank else image_features
+        if hasattr(outputs, "image_outputs"):  # transformers 5.24, which makes `image_hidden_states` of it
+            outputs.image_outputs = None if blank else vision
+        else:
+            outputs.image_hidden_states = None if blank else image_features
         return outputs
 
     def get_placeholder_mask(
@@ -176,7 +179,7 @@ class MoELlavaForConditionalGeneration(MoELlavaPreTrainedModel, LlavaForConditio
     def __init__(self, config: MoELlavaConfig):
         super(LlavaForConditionalGeneration, self).__init__(config)  # skips building a dense LlavaModel first
         self.model = MoELlavaModel(config)
-        self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
+        self.lm_head = nn.Linear(config.text_config.hidden_size, config.text_config.vocab_size, bias=config.head_bias)
         self.post_init()
 
     @can_return_tuple

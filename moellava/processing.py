@@ -6,12 +6,29 @@ from typing import Any
 from PIL import Image
 from transformers.image_utils import make_flat_list_of_images
 from transformers.models.llava.processing_llava import LlavaProcessor
-from transformers.processing_utils import MultiModalData, ProcessingKwargs
+from transformers.processing_utils import MultiModalData, ProcessingKwargs, ProcessorMixin
 
-__all__ = ["MoELlavaProcessor", "check_picture_count", "flatten_pictures"]
+__all__ = ["FlatPicturesProcessor", "MoELlavaProcessor"]
 
 
-class MoELlavaProcessor(LlavaProcessor):
+class FlatPicturesProcessor(ProcessorMixin):
+    """Takes the pictures of all prompts as one list: one per `image_token`, in their order."""
+
+    image_token: str
+
+    def prepare_inputs_layout(self, images: Any = None, text: Any = None, *args: Any, **kwargs: Any):
+        """As transformers does it; the pictures of all prompts become one list, None if there are none."""
+        if isinstance(images, (list, tuple)):
+            images = _flatten(images) or None
+        return super().prepare_inputs_layout(images, text, *args, **kwargs)
+
+    def validate_inputs(self, images: Any = None, text: Any = None, *args: Any, **kwargs: Any) -> None:
+        """ValueError: nothing to process, a prompt without its pictures, or pictures too many."""
+        _check_picture_count(images, text, self.image_token)
+        super().validate_inputs(images, text, *args, **kwargs)
+
+
+class MoELlavaProcessor(FlatPicturesProcessor, LlavaProcessor):
     """Llava's processor with upstream's tokenisation: every stretch of text between pictures as if it stood alone.
 
     With some sentencepiece tokenizers a stretch gets a leading blank only where a text begins; there a picture's tokens
@@ -26,22 +43,15 @@ class MoELlavaProcessor(LlavaProcessor):
     Source: MoE-LLaVA `mm_utils.py` `tokenizer_image_token`, `process_images`; spec/checkpoints.md sections 4 and 5.
     """
 
-    def prepare_inputs_layout(self, images: Any = None, text: Any = None, *args: Any, **kwargs: Any):
-        """As transformers does it; the pictures of all prompts become one list, None if there are none."""
-        if isinstance(images, (list, tuple)):
-            images = flatten_pictures(images) or None
-        return super().prepare_inputs_layout(images, text, *args, **kwargs)
-
     def validate_inputs(self, images: Any = None, text: Any = None, *args: Any, **kwargs: Any) -> None:
         """ValueError: a prompt without its pictures or pictures too many; an option that the tokenizer cannot do."""
-        check_picture_count(images, text, self.image_token)
+        super().validate_inputs(images, text, *args, **kwargs)
         offsets = {**kwargs, **kwargs.get("text_kwargs", {})}.get("return_offsets_mapping")
         if text is not None and offsets and not self.tokenizer.is_fast:
             raise ValueError(
                 f"return_offsets_mapping: {type(self.tokenizer).__name__} is a slow tokenizer, which does not know where "
                 "in the text its tokens stand; load a fast one"
             )
-        super().validate_inputs(images, text, *args, **kwargs)
 
     def get_text_with_replacements(self, text: list[str], *args: Any, **kwargs: Any) -> tuple[list[str], list]:
         """As transformers does it; where the tokenizer needs it, a picture's replacement ends with a blank."""
@@ -86,7 +96,7 @@ class MoELlavaProcessor(LlavaProcessor):
         return (" ", "▁", *self.tokenizer.get_added_vocab())
 
 
-def check_picture_count(images: Any, text: Any, image_token: str) -> None:
+def _check_picture_count(images: Any, text: Any, image_token: str) -> None:
     """ValueError: neither pictures nor text, or rendered prompts with more or fewer picture tokens than pictures."""
     if images is None and text is None:
         raise ValueError("nothing to process: pass images=, text= (rendered by apply_chat_template), or both")
@@ -100,10 +110,6 @@ def check_picture_count(images: Any, text: Any, image_token: str) -> None:
             )
 
 
-def flatten_pictures(images: Sequence) -> list:
+def _flatten(images: Sequence) -> list:
     """The pictures of all prompts in order, of a list that may hold a list per prompt."""
-    return [
-        picture
-        for item in images
-        for picture in (flatten_pictures(item) if isinstance(item, (list, tuple)) else [item])
-    ]
+    return [picture for item in images for picture in (_flatten(item) if isinstance(item, (list, tuple)) else [item])]

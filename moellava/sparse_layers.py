@@ -7,7 +7,7 @@ experts interface hands that module the choices. Nothing else about a model has 
 import inspect
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,11 +17,15 @@ __all__ = ["SparseLayer", "expert_modules", "sparse_layers", "watch"]
 
 TOP_K = ("top_k", "num_experts_per_tok", "top_k_experts")
 """Attributes of routers, blocks and configurations that say how many experts a token uses."""
+ROUTERS = ("router", "gate")
+"""What a block calls the module that scores its experts."""
+VISION_EXPERTS = ".vision_moe."
+"""Ernie-4.5-VL has a set of experts for a picture's tokens beside the one for text in each layer, each with its router."""
 
 
 @dataclass(frozen=True)
 class SparseLayer:
-    """The experts of one layer.
+    """The experts of one layer, or one of its two sets of experts.
 
     Args:
         name: of the module that holds them.
@@ -29,6 +33,7 @@ class SparseLayer:
         num_experts, top_k: experts that there are, and that a token uses.
         experts: the module; its parameters of three dimensions are [num_experts, ...].
         block: the module around it.
+        first: the number of its first expert in the layer; 0 but in a layer's second set, which is numbered on.
     """
 
     name: str
@@ -37,6 +42,27 @@ class SparseLayer:
     top_k: int
     experts: nn.Module
     block: nn.Module
+    first: int = 0
+
+    @property
+    def numbers(self) -> range:
+        """The numbers of its experts in the layer."""
+        return range(self.first, self.first + self.num_experts)
+
+    @property
+    def router(self) -> nn.Module | None:
+        """The module that scores the experts."""
+        return next((module for name, module in self.block.named_children() if name in ROUTERS), None)
+
+    @property
+    def are_told(self) -> bool:
+        """Whether the experts are handed the choices and their weights; Llama-4's are handed weighted inputs instead."""
+        return len(inspect.signature(self.experts.forward).parameters) > 2
+
+    @property
+    def is_for_vision(self) -> bool:
+        """Whether its experts see a picture's tokens only."""
+        return VISION_EXPERTS in f".{self.name}."
 
 
 def sparse_layers(language_model: nn.Module) -> list[SparseLayer]:
@@ -46,7 +72,11 @@ def sparse_layers(language_model: nn.Module) -> list[SparseLayer]:
         ValueError: experts in a module that does not say how many of them a token uses.
     """
     found = [_layer(language_model, name, module) for name, module in expert_modules(language_model)]
-    return sorted(found, key=lambda layer: layer.index)
+    layers: list[SparseLayer] = []
+    for layer in sorted(found, key=lambda layer: layer.index):
+        before = sum(other.num_experts for other in layers if other.index == layer.index)
+        layers.append(replace(layer, first=before))
+    return layers
 
 
 def expert_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -57,13 +87,12 @@ def expert_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def watch(layer: SparseLayer, see: Callable[[torch.Tensor, torch.Tensor], None]) -> Any:
-    """Call `see` with the choices [T, K] int64 and their weights [T, K] of every forward pass of a layer.
+    """Call `see` with the choices [T, K] int64, from 0, and their weights [T, K] of every forward pass of a layer.
 
-    Where the experts are not told (Llama-4 multiplies by the router's scores instead), the router is asked. Returns the
-    handle that ends it.
+    Where the experts are not told, the router is asked. Returns the handle that ends it.
     """
-    signature = inspect.signature(layer.experts.forward)
-    if len(signature.parameters) > 1:
+    if layer.are_told:
+        signature = inspect.signature(layer.experts.forward)
 
         def before(module: nn.Module, args: tuple, kwargs: dict) -> None:
             _, index, weights = signature.bind(*args, **kwargs).args
@@ -75,7 +104,9 @@ def watch(layer: SparseLayer, see: Callable[[torch.Tensor, torch.Tensor], None])
         weights, index = output[0].topk(layer.top_k, dim=-1)  # of scores [T, E]
         see(index, weights)
 
-    return layer.block.get_submodule("router").register_forward_hook(after)
+    if layer.router is None:
+        raise ValueError(f"{layer.name} is not told which experts were chosen, and no router beside it could be asked")
+    return layer.router.register_forward_hook(after)
 
 
 def _layer(model: nn.Module, name: str, experts: nn.Module) -> SparseLayer:

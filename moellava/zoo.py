@@ -7,7 +7,8 @@
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,19 @@ from transformers import AutoConfig
 from moellava.configuration import MoEConfig, MoELlavaConfig
 from moellava.convert import ConversionError, convert
 from moellava.convert.hub import fetch_checkpoint
+from moellava.convert.parts import gather
 
-__all__ = ["ZooEntry", "architecture", "convert_once", "fetch_source", "find", "names", "resolve"]
+__all__ = [
+    "ZooEntry",
+    "architecture",
+    "cache_folder",
+    "convert_once",
+    "fetch_source",
+    "find",
+    "names",
+    "parts_folder",
+    "resolve",
+]
 
 REPOSITORY = Path(__file__).parents[1]
 """What embedded models' folders are relative to: the checkout, or the folder that the package is installed in."""
@@ -30,9 +42,11 @@ class ZooEntry:
     """One named model.
 
     `source` is a hub id, or a folder beside the library (in the upstream format, or finished by our training); None
-    where no weights were published. `revision` is the commit that is downloaded, where it is known. `model_type` is one
+    where no weights were published. `parts` are what a checkpoint is gathered from that was published in several places
+    (`moellava.convert.parts`), `settings` further ones of its configuration. `revision` is the commit that is downloaded, where it is known. `model_type` is one
     of `peers`, whose default configuration is the published one. `in_transformers`: the source is in transformers' own
-    format, and its architecture is told by its own config.json alone; whether that is `sparse` is said here.
+    format, and its architecture is told by its own config.json alone; whether that is `sparse` is said here, and
+    `evidence` says where the hub id and the language model were read.
     """
 
     name: str
@@ -47,6 +61,9 @@ class ZooEntry:
     model_type: str | None = None
     in_transformers: bool = False
     sparse: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
+    evidence: str | None = None
 
     @property
     def is_llava(self) -> bool:
@@ -102,6 +119,7 @@ def architecture(name: str) -> Any:
         vision_config=AutoConfig.for_model(**vision),
         moe=MoEConfig(layers=list(layers), num_experts=entry.num_experts or 4, top_k=2),
         image_token_index=text["vocab_size"],
+        **entry.settings,
     )
 
 
@@ -118,8 +136,22 @@ def resolve(name: str, revision: str | None = None) -> Path:
         raise ConversionError(f"the random weights of {name} are in a checkout of the project only")
     if entry.folder and (entry.folder / PROCESSOR).is_file():
         return entry.folder  # in our own format
-    source = entry.folder or fetch_source(entry.source, revision)
+    if entry.parts and revision:
+        raise ConversionError(f"{name} is gathered from several places, which no one revision names; leave it out")
+    source = entry.folder or (
+        gather(entry.parts, parts_folder(name)) if entry.parts else fetch_source(entry.source, revision)
+    )
     return source if entry.in_transformers else convert_once(source, name)
+
+
+def cache_folder() -> Path:
+    """Where converted checkpoints lie."""
+    return Path(os.environ.get("MOELLAVA_CACHE", Path.home() / ".cache" / "moellava"))
+
+
+def parts_folder(name: str) -> Path:
+    """Where the parts of a checkpoint are gathered that was published in several places."""
+    return cache_folder() / "parts" / name
 
 
 def fetch_source(repository: str, revision: str | None = None) -> Path:
@@ -135,6 +167,5 @@ def convert_once(source: Path, name: str) -> Path:
     """
     stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(source.iterdir())]
     key = hashlib.sha256(json.dumps([str(source.resolve()), stats]).encode()).hexdigest()[:12]
-    cache = Path(os.environ.get("MOELLAVA_CACHE", Path.home() / ".cache" / "moellava"))
-    out = cache / f"{name}-{key}"
+    out = cache_folder() / f"{name}-{key}"
     return out if out.is_dir() else convert(source, out, progress=True)

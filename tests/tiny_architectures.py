@@ -15,9 +15,7 @@ from tests.tiny_description import (
     MERGED,
     PIXELS,
     QWEN2,
-    QWEN_IDS,
     QWEN_PICTURE,
-    QWEN_TOKENS,
     SECTIONS,
     SIGLIP,
     SQUARE,
@@ -30,7 +28,19 @@ from tests.tiny_description import (
 from tests.tiny_first_generation import FIRST_GENERATION, ONE_PICTURE, write_tiny_first_generation
 from tests.tiny_newer import NEWER
 from tests.tiny_sparse import ARCHITECTURES as SPARSE
-from tests.tiny_sparse import GRID, MROPE, SPECIAL, TEMPLATE, TEXT, VISION, byte_tokenizer, write_tiny_sparse
+from tests.tiny_sparse import (
+    GRID,
+    LINEAR_ATTENTION,
+    MROPE,
+    QWEN_IDS,
+    QWEN_TOKENS,
+    SPECIAL,
+    TEMPLATE,
+    TEXT,
+    VISION,
+    byte_tokenizer,
+    write_tiny_sparse,
+)
 from tests.tiny_vlms import ARCHITECTURES as TESTED_WITH_PREFIX
 from tests.tiny_vlms import save_tiny
 
@@ -53,12 +63,7 @@ DESCRIBED = {
         {**GRID, "num_position_embeddings": 16},
         {
             **TEXT,
-            "linear_key_head_dim": 8,
-            "linear_value_head_dim": 8,
-            "linear_num_key_heads": 2,
-            "linear_num_value_heads": 4,
-            "layer_types": ["linear_attention", "linear_attention", "full_attention"],
-            "rope_parameters": {**MROPE, "partial_rotary_factor": 1.0},
+            **LINEAR_ATTENTION,
         },
     ),
     "glm4v": glm("Glm4vImageProcessorPil"),
@@ -80,6 +85,18 @@ DESCRIBED = {
         "<image>",
         ("SiglipImageProcessorPil", {**SQUARE, "image_seq_length": 16}),
         named={"image_token": "<image>"},
+    ),
+    "smolvlm": Tiny(
+        {
+            "image_token_id": 3,
+            "scale_factor": 2,
+            "text_config": LLAMA,
+            "vision_config": {**TOWER, "image_size": 16, "patch_size": 4},
+        },
+        ("<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>"),
+        "<image>",
+        ("SmolVLMImageProcessorPil", {"size": {"longest_edge": 32}, "max_image_size": {"longest_edge": 16}}),
+        {"image_seq_len": 4},
     ),
     "internvl": Tiny(
         {

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.tiny_sparse import GRID, TEXT, VISION
+from tests.tiny_sparse import GRID, QWEN_IDS, QWEN_TOKENS, TEXT, VISION
 
 __all__ = ["Tiny", "glm", "llava_like", "qwen"]
 
@@ -17,8 +17,6 @@ QWEN2 = {**DENSE, "model_type": "qwen2"}
 SQUARE = {"size": {"height": 16, "width": 16}}
 PIXELS = {"size": {"shortest_edge": 256, "longest_edge": 1024}, "patch_size": 4}
 MERGED = {**PIXELS, "merge_size": 2, "temporal_patch_size": 2}
-QWEN_IDS = {"vision_start_token_id": 3, "vision_end_token_id": 4, "image_token_id": 5, "video_token_id": 6}
-QWEN_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
 QWEN_PICTURE = "<|vision_start|><|image_pad|><|vision_end|>"
 SECTIONS = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
 

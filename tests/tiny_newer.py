@@ -1,13 +1,16 @@
 """Architectures that came to the table later; as in `tests/tiny_architectures.py`."""
 
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForImageTextToText
+
 from tests.tiny_description import (
     DENSE,
     LLAMA,
     MERGED,
     PIXELS,
-    QWEN_IDS,
     QWEN_PICTURE,
-    QWEN_TOKENS,
     SIGLIP,
     SQUARE,
     TOWER,
@@ -15,9 +18,9 @@ from tests.tiny_description import (
     glm,
     qwen,
 )
-from tests.tiny_sparse import GRID, MROPE, TEXT
+from tests.tiny_sparse import GRID, LINEAR_ATTENTION, MROPE, QWEN_IDS, QWEN_TOKENS, TEXT
 
-__all__ = ["NEWER"]
+__all__ = ["NEWER", "tiny_newer_model"]
 
 QFORMER = {
     "hidden_size": 32,
@@ -152,12 +155,7 @@ NEWER: dict[str, Tiny] = {
             "shared_expert_intermediate_size": 16,
             "num_experts": 4,
             "num_experts_per_tok": 2,
-            "linear_key_head_dim": 8,
-            "linear_value_head_dim": 8,
-            "linear_num_key_heads": 2,
-            "linear_num_value_heads": 4,
-            "layer_types": ["linear_attention", "linear_attention", "full_attention"],
-            "rope_parameters": {**MROPE, "partial_rotary_factor": 1.0},
+            **LINEAR_ATTENTION,
             "hc_count": 2,
             "hc_lowrank": 8,
             "indexer_n_heads": 2,
@@ -419,3 +417,11 @@ NEWER: dict[str, Tiny] = {
         },
     ),
 }
+
+
+def tiny_newer_model(architecture: str) -> Any:
+    """In evaluation mode, float32; weights depend on the architecture alone."""
+    torch.manual_seed(0)
+    return AutoModelForImageTextToText.from_config(
+        AutoConfig.for_model(architecture, **NEWER[architecture].config)
+    ).eval()

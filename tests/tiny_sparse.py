@@ -35,14 +35,21 @@ GRID = {
     "out_hidden_size": 32,
 }
 MROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1], "mrope_interleaved": True}
+LINEAR_ATTENTION = {
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "layer_types": ["linear_attention", "linear_attention", "full_attention"],
+    "rope_parameters": {**MROPE, "partial_rotary_factor": 1.0},
+}
 IMAGE = {"image_token_id": 5}
+QWEN_IDS = {"vision_start_token_id": 3, "vision_end_token_id": 4, "image_token_id": 5, "video_token_id": 6}
+QWEN_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "qwen3_vl_moe": {
-        **IMAGE,
-        "video_token_id": 6,
-        "vision_start_token_id": 3,
-        "vision_end_token_id": 4,
+        **QWEN_IDS,
         "text_config": {
             **TEXT,
             "num_experts": 4,
@@ -55,22 +62,14 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "vision_config": {**GRID, "num_position_embeddings": 16, "deepstack_visual_indexes": [0]},
     },
     "qwen3_5_moe": {
-        **IMAGE,
-        "video_token_id": 6,
-        "vision_start_token_id": 3,
-        "vision_end_token_id": 4,
+        **QWEN_IDS,
         "text_config": {
             **TEXT,
             "num_experts": 4,
             "num_experts_per_tok": 2,
             "moe_intermediate_size": 16,
             "shared_expert_intermediate_size": 16,
-            "linear_key_head_dim": 8,
-            "linear_value_head_dim": 8,
-            "linear_num_key_heads": 2,
-            "linear_num_value_heads": 4,
-            "layer_types": ["linear_attention", "linear_attention", "full_attention"],
-            "rope_parameters": {**MROPE, "partial_rotary_factor": 1.0},
+            **LINEAR_ATTENTION,
         },
         "vision_config": {**GRID, "num_position_embeddings": 16},
     },
@@ -153,19 +152,21 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 }
 
 
-def tiny_sparse_config(architecture: str) -> PreTrainedConfig:
-    return AutoConfig.for_model(architecture, **ARCHITECTURES[architecture])
+def tiny_sparse_config(architecture: str, **text: Any) -> PreTrainedConfig:
+    """`text` is set in the language model's configuration."""
+    settings = ARCHITECTURES[architecture]
+    return AutoConfig.for_model(architecture, **settings | {"text_config": settings["text_config"] | text})
 
 
-def tiny_sparse_model(architecture: str) -> Any:
-    """In evaluation mode, float32; weights depend on the architecture alone."""
+def tiny_sparse_model(architecture: str, **text: Any) -> Any:
+    """In evaluation mode, float32; weights depend on the configuration alone."""
     torch.manual_seed(0)
-    return AutoModelForImageTextToText.from_config(tiny_sparse_config(architecture)).float().eval()
+    return AutoModelForImageTextToText.from_config(tiny_sparse_config(architecture, **text)).float().eval()
 
 
 SPECIAL = {
-    "qwen3_vl_moe": ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"),
-    "qwen3_5_moe": ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"),
+    "qwen3_vl_moe": QWEN_TOKENS,
+    "qwen3_5_moe": QWEN_TOKENS,
     "glm4v_moe": ("<|begin_of_image|>", "<|end_of_image|>", "<|image|>", "<|video|>"),
     "aria": ("<begin>", "<end>", "<image>"),
 }

@@ -25,7 +25,16 @@ BASELINES = ROOT / "results" / "baselines"
 
 REFERENCE = {
     "evaluate": ("From Python", ["moe_eval.python"]),
-    "task": ("Tasks", ["moe_eval.task"]),
+    "task": (
+        "Tasks",
+        [
+            "moe_eval.task.definition",
+            "moe_eval.task.protocol",
+            "moe_eval.task.samples",
+            "moe_eval.task.scores",
+            "moe_eval.task.judging",
+        ],
+    ),
     "backend": ("What answers", ["moe_eval.engine.backend"]),
     "metrics": (
         "Metrics",
@@ -41,7 +50,9 @@ REFERENCE = {
             "moellava.sparsify",
             "moellava.pruning",
             "moellava.processing",
-            "moellava.routing",
+            "moellava.routing.recorder",
+            "moellava.routing.sequences",
+            "moellava.routing.load",
         ],
     ),
 }

@@ -182,7 +182,9 @@ class Endpoint:
         if error.code in REFUSALS and not re.search(r"model\W.*(not exist|not found|unknown)", message, re.IGNORECASE):
             return RefusedError(said)
         if error.code in (401, 403):
-            return UserError(f"{said}; is the key right?" if self.key else f"{said}; it wants a key, and none was sent")
+            return UserError(
+                f"{said} (is the key right?)" if self.key else f"{said} (it wants a key, and none was sent)"
+            )
         return UserError(f"{said}; {self._way_out()}")
 
     def _way_out(self) -> str:

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from moe_eval.chat.thoughts import ends_thoughts, split_thoughts
@@ -24,6 +26,7 @@ class Reply:
         finish_reason: why it ended, in the server's words; None: the server does not say.
         reasoning: what it thought before, where the server or the tags of the text keep that apart.
         model: what the server calls itself.
+        system_fingerprint: what answers there, in the server's words: vLLM tells its version, llama.cpp its build.
     """
 
     text: str
@@ -32,6 +35,7 @@ class Reply:
     finish_reason: str | None = None
     reasoning: str = ""
     model: str = ""
+    system_fingerprint: str = ""
 
 
 class PassingError(Exception):
@@ -71,6 +75,7 @@ def read_reply(content: bytes, messages: Sequence[Message]) -> Reply:
         finish_reason=finish_reason,
         reasoning=str(apart) or thoughts or "",
         model=str(record.get("model") or ""),
+        system_fingerprint=str(record.get("system_fingerprint") or ""),
     )
 
 
@@ -108,8 +113,13 @@ def error_message(content: bytes, key: str | None) -> str:
 
 
 def seconds_to_wait(retry_after: str | None) -> float:
-    """What a `Retry-After` header asks for."""
+    """What a `Retry-After` header asks for: seconds from now, or a date (RFC 9110, 10.2.3); 0 where it cannot be read."""
     try:
         return max(float(retry_after or 0), 0.0)
-    except ValueError:  # a date: the backoff will do
+    except ValueError:
+        pass
+    try:
+        then = parsedate_to_datetime(retry_after or "")
+    except ValueError:
         return 0.0
+    return max((then.replace(tzinfo=then.tzinfo or UTC) - datetime.now(UTC)).total_seconds(), 0.0)

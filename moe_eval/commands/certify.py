@@ -13,11 +13,13 @@ from moe_eval.commands.shown import Shown
 from moe_eval.comparison.certificate import certify_runs
 from moe_eval.comparison.certificate_text import as_data, as_markdown
 from moe_eval.engine.choose import choose_backend
-from moe_eval.engine.named import find_source
+from moe_eval.engine.named import Source, find_source
+from moe_eval.engine.server import ServerSource
+from moe_eval.engine.vllm import VllmSource
 from moe_eval.errors import UserError, unknown
 from moe_eval.evaluation import carry_out
 from moe_eval.files.atomic import write_atomically
-from moe_eval.runs.plan import Plan, make_plans
+from moe_eval.runs.plan import Plan, make_plans, path_part
 from moe_eval.runs.stored_run import StoredRun
 
 __all__ = ["certify"]
@@ -64,10 +66,14 @@ def certify(
     asked = [word.strip() for word in (own_task(task_file) or tasks).split(",")]
     shown = Shown(quiet=as_json, several=True)
     show_life(f"looking for {model}")
-    settings = {"data": data, "limit": limit, "fresh": fresh}
+    settings: dict[str, Any] = {"data": data, "limit": limit, "fresh": fresh}
+    loading = {"dtype": dtype, "device": device}
+    # What is wrong with one of them is found before the first is asked, which may take hours.
+    sources = {name: _source(model, name, loading) for name in dict.fromkeys([*names, "generate"])}
 
     def run(engine: str, folder: str, prompts: int) -> dict[str, StoredRun]:
-        return _run(model, engine, out / folder, asked, prompts, shown, {"dtype": dtype, "device": device}, settings)
+        plans = make_plans(model, asked, sources["generate"].trained_on_mini, out=out / path_part(folder), **settings)
+        return _run(sources[engine], engine, plans, prompts, shown)
 
     runs = {name: run(name, name, batch_size) for name in names}
     batched = runs.get("generate") or run("generate", "generate", batch_size)
@@ -87,24 +93,22 @@ def certify(
         raise typer.Exit(1)
 
 
-def _run(
-    model: str,
-    engine: str,
-    out: Path,
-    tasks: Sequence[str],
-    batch_size: int,
-    shown: Shown,
-    loading: dict[str, Any],
-    settings: dict[str, Any],
-) -> dict[str, StoredRun]:
-    """A run per task through one engine, which is gone again when it returns."""
+def _source(model: str, engine: str, loading: dict[str, Any]) -> Source:
+    """What answers for a model through an engine, which is a server if there is a colon in it."""
     server = ":" in engine
     own = {"label": model} if server else {**loading, "label": model, "engine": engine}
     source = find_source(engine if server else model, **own)
     source.check_name()
-    trained_on_mini = source.trained_on_mini if not server else find_source(model).trained_on_mini
-    plans: list[Plan] = make_plans(model, tasks, trained_on_mini, out=out, **settings)
-    backend, _ = choose_backend(source, "auto" if server else engine, batch_size)
+    if isinstance(source, VllmSource):
+        source.check_installed()
+    if isinstance(source, ServerSource):
+        source.endpoint.models()
+    return source
+
+
+def _run(source: Source, engine: str, plans: Sequence[Plan], batch_size: int, shown: Shown) -> dict[str, StoredRun]:
+    """A run per task through one engine, which is gone again when it returns."""
+    backend, _ = choose_backend(source, "auto" if ":" in engine else engine, batch_size)
     shown.say(f"{engine}: {', '.join(plan.task.name for plan in plans)}")
     for plan in plans:
         with shown.progress(plan) as on_answer:

@@ -1,6 +1,5 @@
 """`moe-eval doctor`: what there is on this machine, and what is missing for what a user may want."""
 
-import os
 import platform
 import shutil
 import threading
@@ -190,8 +189,9 @@ def _caches(largest: ModelSize | None) -> list[Finding]:
     """Free space where checkpoints are downloaded to, and where they are converted to."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    converted = Path(os.environ.get("MOELLAVA_CACHE", Path.home() / ".cache" / "moellava"))
-    folders = {"HF cache": (Path(HF_HUB_CACHE), "HF_HOME"), "model cache": (converted, "MOELLAVA_CACHE")}
+    from moellava.zoo import cache_folder
+
+    folders = {"HF cache": (Path(HF_HUB_CACHE), "HF_HOME"), "model cache": (cache_folder(), "MOELLAVA_CACHE")}
     devices = [nearest_folder(folder).stat().st_dev for folder, _ in folders.values()]
     copies = len(devices) if len(set(devices)) == 1 else 1  # the download and what is made of it
     wanted, of = (2 * largest.parameters * copies, largest.name) if largest else (0, "")

@@ -1,7 +1,7 @@
 """`moe-eval experts`: the same questions without each expert in turn, and what every one of them is worth."""
 
 import json
-from dataclasses import replace
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +10,6 @@ import typer
 from moe_eval.commands.options import JsonOption, TaskFileOption, own_task, show_life
 from moe_eval.commands.shown import Shown
 from moe_eval.comparison.worth import as_data, as_markdown, compare_without
-from moe_eval.engine.ablation import prune
 from moe_eval.engine.choose import choose_backend
 from moe_eval.engine.models import ModelSource
 from moe_eval.engine.named import find_source
@@ -18,7 +17,7 @@ from moe_eval.engine.sourced import SourcedBackend
 from moe_eval.errors import UserError
 from moe_eval.evaluation import carry_out
 from moe_eval.files.atomic import write_atomically
-from moe_eval.runs.plan import make_plans
+from moe_eval.runs.plan import make_plans, with_data
 from moe_eval.runs.records import read_record
 from moe_eval.runs.routing import ROUTING_FILE, RoutingRecord
 from moe_eval.runs.stored_run import StoredRun
@@ -65,7 +64,7 @@ def experts(
     if reason:
         shown.say(f"{source.title}: answered by generate, not by the prefix engine: {reason}")
     runs: dict[str | None, dict[str, StoredRun]] = {}
-    loaded: dict[str, Dataset] = {}
+    loaded: dict[tuple[str, str], Dataset] = {}
     for ablation in (None, *ablations):
         plans = make_plans(
             *(source.title, asked, source.trained_on_mini),
@@ -76,15 +75,11 @@ def experts(
             ablation=ablation,
             routing=ablation is None,
         )
-        handles = prune(backend.loaded[0], ablation, source.title) if ablation else []
-        for plan in plans:
-            if plan.task.name not in loaded:
-                loaded[plan.task.name] = plan.task.load(plan.source)
-            plan = replace(plan, data=loaded[plan.task.name])
-            with shown.progress(plan) as on_answer:
-                carry_out(plan, backend, on_answer)
-        for handle in handles:
-            handle.remove()
+        with backend.without(ablation) if ablation else nullcontext():
+            for plan in plans:
+                plan = with_data(plan, loaded)
+                with shown.progress(plan) as on_answer:
+                    carry_out(plan, backend, on_answer)
         runs[ablation] = {plan.task.name: StoredRun.read(plan.folder) for plan in plans}
     whole = runs.pop(None)
     routings = [

@@ -1,4 +1,4 @@
-"""`moe-eval list`: the tasks, models and data sources there are."""
+"""`moe-eval list`: the tasks, models, data sources and published numbers there are."""
 
 import json
 from collections.abc import Callable
@@ -16,12 +16,12 @@ __all__ = ["list_", "listing"]
 
 
 def list_(
-    what: Annotated[str, typer.Argument(metavar="tasks|models|data", help="What to list.")],
+    what: Annotated[str, typer.Argument(metavar="tasks|models|data|published", help="What to list.")],
     long: Annotated[bool, typer.Option("--long", help="With everything there is to know.")] = False,
     task_file: TaskFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the tasks, models or data sources there are.
+    """List the tasks, models, data sources or published numbers there are.
 
     Example: moe-eval list tasks --long
     """
@@ -109,6 +109,7 @@ def _models() -> list[dict[str, Any]]:
             "weights": "random, for trying things out" if entry.random_weights else entry.source or "never published",
             "published_as": entry.published_as,
             "revision": entry.revision,
+            "evidence": entry.evidence,
         }
         for entry in map(zoo.find, zoo.names())
     ]
@@ -116,15 +117,27 @@ def _models() -> list[dict[str, Any]]:
 
 def _models_text(models: list[dict[str, Any]], long: bool) -> str:
     headers = {"model": "model", "llm": "LLM", "kind": "kind", "weights": "weights"}
-    more = {"published_as": "row in published tables", "revision": "revision"} if long else {}
+    more = {"published_as": "row in published tables", "revision": "revision", "evidence": "read in"} if long else {}
     rows = [[one[name] for name in (*headers, *more)] for one in models]
     return tabulate(rows, headers=[*headers.values(), *more.values()])
+
+
+def _published() -> list[dict[str, Any]]:
+    from moe_eval.table.published import read_published
+
+    return [number.model_dump() for number in read_published()]
+
+
+def _published_text(numbers: list[dict[str, Any]], long: bool) -> str:
+    columns = ["model", "benchmark", "split", "metric", "value", *(["source", "note"] if long else [])]
+    return tabulate([[one[name] for name in columns] for one in numbers], headers=columns, disable_numparse=True)
 
 
 _LISTS: dict[str, tuple[Callable[[], list[dict[str, Any]]], Callable[[list[dict[str, Any]], bool], str]]] = {
     "tasks": (_tasks, _tasks_text),
     "models": (_models, _models_text),
     "data": (_data, _data_text),
+    "published": (_published, _published_text),
 }
 
 

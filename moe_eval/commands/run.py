@@ -1,205 +1,69 @@
 """`moe-eval run`: every model on every task, one run folder each."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from moe_eval.commands import run_options
 from moe_eval.commands.options import RUNS, JsonOption, ProtocolOption, TaskFileOption, own_task, show_life
+from moe_eval.commands.run_models import run_models
 from moe_eval.commands.shown import Shown
 from moe_eval.commands.workers import ask_in_workers, command_words, fitting_workers, free_gpus
-from moe_eval.comparison.seeds import spread_line, write_spreads
 from moe_eval.engine.ablation import find_pruning
-from moe_eval.engine.choose import choose_backend
-from moe_eval.engine.models import ModelSource
-from moe_eval.engine.named import Source, find_source
+from moe_eval.engine.named import find_source
 from moe_eval.engine.picture_budget import parse_settings
-from moe_eval.engine.ray import RayBackend
-from moe_eval.engine.replay import ReplaySource
 from moe_eval.errors import UserError
-from moe_eval.evaluation import carry_out, carry_out_shard, carry_out_until
 from moe_eval.machine.resources import gpu_memory
-from moe_eval.runs.plan import Plan, Sampling, make_plans
-from moe_eval.runs.preview import preview
+from moe_eval.runs.plan import Sampling, make_plans
 from moe_eval.runs.shard import parse_shard
 from moe_eval.runs.until import parse_until
-from moe_eval.task import Dataset
 
-__all__ = ["run", "run_models"]
-
-ROUTED_BY_DEFAULT = 5_000
-"""Questions up to which routing is recorded without being asked for: 2 kB each for the nano model, more for larger ones."""
+__all__ = ["run"]
 
 
 def run(
     context: typer.Context,
-    models: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="MODEL...",
-            help="A name of `list models`, a folder, hf:ORG/NAME, openai:NAME@URL (a server), replay:FILE (stored answers), or "
-            "vllm: and any of the first three.",
-        ),
-    ],
-    tasks: Annotated[
-        str | None,
-        typer.Option(
-            help="Comma-separated names of `list tasks`, lmms:NAME for a task of lmms-eval, or all for our nine. "
-            "Default: all, or the task of --task-file."
-        ),
-    ] = None,
+    models: run_options.Models,
+    tasks: run_options.Tasks = None,
     task_file: TaskFileOption = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="Where samples come from; see `list data`. Default: the papers' questions (from MOE_EVAL_DATA, or the "
-            "hub); mini for models trained on it."
-        ),
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of all runs.")] = RUNS,
-    name: Annotated[
-        str | None, typer.Option(help="What the model is called in folders and tables. Default: as it was given.")
-    ] = None,
-    revision: Annotated[
-        str | None, typer.Option(help="Branch, tag or commit of the model's repository on the hub.")
-    ] = None,
-    adapter: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A folder of PEFT's to merge into the model's weights.")
-    ] = None,
-    chat_template: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A chat template to use instead of the model's own.")
-    ] = None,
-    picture_tokens: Annotated[
-        int | None,
-        typer.Option(min=1, help="The most tokens that a picture becomes, in whatever way the model's processor has."),
-    ] = None,
-    processor_kwargs: Annotated[
-        str | None,
-        typer.Option(metavar="NAME=VALUE,...", help="Settings of the model's image processor instead of its own."),
-    ] = None,
-    system: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="The system's words, instead of those of the chat template.")
-    ] = None,
-    thinking: Annotated[
-        bool | None,
-        typer.Option(
-            help="Let the model think before it answers; its thoughts are kept apart from the answer. Default: not; behind a "
-            "server, as that has it."
-        ),
-    ] = None,
-    trust_remote_code: Annotated[
-        bool,
-        typer.Option("--trust-remote-code", help="Run the Python code that comes with a model; recorded in the run."),
-    ] = False,
+    data: run_options.Data = None,
+    out: run_options.Out = RUNS,
+    name: run_options.Name = None,
+    revision: run_options.Revision = None,
+    adapter: run_options.Adapter = None,
+    chat_template: run_options.ChatTemplate = None,
+    picture_tokens: run_options.PictureTokens = None,
+    processor_kwargs: run_options.ProcessorKwargs = None,
+    system: run_options.System = None,
+    thinking: run_options.Thinking = None,
+    trust_remote_code: run_options.TrustRemoteCode = False,
     protocol: ProtocolOption = None,
-    max_new_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Length limit of an answer. Default: the benchmark's.")
-    ] = None,
-    engine: Annotated[
-        str,
-        typer.Option(
-            help="prefix (what questions share is computed once), generate (transformers' own), vllm, or auto: prefix where it "
-            "can run."
-        ),
-    ] = "auto",
-    engine_args: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME=VALUE,...",
-            help="Of a server: concurrency, timeout (seconds a try), key (environment variable), max_calls, max_tokens, "
-            "cache (folder), add_special_tokens. Of vLLM: tensor_parallel_size, data_parallel_size, gpu_memory_utilization, max_model_len, "
-            "max_num_seqs, enforce_eager.",
-        ),
-    ] = "",
-    batch_size: Annotated[int, typer.Option(min=1, help="Prompts per batch of generate.")] = 16,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Ask only the first so many questions, in whole groups.")
-    ] = None,
-    until: Annotated[
-        str | None,
-        typer.Option(
-            metavar="POINTS|decided:RUN",
-            help="Ask pictures in random order (--seed) and stop when half the width of the 95 % interval is down to so many "
-            "points, or when it is better or worse than RUN.",
-        ),
-    ] = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            metavar="I/N",
-            help="Ask only the I-th of N shares, dealt by picture (slurm, torchrun: which, the environment says); "
-            "`moe-eval merge` puts them together.",
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Processes that share the questions, each with a GPU of its own if there are some; if nothing is said, "
-            "as many as there are GPUs.",
-        ),
-    ] = None,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Ask on all GPUs of a Ray cluster: auto, ray://HOST:PORT, or local for one of this machine.",
-        ),
-    ] = None,
-    allow_missing: Annotated[bool, typer.Option(help="Score without samples whose pictures are unreadable.")] = False,
-    fresh: Annotated[bool, typer.Option(help="Throw away earlier answers instead of going on from them.")] = False,
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
-    quantize: Annotated[
-        str | None,
-        typer.Option(help="8bit (torchao, experts included) or 4bit (bitsandbytes): the language model's weights."),
-    ] = None,
-    device_map: Annotated[
-        str | None,
-        typer.Option(help="Spread a model over all GPUs and the memory: auto, balanced, balanced_low_0 or sequential."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    temperature: Annotated[
-        float,
-        typer.Option(
-            min=0.0, help="Draw answers instead of taking the likeliest tokens (0); 1: as likely as they are."
-        ),
-    ] = 0.0,
-    samples: Annotated[int, typer.Option(min=1, help="With --temperature: answers to each question.")] = 1,
-    router_noise: Annotated[
-        bool, typer.Option(help="Draw second experts with noise, as the original's evaluation does.")
-    ] = False,
-    seed: Annotated[int, typer.Option(min=0, max=(1 << 63) - 1, help="Seed of router noise and of drawn answers.")] = 0,
-    seeds: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="With --router-noise: a run for each of so many seeds, from --seed on, and their spread."
-        ),
-    ] = None,
-    routing: Annotated[
-        bool | None,
-        typer.Option(
-            help="Record which experts tokens get, for `figures`: routing.json. Default: of MoE-LLaVA, for runs of "
-            f"up to {ROUTED_BY_DEFAULT:,} questions."
-        ),
-    ] = None,
-    ablate: Annotated[
-        str | None,
-        typer.Option(
-            help="Take something away: image=grey (pictures become grey), image=none, image=shuffled (pictures of other "
-            "questions), expert=LAYER:EXPERT (several with commas), top_k=N (experts per token). A run of its own."
-        ),
-    ] = None,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="Say what would be asked, of what, from where; ask and fetch nothing.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="One line per run, and no progress.")] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="All numbers of every run. Default: of a single one.")
-    ] = False,
+    max_new_tokens: run_options.MaxNewTokens = None,
+    engine: run_options.Engine = "auto",
+    engine_args: run_options.EngineArgs = "",
+    batch_size: run_options.BatchSize = 16,
+    limit: run_options.Limit = None,
+    until: run_options.Until = None,
+    shard: run_options.Shard = None,
+    workers: run_options.Workers = None,
+    ray: run_options.Ray = None,
+    allow_missing: run_options.AllowMissing = False,
+    fresh: run_options.Fresh = False,
+    dtype: run_options.Dtype = "auto",
+    quantize: run_options.Quantize = None,
+    device_map: run_options.DeviceMap = None,
+    device: run_options.Device = "auto",
+    temperature: run_options.Temperature = 0.0,
+    samples: run_options.Samples = 1,
+    router_noise: run_options.RouterNoise = False,
+    seed: run_options.Seed = 0,
+    seeds: run_options.Seeds = None,
+    routing: run_options.Routing = None,
+    ablate: run_options.Ablate = None,
+    plan: run_options.Plan = False,
+    quiet: run_options.Quiet = False,
+    verbose: run_options.Verbose = False,
     as_json: JsonOption = False,
 ) -> None:
     """Answer a task's questions with a model, score the answers, write the run.
@@ -263,8 +127,10 @@ def run(
         "system": system,
         "thinking": thinking,
     }
-    if (workers or 1) > 1 and shard:
-        raise UserError(f"--workers {workers} and --shard {shard}: say one of them")
+    dealt = {"--workers": workers if workers != 1 else None, "--shard": shard, "--ray": ray}
+    said = [f"{option} {value}" for option, value in dealt.items() if value]
+    if len(said) > 1:
+        raise UserError(f"{' and '.join(said)}: say one of them")
     # Drawn answers, and those under noise, would depend on how many processes there are.
     one_process = bool(plan or shard or ray or temperature or router_noise or until or device_map)
     count = workers or (1 if one_process else free_gpus(sources))
@@ -308,135 +174,3 @@ def _own_gpu(shard: str | None, device: str) -> str:
 def _names(words: str) -> list[str]:
     """Models that are separated by commas; a URL or a file may have some of its own."""
     return [words] if words.startswith(("openai:", "replay:")) else [word for word in words.split(",") if word]
-
-
-def run_models(
-    models: Sequence[Source],
-    tasks: Sequence[str],
-    shown: Shown,
-    *,
-    engine: str = "auto",
-    batch_size: int = 16,
-    routing: bool | None = None,
-    plan_only: bool = False,
-    ray: str | None = None,
-    data: str | None = None,
-    protocol: str | None = None,
-    **settings: Any,
-) -> int:
-    """Run, score, print; everything that can be wrong with names is found before the first model is loaded.
-
-    A task that fails does not stop the others. With `plan_only` nothing is asked and nothing fetched.
-
-    Args:
-        routing: record it; None: where it is cheap.
-        ray: the address of a Ray cluster that answers; None: this process does.
-        settings: the others of a `Plan`.
-
-    Returns:
-        The exit code: 0, or 2 if a task failed.
-
-    Raises:
-        UserError: for names that do not exist, and where a single run was asked for and fails.
-    """
-    jobs = [
-        (
-            model,
-            make_plans(
-                model.title,
-                tasks,
-                model.trained_on_mini,
-                data=data,
-                protocol=protocol,
-                router_noise_seed=model.router_noise_seed if isinstance(model, ModelSource) else None,
-                **settings,
-            ),
-        )
-        for model in models
-    ]
-    for model, plans in jobs:
-        model.check_name()
-        if isinstance(model, ReplaySource) and len(plans) > 1:
-            raise UserError(f"{model.name}: holds the answers of one task: say which with --tasks")
-    if plan_only:
-        print("\n\n".join(preview(model, plans, batch_size) for model, plans in jobs))
-        return 0
-    loaded: dict[tuple[str, str], Dataset] = {}  # models share what they are asked
-    shown.several = sum(len(plans) for _, plans in jobs) > 1
-    for model, plans in jobs:
-        shown.say(f"{model.title}: {', '.join(plan.task.name for plan in plans)}")
-        if not model.is_local:
-            shown.say(preview(model, plans, batch_size) + "\n")
-        ready = []
-        for plan in plans:
-            with shown.kept_going(plan):
-                key = (plan.task.name, plan.source)
-                if key not in loaded:
-                    loaded[key] = plan.task.load(plan.source)
-                plan = replace(plan, data=loaded[key])
-                ready.append(replace(plan, routing=_is_recorded(plan, model, routing, len(models) > 1)))
-        if routing and len(models) > 1 and not model.is_sparse:
-            shown.say(f"{model.title}: no sparse layer, so there is no routing to record")
-        if not ready:
-            continue
-        # Downloads and converts now, with its own progress, not below the bar of a task.
-        routed = any(plan.routing for plan in ready)
-        backend, reason = choose_backend(model, engine, batch_size, routed)
-        if ray:
-            backend = RayBackend(backend, partial(choose_backend, model, engine, batch_size, routed), ray)
-        if reason:
-            shown.say(f"{model.title}: answered by generate, not by the prefix engine: {reason}")
-        of = backend.describe().backend
-        for plan in ready:
-            with shown.kept_going(plan):
-                _check_possible(plan, of)
-                _tell_what_is_asked(plan, shown)
-                with shown.progress(plan) as on_answer:
-                    if plan.shard:
-                        shown.shared(plan, carry_out_shard(plan, backend, on_answer))
-                        continue
-                    scores = (carry_out_until if plan.until else carry_out)(plan, backend, on_answer)
-                shown.scored(plan, scores)
-    for path, spreads in write_spreads([plan for _, plans in jobs for plan in plans]):
-        shown.say(f"{spreads.model} {spreads.task}: {spread_line(spreads)} → {path}")
-    return shown.end()
-
-
-def _is_recorded(plan: Plan, model: Source, wanted: bool | None, among_others: bool) -> bool:
-    """Whether a run records its routing: as wanted, and otherwise where it is cheap, and asks nothing again."""
-    if plan.protocol.continuations:  # nothing is generated, and many continuations may share one pass
-        if wanted:
-            raise UserError(f"--routing: protocol {plan.protocol_name} only measures answers; leave it out")
-        return False
-    if wanted is not None:
-        return wanted and (model.is_sparse or not among_others)
-    answered_without = (plan.folder / "responses.jsonl").exists() and not (plan.folder / "routing.jsonl").exists()
-    return (
-        model.has_our_routers and len(plan.whole.samples) <= ROUTED_BY_DEFAULT and (plan.fresh or not answered_without)
-    )
-
-
-def _check_possible(plan: Plan, engine: str) -> None:
-    """Only the engines that run transformers' models measure and draw answers, and drawn ones are not merged."""
-    own = engine in ("prefix", "generate")
-    if plan.protocol.continuations and not own:
-        raise UserError(
-            f"protocol {plan.protocol_name} measures answers, which {engine} cannot; use prefix or generate"
-        )
-    if plan.sampling and not own:
-        raise UserError(f"--temperature: {engine} gives greedy answers only; use prefix or generate")
-    if plan.sampling and plan.shard:
-        raise UserError("--temperature: drawn answers of shards cannot be merged; leave out --shard and --workers")
-
-
-def _tell_what_is_asked(plan: Plan, shown: Shown) -> None:
-    asked, whole = len(plan.dataset.samples), len(plan.data.samples) if plan.data else 0
-    if plan.limit and asked < whole:
-        shown.say(f"{plan.task.name}: asks {asked:,} of {whole:,} questions (--limit {plan.limit}, whole groups)")
-    submission = plan.task.submission
-    if submission and all(sample.gold is None for sample in plan.dataset.samples) and not plan.protocol.judge:
-        other = f"; answers to --data {submission.scored_here} are scored here" if submission.scored_here else ""
-        shown.say(
-            f"{plan.task.name}: the right answers of {plan.source} are hidden: the number comes from "
-            f"{submission.upload}, for the file that `moe-eval submit` writes{other}"
-        )

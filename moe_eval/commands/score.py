@@ -11,6 +11,7 @@ from moe_eval.commands.options import TaskFileOption, own_task
 from moe_eval.errors import UserError
 from moe_eval.judge.record import read_judge
 from moe_eval.registry import find_task, only_choice
+from moe_eval.runs.asked import as_asked
 from moe_eval.runs.lock import only_process
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record, write_record
 from moe_eval.runs.stored_run import recorded_data
@@ -83,7 +84,7 @@ def score_file(
     for name in protocols:
         task.protocol(name)
     path = answers / "responses.jsonl" if answers.is_dir() else answers
-    dataset = task.load(data) if data else recorded_data(task, path) or _default_data(task, path)
+    dataset = _named_data(task, path, data) if data else recorded_data(task, path) or _default_data(task, path)
     stored = read_stored_answers(task, dataset, [path])
     texts, measured = texts_of(stored), log_probabilities_of(stored)
     if not allow_missing:
@@ -121,6 +122,12 @@ def _write(scores: Mapping[str, ScoresRecord], folder: Path) -> None:
         )
     with only_process(folder):
         write_record(record, folder / "scores.json")
+
+
+def _named_data(task: Task, path: Path, data: str) -> Dataset:
+    """As the questions were put, if the answers are a run's that says so."""
+    record = path.parent / "run.json"
+    return as_asked(task, task.load(data), read_record(RunRecord, record).ablation if record.is_file() else None)
 
 
 def _default_data(task: Task, path: Path) -> Dataset:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from moe_eval.commands.options import TaskFileOption, own_task
+from moe_eval.engine.ablation import OTHER_ORDER
 from moe_eval.errors import UserError
 from moe_eval.files.atomic import write_atomically
 from moe_eval.registry import all_tasks, find_task
@@ -50,6 +51,8 @@ def submit_run(folder: Path, data: str | None, out: Path | None) -> str:
     if submission is None:
         with_server = ", ".join(one.name for one in all_tasks() if one.submission)
         raise UserError(f"{folder}: {task.name} has no server to submit to; these have: {with_server}")
+    if run.ablation == OTHER_ORDER:
+        raise UserError(f"{folder}: its options were asked in another order ({OTHER_ORDER}); submit a run without it")
     path = folder / "responses.jsonl"
     asked = recorded_data(task, path)
     assert asked is not None  # run.json is there

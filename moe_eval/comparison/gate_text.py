@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 
 from tabulate import tabulate
 
+from moe_eval.comparison.flips import flips_of
 from moe_eval.comparison.gate import TaskVerdict, Verdict, overall
-from moe_eval.comparison.pairing import flips_of
 from moe_eval.comparison.text import cell, flip_table, number, p_text, signed
 
 __all__ = ["as_json", "as_junit", "as_log", "as_summary"]

@@ -1,23 +1,21 @@
-"""Two runs of one task, sample by sample: whether they can be compared, how they differ, and on which answers."""
+"""Two runs of one task, sample by sample: whether they can be compared, and how they differ."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
+from moe_eval.comparison.drawn import answers_differ, missing_questions, side_by_side
+from moe_eval.engine.ablation import OTHER_ORDER
 from moe_eval.errors import UserError
-from moe_eval.images import ImageFile
 from moe_eval.runs.stored_run import StoredRun
-from moe_eval.statistics.paired import CLOSE, Difference, PairedScores, PairedTest, differences, paired_test
+from moe_eval.statistics.paired import Difference, PairedScores, PairedTest, differences, paired_test
 from moe_eval.statistics.significance import holm
-from moe_eval.task import Sample, SampleScore, worth
+from moe_eval.task import worth
 
 __all__ = [
     "Comparison",
-    "Flip",
     "compare_runs",
     "compare_tasks",
     "corrected",
-    "flips_of",
     "incompatibilities",
     "pair_scores",
 ]
@@ -54,18 +52,6 @@ class Comparison:
         return self.differences["headline"]
 
 
-@dataclass(frozen=True)
-class Flip:
-    """An answer on which the second run did better or worse than the first."""
-
-    id: str
-    picture: str
-    question: str
-    gold: Any
-    answers: tuple[str, str]
-    worths: tuple[float, float]
-
-
 def compare_tasks(
     first: Mapping[str, StoredRun], second: Mapping[str, StoredRun], common: bool = False
 ) -> tuple[list[Comparison], list[str]]:
@@ -92,11 +78,12 @@ def incompatibilities(first: StoredRun, second: StoredRun) -> list[str]:
     ours, theirs = first.run, second.run
     same_data = ours.data.fingerprint == theirs.data.fingerprint
     settings = {"protocol": (ours.protocol, theirs.protocol), "judge": (first.scores.judge, second.scores.judge)}
-    if same_data and ours.prompt and theirs.prompt:  # imported answers do not say what was asked
+    reordered = OTHER_ORDER in (ours.ablation, theirs.ablation) and ours.ablation != theirs.ablation
+    if same_data and ours.prompt and theirs.prompt and not reordered:  # imported answers do not say what was asked
         settings["prompts"] = (ours.prompt.fingerprint[:15], theirs.prompt.fingerprint[:15])
     found = [] if same_data else [f"data: {_data(first)} → {_data(second)}"]
     found += [f"{name}: {one} → {other}" for name, (one, other) in settings.items() if one != other]
-    answered_by_one = set(first.scores.missing) ^ set(second.scores.missing)
+    answered_by_one = missing_questions(first) ^ missing_questions(second)
     if same_data and answered_by_one:
         found.append(f"{len(answered_by_one):,} questions are answered by one run only, such as {min(answered_by_one)}")
     return found
@@ -118,7 +105,7 @@ def compare_runs(first: StoredRun, second: StoredRun, common: bool = False) -> C
         raise UserError(
             f"{task}: these runs cannot be compared ({'; '.join(notes)}); compare what they have in common with --common"
         )
-    ours, theirs = ({str(entry["id"]): entry for entry in stored.scores.samples} for stored in (first, second))
+    ours, theirs = side_by_side(first, second)
     ids = [name for name in ours if name in theirs]
     if notes:
         ids, renamed = _same_questions(first, second, ids)
@@ -147,7 +134,7 @@ def compare_runs(first: StoredRun, second: StoredRun, common: bool = False) -> C
         differences=found,
         test=test,
         adjusted=test.p_value,
-        notes=(*notes, *_ablated(first, second)),
+        notes=(*notes, *_ablated(first, second), *answers_differ(first, second)),
     )
 
 
@@ -157,7 +144,7 @@ def pair_scores(first: StoredRun, second: StoredRun, ids: Sequence[str] | None =
     Raises:
         UserError: when the task is not installed.
     """
-    ours, theirs = ({str(entry["id"]): entry for entry in stored.scores.samples} for stored in (first, second))
+    ours, theirs = side_by_side(first, second)
     ids = [name for name in ours if name in theirs] if ids is None else ids
     return PairedScores(
         first=[ours[name] for name in ids],
@@ -167,55 +154,9 @@ def pair_scores(first: StoredRun, second: StoredRun, ids: Sequence[str] | None =
     )
 
 
-def flips_of(comparison: Comparison, most: int) -> tuple[list[Flip], list[Flip], str]:
-    """Answers that the second run lost and won, at most so many of each, the largest changes first.
-
-    Returns:
-        Lost, won, and why questions are not shown, where the data are not at hand.
-    """
-    first, second = comparison.first, comparison.second
-    samples, why_not = _samples(first)
-    ours, theirs = ({str(entry["id"]): entry for entry in stored.scores.samples} for stored in (first, second))
-    pairs = [(ours[name], theirs[name]) for name in comparison.ids]
-    changes = [((worth(other) or 0.0) - (worth(entry) or 0.0), entry, other) for entry, other in pairs]
-    changed = [change for change in changes if abs(change[0]) > CLOSE]
-    changed.sort(key=lambda one: -abs(one[0]))  # stable: in the order of the data otherwise
-    lost = [one for one in changed if one[0] < 0][:most]
-    won = [one for one in changed if one[0] > 0][:most]
-    described = [[_flip(first, second, samples, one, other) for _, one, other in some] for some in (lost, won)]
-    return described[0], described[1], why_not
-
-
-def _flip(
-    first: StoredRun, second: StoredRun, samples: Mapping[str, Sample], entry: SampleScore, other: SampleScore
-) -> Flip:
-    name = str(entry["id"])
-    sample = samples.get(name)
-    pictures = [str(p.path) if isinstance(p, ImageFile) else p.name for p in sample.images] if sample else []
-    return Flip(
-        id=name,
-        picture=", ".join(pictures) or str(entry.get("group", "")),
-        question=sample.question if sample else "",
-        gold=sample.gold if sample else entry.get("gold", ""),
-        answers=(
-            first.answers.get(name, str(entry.get("prediction", ""))),
-            second.answers.get(name, str(other.get("prediction", ""))),
-        ),
-        worths=(worth(entry) or 0.0, worth(other) or 0.0),
-    )
-
-
-def _samples(stored: StoredRun) -> tuple[Mapping[str, Sample], str]:
-    """What was asked, by id, or why that is not at hand."""
-    try:
-        return stored.samples, ""
-    except UserError as error:
-        return {}, str(error)
-
-
 def _same_questions(first: StoredRun, second: StoredRun, ids: Sequence[str]) -> tuple[list[str], int]:
     """The ids that stand for the same question in both, as far as that is known, and how many do not."""
-    ours, theirs = _samples(first)[0], _samples(second)[0]
+    ours, theirs = first.known_samples()[0], second.known_samples()[0]
     same = [
         name
         for name in ids
@@ -232,6 +173,6 @@ def _data(stored: StoredRun) -> str:
 
 
 def _ablated(first: StoredRun, second: StoredRun) -> list[str]:
-    """What was taken away from one of the runs only."""
-    ours, theirs = (stored.run.generation.ablation if stored.run.generation else None for stored in (first, second))
+    """What was taken away or changed in one of the runs only."""
+    ours, theirs = first.run.ablation, second.run.ablation
     return [] if ours == theirs else [f"ablation: {ours or 'none'} → {theirs or 'none'}"]

@@ -1,4 +1,5 @@
-"""How much of a score is seeing: a run beside the same questions without, with a grey, and with another's picture; biases of answers."""
+"""How much of a score is seeing: a run beside the same questions without, with a grey, and with another's picture; what it owes to
+the order of options; biases of answers."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,16 +7,23 @@ from dataclasses import dataclass
 from math import inf
 
 from moe_eval.comparison.pairing import Comparison, compare_runs, corrected
+from moe_eval.engine.ablation import OTHER_ORDER
+from moe_eval.metrics.means import percent
+from moe_eval.metrics.totals import Scores, of_totals
 from moe_eval.runs.stored_run import StoredRun
 from moe_eval.statistics.interval import IntervalRecord
 from moe_eval.statistics.intervals import intervals_of
+from moe_eval.statistics.paired import Difference, PairedScores, differences
 from moe_eval.statistics.signal_detection import signal_detection, yes_no_scores
-from moe_eval.task import SampleScore
+from moe_eval.task import Result, SampleScore, worth
 
-__all__ = ["BLINDED", "LetterBias", "Probe", "YesBias", "letter_bias", "probe_tasks", "yes_bias"]
+__all__ = ["BLINDED", "PROBES", "LetterBias", "Probe", "YesBias", "letter_bias", "probe_tasks", "yes_bias"]
 
 BLINDED = ("image=none", "image=grey", "image=shuffled")
 """Ablations that take the picture away, as `--ablate` has them."""
+
+PROBES = (*BLINDED, OTHER_ORDER)
+"""All that a model is asked beside the questions as they are."""
 
 
 @dataclass(frozen=True)
@@ -24,17 +32,17 @@ class Probe:
 
     Args:
         seen: the run itself.
-        blinded: by ablation, the seeing run (second) against the blinded one (first); p-values corrected over all tasks.
+        ablated: by ablation, the seeing run (second) against the ablated one (first); p-values corrected over all tasks.
     """
 
     task: str
     seen: StoredRun
-    blinded: Mapping[str, Comparison]
+    ablated: Mapping[str, Comparison]
 
     @property
     def seeing(self) -> float | None:
         """The share of the score that is lost with another's picture, in percent; None of a score of 0."""
-        value, shuffled = self.seen.scores.headline.value, self.blinded.get("image=shuffled")
+        value, shuffled = self.seen.scores.headline.value, self.ablated.get("image=shuffled")
         return 100 * shuffled.difference.value / value if shuffled and value else None
 
 
@@ -50,28 +58,36 @@ class YesBias:
 
 @dataclass(frozen=True)
 class LetterBias:
-    """An option's letter: how often it is right and how often chosen, in percent of the questions, and accuracy where it is right."""
+    """An option's letter.
+
+    Args:
+        gold, chosen: how often it is right and how often it is chosen, in percent of the questions.
+        accuracy: where it is right, in percent.
+        moved: the accuracy of questions when their right option stands here (second) and when the same option stands elsewhere
+            (first); None where no question was asked in both ways.
+    """
 
     letter: str
     gold: float
     chosen: float
     accuracy: float
+    moved: Difference | None = None
 
 
-def probe_tasks(seen: Mapping[str, StoredRun], blinded: Mapping[str, Mapping[str, StoredRun]]) -> list[Probe]:
-    """Every task beside its blinded runs.
+def probe_tasks(seen: Mapping[str, StoredRun], ablated: Mapping[str, Mapping[str, StoredRun]]) -> list[Probe]:
+    """Every task beside its ablated runs.
 
     Args:
-        blinded: by ablation and task.
+        ablated: by ablation and task.
 
     Raises:
         UserError: for runs that cannot be compared, and scores that are not known yet.
     """
-    keys = [(name, task) for task in seen for name, runs in blinded.items() if task in runs]
-    compared = corrected([compare_runs(blinded[name][task], seen[task]) for name, task in keys])
+    keys = [(name, task) for task in seen for name, runs in ablated.items() if task in runs]
+    compared = corrected([compare_runs(ablated[name][task], seen[task]) for name, task in keys])
     found = dict(zip(keys, compared, strict=True))
     return [
-        Probe(task, run, {name: found[name, task] for name in blinded if (name, task) in found})
+        Probe(task, run, {name: found[name, task] for name in ablated if (name, task) in found})
         for task, run in seen.items()
     ]
 
@@ -87,8 +103,12 @@ def yes_bias(scores: Sequence[SampleScore]) -> YesBias | None:
     return YesBias(float(result.headline), float(result.metrics["criterion"]), result.metrics["yes_ratio"], intervals)
 
 
-def letter_bias(scores: Sequence[SampleScore]) -> list[LetterBias]:
-    """Of questions with lettered options; empty where there are none. In MMBench rotations put the right option everywhere."""
+def letter_bias(scores: Sequence[SampleScore], reordered: Sequence[SampleScore] = ()) -> list[LetterBias]:
+    """Of questions with lettered options; empty where there are none. In MMBench rotations put the right option everywhere.
+
+    Args:
+        reordered: of the same questions with their options in another order.
+    """
     asked = [score for score in scores if len(str(score.get("gold", ""))) == 1 and str(score["gold"]).isupper()]
     gold = Counter(str(score["gold"]) for score in asked)
     chosen = Counter(str(score.get("prediction", "")) for score in asked)
@@ -99,6 +119,26 @@ def letter_bias(scores: Sequence[SampleScore]) -> list[LetterBias]:
             100 * gold[letter] / len(asked),
             100 * chosen[letter] / len(asked),
             100 * right[letter] / gold[letter],
+            _moved(letter, asked, reordered),
         )
         for letter in sorted(gold)
     ]
+
+
+def _moved(letter: str, scores: Sequence[SampleScore], reordered: Sequence[SampleScore]) -> Difference | None:
+    others = {str(score["id"]): score for score in reordered}
+    here, elsewhere = [], []
+    for score in scores:
+        other = others.get(str(score.get("id")))
+        if other and score["gold"] != other["gold"] and letter in (score["gold"], other["gold"]):
+            here.append(score if score["gold"] == letter else other)
+            elsewhere.append(other if score["gold"] == letter else score)
+    if not here:
+        return None
+    groups = [str(score["group"]) for score in here]
+    return differences(PairedScores(elsewhere, here, groups, (_accuracy, _accuracy)))["headline"]
+
+
+@of_totals
+def _accuracy(scores: Scores[SampleScore]) -> Result:
+    return Result(percent(scores, lambda score: worth(score) or 0.0), {})

@@ -6,12 +6,14 @@ from tabulate import tabulate
 
 from moe_eval.comparison.probe import BLINDED, Probe, letter_bias, yes_bias
 from moe_eval.comparison.text import number, p_text, signed
+from moe_eval.engine.ablation import OTHER_ORDER
+from moe_eval.statistics.paired import Difference
 
 __all__ = ["as_markdown"]
 
 
 def as_markdown(probes: Sequence[Probe]) -> str:
-    """How much of each score is seeing, then the biases of yes/no and of lettered answers."""
+    """How much of each score is seeing, the bias of yes/no answers, what the order of options does, the bias of letters."""
     model = probes[0].seen.run.model.name
     lines = [
         f"How much of the score of {model} is seeing",
@@ -34,29 +36,71 @@ def as_markdown(probes: Sequence[Probe]) -> str:
             "",
             "- d′: how well yes and no are told apart, 0 is chance; criterion: below 0 for a leaning to yes",
         ]
-    letters = [
-        [probe.task, one.letter, *(f"{value:.1f}" for value in (one.gold, one.chosen, one.accuracy))]
-        for probe in probes
-        for one in letter_bias(probe.seen.scores.samples)
-    ]
+    orders = [row for probe in probes if (row := _order_row(probe))]
+    if orders:
+        headers = [
+            "task",
+            "headline",
+            "as asked",
+            OTHER_ORDER,
+            "difference",
+            "95 % interval",
+            "p (Holm)",
+            "lost",
+            "won",
+        ]
+        lines += ["", "Options in another order", "", _table(headers, orders)]
+        lines += ["", "- lost, won: answers that are wrong, and right, only as asked"]
+    letters = [row for probe in probes for row in _letter_rows(probe)]
     if letters:
         headers = ["task", "letter", "is right (%)", "is chosen (%)", "accuracy where it is right (%)"]
+        headers += ["than elsewhere", "95 % interval"]
         lines += ["", "Leaning to a letter", "", _table(headers, letters)]
+        lines += [
+            "",
+            f"- than elsewhere: the same questions with the right option here and elsewhere ({OTHER_ORDER}), paired",
+        ]
     return "\n".join(lines) + "\n"
 
 
 def _row(probe: Probe) -> list[str]:
     value = probe.seen.scores.headline.value
     row = [probe.task, probe.seen.scores.headline.name, "" if value is None else number(value)]
-    row += [number(probe.blinded[name].difference.first) if name in probe.blinded else "" for name in BLINDED]
-    shuffled = probe.blinded.get("image=shuffled")
+    row += [number(probe.ablated[name].difference.first) if name in probe.ablated else "" for name in BLINDED]
+    shuffled = probe.ablated.get("image=shuffled")
     if shuffled is None:
         return [*row, "", "", "", ""]
-    difference = shuffled.difference
+    seeing = "" if probe.seeing is None else f"{probe.seeing:.0f} %"
+    return [*row, *_difference(shuffled.difference), p_text(shuffled.adjusted), seeing]
+
+
+def _difference(difference: Difference) -> list[str]:
+    """With its interval, where there is one."""
     known = difference.low is not None and difference.high is not None
     interval = f"[{signed(difference.low or 0.0)}, {signed(difference.high or 0.0)}]" if known else ""
-    seeing = "" if probe.seeing is None else f"{probe.seeing:.0f} %"
-    return [*row, signed(difference.value), interval, p_text(shuffled.adjusted), seeing]
+    return [signed(difference.value), interval]
+
+
+def _order_row(probe: Probe) -> list[str] | None:
+    other = probe.ablated.get(OTHER_ORDER)
+    if other is None:
+        return None
+    values = [number(other.difference.second), number(other.difference.first), *_difference(other.difference)]
+    counts = [str(other.test.lost), str(other.test.won)]
+    return [probe.task, probe.seen.scores.headline.name, *values, p_text(other.adjusted), *counts]
+
+
+def _letter_rows(probe: Probe) -> list[list[str]]:
+    other = probe.ablated.get(OTHER_ORDER)
+    return [
+        [
+            probe.task,
+            one.letter,
+            *(f"{value:.1f}" for value in (one.gold, one.chosen, one.accuracy)),
+            *(_difference(one.moved) if one.moved else ("", "")),
+        ]
+        for one in letter_bias(probe.seen.scores.samples, other.first.scores.samples if other else ())
+    ]
 
 
 def _yes_row(probe: Probe) -> list[str] | None:

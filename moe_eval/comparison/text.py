@@ -6,7 +6,8 @@ from typing import Any
 
 from tabulate import tabulate
 
-from moe_eval.comparison.pairing import Comparison, Flip, flips_of
+from moe_eval.comparison.flips import Flip, flips_of
+from moe_eval.comparison.pairing import Comparison
 from moe_eval.runs.stored_run import StoredRun
 from moe_eval.statistics.paired import MCNEMAR, Difference
 

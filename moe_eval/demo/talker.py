@@ -53,7 +53,7 @@ class Way:
     Args:
         layers: indices of the sparse layers.
         steps: of all tokens.
-        off: experts whose choices did not count.
+        off: experts that were switched off.
     """
 
     layers: tuple[int, ...]
@@ -81,7 +81,7 @@ class Talker:
         from moellava.sparse_layers import sparse_layers
 
         layers = sparse_layers(self.model.get_decoder())
-        return [(layer.index, expert) for layer in layers for expert in range(layer.num_experts)]
+        return [(layer.index, expert) for layer in layers for expert in layer.numbers]
 
     def answer(
         self, picture: "Image | None", before: Sequence[Turn], question: str, off: Sequence[Expert] = ()

@@ -17,9 +17,12 @@ from moe_eval.images import ImageRef
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["ABLATIONS", "GreyImage", "Pruning", "find_ablation", "find_pruning", "prune"]
+__all__ = ["ABLATIONS", "OTHER_ORDER", "GreyImage", "Pruning", "find_ablation", "find_pruning", "prune"]
 
 GREY = (128, 128, 128)
+
+OTHER_ORDER = "options=shuffled"
+"""Options in another order: what is right changes, too, so it is the question that is altered, before there is a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ ABLATIONS: dict[str, Callable[[Iterable[ImageRef]], Callable[[Request], Request]
     "image=grey": lambda images: _grey,
     "image=none": lambda images: _without_images,
     "image=shuffled": _of_others,
+    OTHER_ORDER: lambda images: lambda request: request,
 }
 """What is asked instead of a request, by the name that `--ablate` takes and `run.json` records; made from all pictures."""
 

@@ -194,5 +194,5 @@ class Telling(Protocol):
     """A backend that knows more when it has answered than before."""
 
     def told(self) -> dict[str, str | int]:
-        """What run records keep of it, such as what a server calls itself, and what was used."""
+        """What run records keep of it, such as what a server calls itself, and what the last `generate` used."""
         ...

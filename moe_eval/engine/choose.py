@@ -33,6 +33,8 @@ def choose_backend(
     if isinstance(source, (ServerSource, ReplaySource)):
         if engine != "auto":
             raise UserError(f"--engine {engine}: {source.name} is not loaded here; leave --engine out")
+        if routing:
+            raise UserError(f"--routing: nobody tells how tokens of {source.name} are routed; leave it out")
         return source.backend(), None
     if isinstance(source, VllmSource):
         if engine not in ("auto", "vllm"):

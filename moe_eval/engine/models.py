@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from moe_eval.engine.ablation import prune
+from moe_eval.engine.ablation import find_pruning, prune
 from moe_eval.engine.adapters import check_adapter
 from moe_eval.engine.backend import ModelInfo, Parameters
 from moe_eval.engine.first_generation import prompt_template
@@ -45,8 +45,8 @@ class ModelSource:
 
     Args:
         name: zoo name, folder, or `hf:ORGANISATION/NAME[@REVISION]`.
-        dtype: `auto` is float32 on a CPU; on a GPU float16 for converted checkpoints, as the originals evaluate them,
-            and the stored type for others.
+        dtype: `auto` is float32 on a CPU; on a GPU what the originals of converted checkpoints are evaluated in (float16;
+            LLaVA-Phi float32), and the stored type for others.
         device: such as `cuda:1` or `cpu`; `auto` is the first GPU if there is one.
         router_noise_seed: draw the noise that picks second experts as the original does, from this seed.
         label: what it is called in folders and tables; None: its name.
@@ -188,14 +188,20 @@ class ModelSource:
             return getattr(torch, self.dtype)
         if self.torch_device.type == "cpu":
             return torch.float32
-        if getattr(zoo_entry(self.name), "is_llava", False):
-            return torch.float16
-        if getattr(self.config, "codebase", None):
+        is_llava = getattr(zoo_entry(self.name), "is_llava", False)
+        codebase = getattr(self._architecture if is_llava else self.config, "codebase", None)
+        if codebase == "llava-phi":
+            return torch.float32  # as its authors load it: in float16 it becomes nan, they say
+        if is_llava or codebase:
             return torch.float16
         return self.config.dtype or self.config.get_text_config().dtype or torch.float32
 
-    def describe(self, backend: str) -> ModelInfo:
-        """Facts for run records and tables, from the configuration and the files alone."""
+    def describe(self, backend: str, ablation: str | None = None) -> ModelInfo:
+        """Facts for run records and tables, from the configuration and the files alone.
+
+        Args:
+            ablation: what is taken away from the model for a while; None: its own `pruning`.
+        """
         config, entry = self.config, zoo_entry(self.name)
         if self.router_noise_seed is not None and not self.has_our_routers:
             raise UserError(f"model {self.name}: has no sparse layer for --router-noise to act on; leave it out")
@@ -208,7 +214,7 @@ class ModelSource:
             dtype=str(self.torch_dtype).removeprefix("torch."),
             llm=getattr(entry, "llm", None) or config.get_text_config().model_type,
             image_size=size if isinstance(size, int) else None,
-            parameters=self._parameters,
+            parameters=self._parameters(ablation or self.pruning),
             random_weights=bool(getattr(config, "random_weights", False) or getattr(entry, "random_weights", False)),
             published_as=getattr(entry, "published_as", None),
             router_noise_seed=self.router_noise_seed,
@@ -221,10 +227,10 @@ class ModelSource:
             device_map=self.device_map,
         )
 
-    @property
-    def _parameters(self) -> Parameters | None:
+    def _parameters(self, ablation: str | None) -> Parameters | None:
+        pruning = find_pruning(ablation)
         try:
-            return self.read("config.json", lambda: count_parameters(self.config))
+            return self.read("config.json", lambda: count_parameters(self.config, pruning.top_k if pruning else None))
         except UserError:  # if the model cannot be loaded either, loading says why
             return None
 
@@ -266,6 +272,13 @@ class ModelSource:
         return was_never_trained(Path(self.name)) or was_trained_on_mini(Path(self.name))
 
     @property
+    def _architecture(self) -> Any:
+        """The configuration of a named model, without its files."""
+        from moellava import zoo
+
+        return zoo.architecture(self.name)
+
+    @property
     def is_local(self) -> bool:
         """Whether nothing has to be downloaded; told without network."""
         return self.whereabouts.endswith("here already")
@@ -278,12 +291,10 @@ class ModelSource:
     @property
     def weight_bytes(self) -> int:
         """Bytes of the weights in memory, of a named model without its files."""
-        from moellava import zoo
-
         described = getattr(zoo_entry(self.name), "is_llava", False)
         if not self.is_local and not described:
             raise UserError("it is not in the cache")
-        config = zoo.architecture(self.name) if described else self.config
+        config = self._architecture if described else self.config
         if self.quantize:
             return weights_of(laid_out(config)).size(self.torch_dtype.itemsize, self.quantize)
         return count_parameters(config).total * self.torch_dtype.itemsize
@@ -320,7 +331,7 @@ class ModelSource:
         if not layers:
             raise UserError(f"model {self.name}: has no sparse layer, so there are no experts to take away")
         names = [f"top_k={k}" for k in range(1, max(layer.top_k for layer in layers))]
-        names += [f"expert={layer.index}:{expert}" for layer in layers for expert in range(layer.num_experts)]
+        names += [f"expert={layer.index}:{expert}" for layer in layers for expert in layer.numbers]
         prune(model, names[0], self.name)
         return names
 

@@ -9,8 +9,11 @@ from moe_eval.errors import UserError, one_line
 __all__ = ["config_of", "count_parameters", "laid_out"]
 
 
-def count_parameters(config: Any) -> Parameters:
+def count_parameters(config: Any, top_k: int | None = None) -> Parameters:
     """Counts for a configuration of `moellava` or of any other image-text-to-text model of transformers.
+
+    Args:
+        top_k: experts that a token uses at most (`--ablate top_k=N`); None: as many as the configuration says.
 
     Raises:
         UserError: a model that transformers cannot lay out here, such as one that needs another package, or whose sparse
@@ -19,9 +22,9 @@ def count_parameters(config: Any) -> Parameters:
     from moellava import MoELlavaConfig, accounting
     from moellava.model_accounting import count_model
 
-    ours = isinstance(config, MoELlavaConfig)
+    ours = isinstance(config, MoELlavaConfig) and top_k is None
     try:
-        count = accounting.count_parameters(config) if ours else count_model(laid_out(config))
+        count = accounting.count_parameters(config) if ours else count_model(laid_out(config), top_k)
     except ValueError as error:
         raise UserError(f"model of type {config.model_type!r}: {error}") from error
     return Parameters(count.total, count.activated, count.llm_total, count.llm_activated)

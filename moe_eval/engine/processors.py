@@ -1,6 +1,7 @@
 """Loading a model's processor, without the part for videos where torchvision is missing: no benchmark here has videos."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from moe_eval.files.json_text import read_json
@@ -63,4 +64,7 @@ def _without_videos(processor_class: Any, folder: Path) -> Any:
         for name in processor_class.get_attributes()
     ]
     settings, _ = processor_class.get_processor_dict(folder)
-    return blind.from_args_and_dict(parts, settings)  # type: ignore[attr-defined]
+    processor = blind.from_args_and_dict(parts, settings)  # type: ignore[attr-defined]
+    if processor_class.__name__ == "SmolVLMProcessor":  # asks for these two whenever it renders a prompt
+        processor.video_processor = SimpleNamespace(num_frames=None, fps=None)
+    return processor

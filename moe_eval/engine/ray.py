@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
-from moe_eval.engine.backend import Answer, Backend, ModelInfo, Request
+from moe_eval.engine.backend import Answer, Backend, ModelInfo, Request, Telling
 from moe_eval.errors import UserError
 
 __all__ = ["RayBackend", "units_of"]
@@ -28,6 +28,7 @@ SECONDS = 1.0
 """Between two looks for new nodes."""
 
 Unit = tuple[Request, ...]
+Told = dict[str, str | int]
 MakeBackend = Callable[[], tuple[Backend, str | None]]
 
 
@@ -37,13 +38,14 @@ class Actor:
     def __init__(self, make: MakeBackend):
         self._backend = make()[0]
 
-    def ready(self) -> list[Answer]:
+    def ready(self) -> tuple[list[Answer], Told]:
         """No answers; comes back when the actor has found its place."""
-        return []
+        return [], {}
 
-    def answer(self, unit: Unit) -> list[Answer]:
-        """The answers to a unit."""
-        return list(self._backend.generate(unit))
+    def answer(self, unit: Unit) -> tuple[list[Answer], Told]:
+        """The answers to a unit, and what the engine tells of itself and of what they cost."""
+        answers = list(self._backend.generate(unit))
+        return answers, self._backend.told() if isinstance(self._backend, Telling) else {}
 
 
 class RayBackend:
@@ -60,14 +62,15 @@ class RayBackend:
         self._make = make
         self._address = address
         self._lost = 0
+        self._told: Told = {}
 
     def describe(self) -> ModelInfo:
         """What answers in each actor."""
         return self._described.describe()
 
-    def told(self) -> dict[str, str | int]:
-        """How many units were lost with their actors and dealt again."""
-        return {"ray": self._address, "units dealt again": self._lost}
+    def told(self) -> Told:
+        """What the engines told, their counts summed, and how many units were lost with their actors and dealt again."""
+        return {**self._told, "ray": self._address, "units dealt again": self._lost}
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """Answers unit by unit, in the order in which they come back.
@@ -75,6 +78,7 @@ class RayBackend:
         Raises:
             UserError: for a cluster that is not there, what an engine cannot do, and a unit that was lost again and again.
         """
+        self._lost, self._told = 0, {}
         units, again = units_of(requests), deque[Unit]()
         first = next(units, None)
         if first is None:  # all is answered: no cluster is needed
@@ -103,7 +107,7 @@ class RayBackend:
                 for reference in _ready(ray, list(working)):
                     actor, unit = working.pop(reference)
                     try:
-                        answers = ray.get(reference)
+                        answers, told = ray.get(reference)
                     except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError) as error:
                         actors.pop(actor, None)
                         look_at = 0.0
@@ -122,6 +126,7 @@ class RayBackend:
                         raise UserError(f"--ray {self._address}: {_first_line(error.cause)}") from error
                     if actor in actors:
                         actors[actor] = actors[actor] - 1 if unit else 0
+                    self._told = _together(self._told, told) if told else self._told
                     yield from answers
         finally:
             ray.shutdown()
@@ -147,6 +152,21 @@ def units_of(requests: Iterable[Request]) -> Iterator[Unit]:
             unit = []
     if unit:
         yield tuple(unit)
+
+
+def _together(told: Told, more: Told) -> Told:
+    """Counts summed, words side by side.
+
+    >>> _together({"server": "a", "calls": 2}, {"server": "b", "calls": 3})
+    {'server': 'a, b', 'calls': 5}
+    """
+    found = dict(told)
+    for name, value in more.items():
+        if isinstance(value, int):
+            found[name] = int(found.get(name, 0)) + value
+        else:
+            found[name] = ", ".join(dict.fromkeys([*str(found.get(name, value)).split(", "), value]))
+    return found
 
 
 def _ready(ray: Any, references: list[Any]) -> list[Any]:

@@ -89,5 +89,6 @@ class ReplayBackend:
                 text,
                 tokens=int(line.get("tokens", len(text.split()))),
                 finish_reason="length" if line.get("finish_reason") == "length" else "stop",
+                reasoning=line.get("reasoning"),
             )
         return found

@@ -74,7 +74,7 @@ class ServerSource(AnsweredElsewhere):
         label: what it is called in folders and tables; None: its name.
 
     Raises:
-        UserError: for a name of another shape, and one with a password in it.
+        UserError: for a name of another shape, one with a password in it, and a variable for the key that is not set.
     """
 
     name: str
@@ -85,11 +85,15 @@ class ServerSource(AnsweredElsewhere):
         match = NAME.fullmatch(self.name)
         if match is None:
             raise UserError(f"{self.name}: openai:NAME@URL is wanted, such as openai:my-model@http://localhost:8000/v1")
-        if "@" in match["url"]:
+        if re.search("[@?#]", match["url"]):
             raise UserError(
-                "openai:NAME@URL: the URL holds a password, which would be written into run.json; put the key "
-                "into the environment (--engine-args key=VARIABLE)"
+                "openai:NAME@URL: the URL holds a password or more than an address, which would be written into run.json; "
+                "put the key into the environment (--engine-args key=VARIABLE)"
             )
+        variable = self.options.key
+        if variable != ServerOptions.key and not os.environ.get(variable):
+            # Not repeated: it may be the key itself.
+            raise UserError("--engine-args key=…: names no environment variable that is set; put the key into one")
 
     @property
     def whereabouts(self) -> str:
@@ -123,8 +127,13 @@ class ServerBackend:
         self._endpoint = source.endpoint
         options = source.options
         self._purse = Purse(Budget(options.max_calls, options.max_tokens), self._endpoint.title)
+        self._forget()
+
+    def _forget(self) -> None:
+        """What is told is of one run, though the budget is of all."""
         self._paid: list[tuple[int, int]] = []  # tokens in and out, per call
         self._names: set[str] = set()
+        self._fingerprints: set[str] = set()
 
     def describe(self) -> ModelInfo:
         """Its name; of its weights nothing is known, so the fingerprint is that of the name the server is asked for."""
@@ -140,10 +149,11 @@ class ServerBackend:
         )
 
     def told(self) -> dict[str, str | int]:
-        """What the server calls itself, and what was used: calls and tokens, without what came from the cache."""
+        """What the server calls itself and its software, and what was used: calls and tokens, without the cache's."""
         tokens_in, tokens_out = (sum(tokens) for tokens in zip((0, 0), *self._paid, strict=True))
         used = {"calls": len(self._paid), "prompt_tokens": tokens_in, "completion_tokens": tokens_out}
-        return {"server": ", ".join(sorted(self._names)), **used}
+        said = {"server": self._names - {""}, "system_fingerprint": self._fingerprints - {""}}
+        return {**{name: ", ".join(sorted(words)) for name, words in said.items() if words}, **used}
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """Each answer as soon as it is there.
@@ -153,6 +163,7 @@ class ServerBackend:
         """
         given_up, concurrency = self._endpoint.given_up, self._source.options.concurrency
         given_up.clear()
+        self._forget()
         answered = False
         refused = 0
         waiting: set[Future[Answer]] = set()
@@ -200,6 +211,7 @@ class ServerBackend:
             self._endpoint.given_up.set()  # here, so that no other thread tries on before the error is seen
             raise UserError(f"{error}; what was answered is kept, and the same command goes on") from error
         self._names.add(reply.model)
+        self._fingerprints.add(reply.system_fingerprint)
         return Response(
             request.id,
             reply.text.strip(),

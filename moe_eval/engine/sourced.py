@@ -1,9 +1,11 @@
 """What backends share whose model is loaded from a `ModelSource`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache, cached_property
 from typing import Any, ClassVar
 
+from moe_eval.engine.ablation import prune
 from moe_eval.engine.backend import ModelInfo
 from moe_eval.engine.models import ModelSource
 
@@ -24,6 +26,7 @@ class SourcedBackend:
     def __init__(self, source: ModelSource, routing: bool):
         self._source = source
         self._routing = routing
+        self._ablation: str | None = None
 
     def describe(self) -> ModelInfo:
         """What answers.
@@ -33,7 +36,23 @@ class SourcedBackend:
         """
         if self._routing:
             self._source.check_recordable()
-        return self._source.describe(backend=self.engine)
+        return self._source.describe(self.engine, self._ablation)
+
+    @contextmanager
+    def without(self, ablation: str) -> Iterator[None]:
+        """Inside, the model answers, and is described, without the experts that an ablation takes away.
+
+        Raises:
+            UserError: as `moe_eval.engine.ablation.prune`.
+        """
+        handles = prune(self.loaded[0], ablation, self._source.title)
+        self._ablation = ablation
+        try:
+            yield
+        finally:
+            self._ablation = None
+            for handle in handles:
+                handle.remove()
 
     @cached_property
     def loaded(self) -> tuple[Any, Any]:

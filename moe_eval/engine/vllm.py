@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +29,8 @@ __all__ = ["VllmBackend", "VllmOptions", "VllmSource"]
 
 AT_ONCE = 256
 """Questions that are handed to vLLM together; it makes its own batches of them."""
+ONLY_OURS = ("router_noise_seed", "adapter", "picture_tokens", "processor_kwargs", "quantize", "device_map", "pruning")
+"""What `ModelSource` can do and vLLM cannot."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class VllmOptions:
     """What `--engine-args` can say to vLLM, in its own words; None: as vLLM has it.
 
     Args:
-        enforce_eager: no `torch.compile`, no CUDA graphs. None: so for sparse models, whose experts are chosen by data.
+        enforce_eager: no `torch.compile`, no CUDA graphs. None: so for MoE-LLaVA's sparse layers, whose experts are chosen by data;
+            everything else runs compiled, as vLLM has it.
     """
 
     tensor_parallel_size: Annotated[int, Field(ge=1)] = 1
@@ -61,16 +65,7 @@ class VllmSource(ModelSource):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        only_ours = (
-            "router_noise_seed",
-            "adapter",
-            "picture_tokens",
-            "processor_kwargs",
-            "quantize",
-            "device_map",
-            "pruning",
-        )
-        for name in only_ours:
+        for name in ONLY_OURS:
             if getattr(self, name) is not None:
                 raise UserError(f"{option_of(name)}: vLLM cannot do that; use --engine generate")
         if self.device not in ("auto", "cpu", "cuda"):
@@ -83,8 +78,18 @@ class VllmSource(ModelSource):
         """Nothing records the routers of a model in vLLM, so for a run it has none."""
         return False
 
+    @property
+    def has_our_routers(self) -> bool:
+        """As `is_sparse`: nothing is recorded unless somebody asks for it, which is refused."""
+        return False
+
     def check_sparse(self, purpose: str) -> None:
         raise UserError(f"{purpose}: vLLM does not tell how tokens of this model are routed; use --engine prefix")
+
+    def check_installed(self) -> None:
+        """What `VllmBackend.loaded` would find late, after other engines have answered."""
+        if find_spec("vllm") is None:
+            raise _not_installed(self, "no module named vllm")
 
     def backend(self) -> "VllmBackend":
         """What answers."""
@@ -103,8 +108,14 @@ class VllmBackend(SourcedBackend):
             return {}
         import vllm
 
-        used = {name: str(value) for name, value in asdict(self._source.options).items() if value is not None}
-        return {"vllm": vllm.__version__, **used}
+        return {"vllm": vllm.__version__, **{name: str(value) for name, value in self._given.items()}}
+
+    @cached_property
+    def _given(self) -> dict[str, Any]:
+        """Of vLLM's options those that were said, and whether it runs eagerly."""
+        sparse = bool(getattr(getattr(self._source.config, "moe", None), "layers", None))
+        said = {name: value for name, value in asdict(self._source.options).items() if value is not None}
+        return {"enforce_eager": sparse, **said}
 
     @cached_property
     def loaded(self) -> tuple[Any, Any]:
@@ -118,12 +129,7 @@ class VllmBackend(SourcedBackend):
         try:
             from vllm import LLM
         except ImportError as error:
-            raise UserError(
-                f"vllm:{source.name}: vLLM is not installed here ({error}); it wants an environment of its own: "
-                "docs/vllm.md. A vLLM that runs elsewhere is reached by openai:NAME@URL"
-            ) from error
-        given = {name: value for name, value in asdict(source.options).items() if value is not None}
-        given.setdefault("enforce_eager", bool(getattr(getattr(source.config, "moe", None), "layers", None)))
+            raise _not_installed(source, str(error)) from error
         processor = source.load_processor()
         try:
             model = LLM(
@@ -131,12 +137,22 @@ class VllmBackend(SourcedBackend):
                 dtype=str(source.torch_dtype).removeprefix("torch."),
                 enable_prefix_caching=True,
                 generation_config="auto",
-                **given,
+                **self._given,
             )
         except Exception as error:  # vLLM raises many kinds, and those of what is below it
             lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-            raise UserError(f"vllm:{source.name}: vLLM cannot load it: {' '.join(lines[:3])[:400]}") from error
+            way_out = self._without_one_of_its_own()
+            raise UserError(f"vllm:{source.name}: vLLM cannot load it: {' '.join(lines[:3])[:400]}{way_out}") from error
         return model, processor
+
+    def _without_one_of_its_own(self) -> str:
+        """What to say of an architecture that vLLM does not know by itself."""
+        from vllm import ModelRegistry
+
+        names = self._source.config.architectures or ["architecture of this name"]
+        if set(names) & set(ModelRegistry.get_supported_archs()):
+            return ""
+        return f"; it has no {names[0]} of its own, and not all that transformers has runs in it: use --engine generate"
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """Answers, so many questions at a time, in the order of the requests but for unreadable pictures, which come first."""
@@ -174,3 +190,10 @@ class VllmBackend(SourcedBackend):
         begun = thinks_on(processor, asked[0][0])
         for (request, _), output in zip(asked, outputs, strict=True):
             yield response(request.id, list(output.outputs[0].token_ids), stops, processor.tokenizer, begun=begun)
+
+
+def _not_installed(source: VllmSource, reason: str) -> UserError:
+    return UserError(
+        f"vllm:{source.name}: vLLM is not installed here ({reason}); it wants an environment of its own: "
+        "docs/vllm.md. A vLLM that runs elsewhere is reached by openai:NAME@URL"
+    )

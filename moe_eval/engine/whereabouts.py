@@ -51,6 +51,8 @@ def whereabouts(name: str, asked_revision: str | None = None) -> str:
         return f"{entry.folder}, here already"
     if is_folder(name):
         return f"{name}, here already"
+    if entry is not None and entry.parts:
+        return _gathered(entry)
     reference = name.removeprefix("hf:") if entry is None else entry.source
     if reference is None:
         return "its weights were never published"
@@ -65,6 +67,19 @@ def whereabouts(name: str, asked_revision: str | None = None) -> str:
             told = bytes_on_hub("model", repository, revision, ignored=NOT_NEEDED)
             size = f"{told / 1e9:.2f} GB " if told is not None else ""
         return f"{size}to be downloaded from {repository} into {constants.HF_HUB_CACHE}"
+
+
+def _gathered(entry: Any) -> str:
+    """Of a checkpoint that was published in several places."""
+    from moellava import zoo
+    from moellava.convert.parts import missing
+
+    folder = zoo.parts_folder(entry.name)
+    places = missing(entry.parts, folder)
+    if not places:
+        return f"{folder}, here already"
+    listed = ", ".join(places.values())
+    return f"to be downloaded from {listed} into {folder}, and converted into {zoo.cache_folder()}"
 
 
 def is_upstream(folder: Path) -> bool:

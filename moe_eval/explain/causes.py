@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Literal
 
-from moe_eval.engine.ablation import find_pruning
+from moe_eval.engine.ablation import OTHER_ORDER, find_pruning
 from moe_eval.explain.effects import KnownEffect
 from moe_eval.explain.evidence import Evidence
 from moe_eval.runs.records import SAME_ANSWERS
@@ -81,6 +81,8 @@ def _prompt(evidence: Evidence) -> Cause:
     generation = evidence.run.generation
     if generation and generation.asked_otherwise:
         return Cause("prompt", "yes", f"beside the question: {', '.join(generation.asked_otherwise)}", known=known)
+    if evidence.run.ablation == OTHER_ORDER:
+        return Cause("prompt", "yes", f"options in another order: {OTHER_ORDER}", known=known)
     if asked_as is None:
         what = "the answers do not say what was asked" if prompt is None else "the questions are not here to compare"
         return Cause("prompt", "unknown", what, known=known)
@@ -95,7 +97,7 @@ def _pictures(evidence: Evidence) -> Cause:
     generation = evidence.run.generation
     if generation is None:
         return Cause("pictures", "unknown", "imported answers do not say how pictures were prepared")
-    if generation.ablation and not find_pruning(generation.ablation):
+    if generation.ablation and generation.ablation.startswith("image="):
         return Cause("pictures", "yes", f"taken away: {generation.ablation}")
     padded = "padded to squares" if generation.pad_images else "not padded"
     return Cause("pictures", "no", f"{padded}, as the original of this model family does")
@@ -170,10 +172,12 @@ def _software(evidence: Evidence) -> Cause:
         return Cause(
             "software", "unknown", "imported answers: made by another program", known=evidence.known("software")
         )
-    versions = run.sessions[-1].versions if run.sessions else {}
+    # A session that found everything answered does not know what had answered.
+    sessions = [one for one in run.sessions if one.answered] or run.sessions
+    versions, told = (sessions[-1].versions, sessions[-1].told) if sessions else ({}, {})
     named = ", ".join(f"{name} {versions[name]}" for name in ("torch", "transformers") if name in versions)
-    told = run.sessions[-1].told if run.sessions else {}
-    engine = " ".join(filter(None, (run.model.backend, str(told.get("vllm") or told.get("server") or ""))))
+    software = next((told[name] for name in ("vllm", "system_fingerprint", "server") if told.get(name)), "")
+    engine = f"{run.model.backend} {software}".strip()
     what = f"{engine} in {run.model.dtype}" + (f", {named}" if named else "")
     if run.model.backend not in SAME_ANSWERS:
         what += "; `moe-eval certify` tells how its answers differ from transformers'"

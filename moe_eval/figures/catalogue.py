@@ -1,6 +1,8 @@
 """Every figure by its name: what `moe-eval figures --figure NAME` draws."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from moe_eval.errors import UserError, unknown
@@ -68,7 +70,18 @@ def make_drawings(runs: Sequence[Path], names: Sequence[str] = (), published: bo
                 f"figure {name}: needs {NEEDS.get(name, ROUTING)}; none is among the {len(runs)} runs given"
             )
         found += drawings
-    return [drawing for drawing in found if names or not runs or drawing.measured]
+    return _named_apart([drawing for drawing in found if names or not runs or drawing.measured])
+
+
+def _named_apart(drawings: Sequence[Drawing]) -> list[Drawing]:
+    """Drawings whose names, of one model twice under different roofs, say, do not end in one file."""
+    seen: Counter[str] = Counter()
+    named = []
+    for drawing in drawings:
+        seen[drawing.name] += 1
+        again = seen[drawing.name]
+        named.append(replace(drawing, name=f"{drawing.name}-{again}") if again > 1 else drawing)
+    return named
 
 
 def kind_of(drawing: Drawing) -> str:

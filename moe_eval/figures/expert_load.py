@@ -26,7 +26,7 @@ KINDS: dict[TokenKind, str] = {"all": "all tokens", "image": "image tokens", "te
 
 @dataclass(frozen=True)
 class LoadRow:
-    """One expert of one layer; experts count from 1, layers are numbered as stored.
+    """One expert of one layer; experts and layers count from 0.
 
     Args:
         share: of the first choices of the tokens of this kind; None where there is no such token.
@@ -59,7 +59,7 @@ def rows(record: RoutingRecord) -> list[LoadRow]:
             for expert, choices in enumerate(first.tolist()):
                 share = choices / first.sum() if first.any() else None
                 found.append(
-                    LoadRow(record.model, record.task, kind, layer, expert + 1, choices, int(later[expert]), share)
+                    LoadRow(record.model, record.task, kind, layer, expert, choices, int(later[expert]), share)
                 )
     return found
 
@@ -67,16 +67,16 @@ def rows(record: RoutingRecord) -> list[LoadRow]:
 def draw(rows: Sequence[LoadRow]) -> "Figure":
     """Three panels of stacked bars; dashed lines: a perfect balance."""
     layers = sorted({row.layer for row in rows})
-    experts = max(row.expert for row in rows)
+    experts = max(row.expert for row in rows) + 1
     colours = expert_colours(experts)
     figure, panels = new_figure(PAGE, 1.9, columns=len(KINDS), sharey=True)
     for axes, (kind, title) in zip(panels, KINDS.items(), strict=True):
         bottom = np.zeros(len(layers))
-        for expert in range(1, experts + 1):
+        for expert in range(experts):
             share = {row.layer: row.share or 0.0 for row in rows if row.tokens == kind and row.expert == expert}
             height = np.array([share.get(layer, 0.0) for layer in layers])
             label = f"expert {expert}" if axes is panels[0] else None
-            axes.bar(range(len(layers)), height, 0.8, bottom, color=colours[expert - 1], label=label)
+            axes.bar(range(len(layers)), height, 0.8, bottom, color=colours[expert], label=label)
             bottom += height
         axes.set_title(title)
         layer_axis(axes, layers, PAGE / 3.6)

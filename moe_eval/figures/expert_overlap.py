@@ -47,7 +47,7 @@ class OverlapRow:
             without `routing.jsonl` or scores, or where drawing groups shifts the overlap so far that the interval misses it.
         groups: of questions that the interval rests on.
         balance, image_balance, text_balance: of all tokens, picture tokens and text tokens, from 0 to 1.
-        dead: the dead experts, from 1, with spaces between them.
+        dead: the dead experts, from 0, with spaces between them.
     """
 
     model: str
@@ -93,7 +93,7 @@ def rows(record: RoutingRecord, questions: QuestionLoads | None) -> list[Overlap
                 balance(image + text),
                 balance(image),
                 balance(text),
-                " ".join(str(expert + 1) for expert in dead_experts(image, text)),
+                " ".join(str(expert) for expert in dead_experts(image, text)),
             )
         )
     return found

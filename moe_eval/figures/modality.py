@@ -25,7 +25,7 @@ __all__ = ["ModalityRow", "draw", "drawings", "rows"]
 
 @dataclass(frozen=True)
 class ModalityRow:
-    """One expert of one layer; experts count from 1, layers are numbered as stored. Tokens are counted by their first choice.
+    """One expert of one layer; experts and layers count from 0. Tokens are counted by their first choice.
 
     Args:
         share_of_image, share_of_text: of all tokens of the modality, those that the expert gets.
@@ -63,7 +63,7 @@ def rows(record: RoutingRecord) -> list[ModalityRow]:
                     record.model,
                     record.task,
                     layer,
-                    expert + 1,
+                    expert,
                     int(image[expert]),
                     int(text[expert]),
                     float(of_image),
@@ -81,26 +81,26 @@ def _first_choices(record: RoutingRecord, modality: Modality, layer: int) -> np.
 def draw(rows: Sequence[ModalityRow]) -> "Figure":
     """A panel of stacked bars per expert; dashed lines: no preference. An expert that gets no token has no bar."""
     layers = sorted({row.layer for row in rows})
-    experts = max(row.expert for row in rows)
+    experts = max(row.expert for row in rows) + 1
     columns = min(experts, 4)
     lines = -(-experts // columns)
     width = PAGE if columns > 2 else COLUMN
     figure, panels = new_figure(width, 0.4 + 1.4 * lines, lines, columns, sharex=True, sharey=True)
     for axes in panels[experts:]:
         axes.set_visible(False)
-    for expert, axes in enumerate(panels[:experts], start=1):
+    for expert, axes in enumerate(panels[:experts]):
         preference = {row.layer: row.image_preference for row in rows if row.expert == expert}
         image = np.array([preference.get(layer) or 0.0 for layer in layers])
         text = np.array([0.0 if preference.get(layer) is None else 1 for layer in layers]) - image
         places = range(len(layers))
-        axes.bar(places, text, 0.8, color=SKY, label="text tokens" if expert == 1 else None)
+        axes.bar(places, text, 0.8, color=SKY, label="text tokens" if expert == 0 else None)
         axes.bar(
             places,
             image,
             0.8,
             text,
             color=ORANGE,
-            label="image tokens, weighed as if there were as many" if expert == 1 else None,
+            label="image tokens, weighed as if there were as many" if expert == 0 else None,
         )
         axes.set_title(f"expert {expert}")
         layer_axis(axes, layers, width / (columns + 0.5))

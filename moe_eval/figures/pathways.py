@@ -30,7 +30,7 @@ PATHWAYS = 10
 
 @dataclass(frozen=True)
 class PathwayRow:
-    """One stop of a pathway; experts count from 1, layers are numbered as stored.
+    """One stop of a pathway; experts and layers count from 0.
 
     Args:
         rank: of the component that the pathway stands for, from 1.
@@ -76,7 +76,7 @@ def rows(record: RoutingRecord) -> list[PathwayRow]:
                         int(tokens[index]),
                         float(tokens[index] / tokens.sum()),
                         layer,
-                        expert + 1,
+                        expert,
                     )
                 )
     return found
@@ -128,7 +128,7 @@ def draw(rows: Sequence[PathwayRow]) -> "Figure":
 
 def _draw_panel(axes: "Axes", rows: Sequence[PathwayRow], layers: Sequence[int]) -> None:
     colours = {"text": (VERMILLION, ORANGE), "image": (BLUE, SKY)}[rows[0].modality]
-    experts, ranks = max(row.expert for row in rows), max(row.rank for row in rows)
+    experts, ranks = max(row.expert for row in rows) + 1, max(row.rank for row in rows)
     for rank in range(ranks, 0, -1):
         stops = [row for row in rows if row.rank == rank]
         offset = 0.5 * ((rank - 0.5) / ranks - 0.5)
@@ -136,7 +136,8 @@ def _draw_panel(axes: "Axes", rows: Sequence[PathwayRow], layers: Sequence[int])
         heights = [row.expert + offset for row in stops]
         first = rank <= len(colours)
         colour = colours[rank - 1] if first else GREY
-        label = f"pathway {rank}: {stops[0].share:.0%} of tokens" if first else f"pathways 3 to {ranks}"
+        others = f"pathways 3 to {ranks}" if ranks > 3 else "pathway 3"
+        label = f"pathway {rank}: {stops[0].share:.0%} of tokens" if first else others
         axes.plot(
             places,
             heights,
@@ -148,8 +149,8 @@ def _draw_panel(axes: "Axes", rows: Sequence[PathwayRow], layers: Sequence[int])
             zorder=5 - rank / 10 if first else 2,
             label=label if rank <= len(colours) + 1 else None,
         )
-    axes.set_yticks(range(1, experts + 1))
-    axes.set_ylim(experts + 0.5, 0.5)
+    axes.set_yticks(range(experts))
+    axes.set_ylim(experts - 0.5, -0.5)
     axes.grid(axis="x")
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(handles[::-1], labels[::-1], loc="center left", bbox_to_anchor=(1.01, 0.5))

@@ -43,7 +43,7 @@ def drawings(sources: Sources) -> Iterable[Drawing]:
         if scores is None or "ece" not in scores.metrics or "p_yes" not in scores.samples[0]:
             continue
         run = read_record(RunRecord, folder / "run.json")
-        ablation = (run.generation and run.generation.ablation) or ""
+        ablation = run.ablation or ""
         name = file_name("reliability", run.model.name, ablation, run.task)
         what = ", ".join(filter(None, (run.model.name, ablation, task_title(run.task))))
         title = (

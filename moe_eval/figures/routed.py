@@ -1,7 +1,7 @@
 """What the figures of experts share: runs whose routing is recorded, and the axis of sparse layers.
 
-Everywhere in what is shown (figures, their CSV files, the report) experts count from 1 and layers have the number that
-they are stored under, which counts from 0: as in the figures of the MoE-LLaVA paper.
+Everywhere in what is shown (figures, their CSV files, the report) experts and layers count from 0, as in transformers and
+`--ablate`; the figures of the MoE-LLaVA paper count experts from 1.
 """
 
 from collections.abc import Sequence
@@ -23,13 +23,14 @@ def routed_runs(runs: Sequence[Path]) -> list[RoutingRecord]:
 
 
 def run_name(record: RoutingRecord) -> str:
-    """Model, what was taken away from it, and task, for file names."""
-    return " ".join(part for part in (record.model, record.ablation, record.task) if part)
+    """Model, what was taken away from it or otherwise set, and task, for file names."""
+    return " ".join(part for part in (record.model, record.ablation, *record.settings, record.task) if part)
 
 
 def run_title(record: RoutingRecord) -> str:
     """The same for captions, with the name that the task has in tables."""
-    model = f"{record.model} ({record.ablation})" if record.ablation else record.model
+    otherwise = ", ".join(filter(None, (record.ablation, *record.settings)))
+    model = f"{record.model} ({otherwise})" if otherwise else record.model
     return f"{model}, {task_title(record.task)}"
 
 
@@ -38,7 +39,7 @@ def layer_axis(axes: "Axes", layers: Sequence[int], width: float) -> None:
     every = -(-len(layers) // max(1, int(width / 0.16)))
     axes.set_xticks(range(0, len(layers), every), [str(layer) for layer in layers[::every]])
     axes.set_xlim(-0.6, len(layers) - 0.4)
-    axes.set_xlabel("MoE layer, as stored (from 0)")
+    axes.set_xlabel("MoE layer")
 
 
 def share_axis(axes: "Axes", lines: Sequence[float]) -> None:

@@ -41,7 +41,7 @@ LEVEL = 0.05
 
 @dataclass(frozen=True)
 class SpecialisationRow:
-    """One expert of one layer, in questions with one label; experts count from 1, layers are numbered as stored.
+    """One expert of one layer, in questions with one label; experts and layers count from 0.
 
     Args:
         by: what labels say: the field of the scores with the type of the question, `correct` (right, wrong: worth half or
@@ -126,7 +126,7 @@ def _rows_by(
                     name,
                     int((numbers == number).sum()),
                     layer,
-                    expert + 1,
+                    expert,
                     int(mine[expert]),
                     float(shares[expert]),
                     float(means[expert]),
@@ -177,11 +177,11 @@ def _draw_information(axes: "Axes", rows: Sequence[SpecialisationRow], layers: S
 
 
 def _draw_map(axes: "Axes", rows: Sequence[SpecialisationRow], layers: Sequence[int], limit: float) -> "AxesImage":
-    experts = max(row.expert for row in rows)
+    experts = max(row.expert for row in rows) + 1
     points = np.full((experts, len(layers)), np.nan)
     for row in rows:
-        points[row.expert - 1, layers.index(row.layer)] = 100 * row.deviation
+        points[row.expert, layers.index(row.layer)] = 100 * row.deviation
     shown = range(0, experts, -(-experts // 8))
-    axes.set_yticks(shown, [str(expert + 1) for expert in shown])
+    axes.set_yticks(shown)
     axes.set_ylabel("expert")
     return axes.imshow(points, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")

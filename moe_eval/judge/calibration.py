@@ -7,6 +7,9 @@ from statistics import fmean
 
 import numpy as np
 
+from moe_eval.statistics.few_groups import few_groups_factor
+from moe_eval.statistics.intervals import widened
+
 __all__ = ["Calibration", "calibrate"]
 
 RESAMPLES = 10_000
@@ -26,7 +29,7 @@ class Calibration:
         within_tenth: share of pairs that are at most 0.1 apart.
         original_exact: share of pairs of two of the original's own runs that are equal; None: it has one run.
         offset: `judged - original`.
-        low, high: 95 % interval of the offset, by bootstrap over answers.
+        low, high: 95 % interval of the offset, as of any difference: by bootstrap over answers, wider where they are few.
     """
 
     answers: int
@@ -63,7 +66,10 @@ def calibrate(
     means = np.array([[fmean(original[name]), fmean(judged[name])] for name in names])  # [answers, 2]
     differences = 100 * (means[:, 1] - means[:, 0])
     drawn = np.random.default_rng(seed).integers(0, len(names), (RESAMPLES, len(names)))
-    low, high = np.quantile(differences[drawn].mean(axis=1), [0.025, 0.975])
+    offset = float(differences.mean())
+    low, high = map(float, np.quantile(differences[drawn].mean(axis=1), [0.025, 0.975]))
+    if len(names) > 1:
+        low, high = widened((low, high), offset, few_groups_factor(len(names)))
     pairs = [list(product(original[name], judged[name])) for name in names]
     repeated = [list(combinations(original[name], 2)) for name in names if len(original[name]) > 1]
     return Calibration(
@@ -73,9 +79,9 @@ def calibrate(
         exact=_share(pairs, 1e-9),
         within_tenth=_share(pairs, TENTH),
         original_exact=_share(repeated, 1e-9) if repeated else None,
-        offset=float(differences.mean()),
-        low=float(low),
-        high=float(high),
+        offset=offset,
+        low=low,
+        high=high,
     )
 
 

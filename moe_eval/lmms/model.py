@@ -3,9 +3,11 @@
 lmms-eval imports this module when the model is asked for by name; nothing of ours does.
 """
 
+import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +17,7 @@ from loguru import logger
 from tqdm import tqdm
 
 from moe_eval.engine.backend import Request, Unanswered
-from moe_eval.engine.generate import GenerateBackend
+from moe_eval.engine.choose import choose_backend
 from moe_eval.engine.models import ModelSource
 from moe_eval.engine.prompting import encode
 from moe_eval.errors import UserError
@@ -25,13 +27,14 @@ __all__ = ["MoELlava"]
 
 
 class MoELlava(lmms):
-    """Any model of the zoo, a folder or the hub, answering lmms-eval's requests greedily.
+    """Any model of the zoo, a folder or the hub, answering lmms-eval's requests greedily, those about one picture together
+    where the prefix engine can.
 
     Args:
         pretrained: what `moe-eval run` takes: a name of `moe-eval list models`, a folder, or `hf:ORG/NAME`.
         dtype: auto, float32, bfloat16 or float16.
         device: auto, cpu, cuda, cuda:1, ...
-        batch_size: prompts per batch.
+        batch_size: prompts per batch of `generate`; the prefix engine takes what fits into memory.
         max_batch_size: accepted because lmms-eval passes it on; the batch size is never guessed.
         router_noise_seed: draw second experts with noise from this seed, as the original's evaluation does.
         pad_images: pad pictures to squares. The original does not for ScienceQA and MM-Vet.
@@ -58,7 +61,7 @@ class MoELlava(lmms):
         self._source.check_name()
         self._batch_size = int(batch_size)
         self._pad_images = pad_images
-        self._backend = GenerateBackend(self._source, self._batch_size)
+        self._backend = self._new_backend()
 
     @property
     def device(self) -> torch.device:
@@ -91,8 +94,11 @@ class MoELlava(lmms):
 
     def clean(self) -> None:
         """Gives the weights free: lmms-eval calls this between answering and scoring."""
-        self._backend = GenerateBackend(self._source, self._batch_size)
+        self._backend = self._new_backend()
         super().clean()
+
+    def _new_backend(self) -> Any:
+        return choose_backend(self._source, batch_size=self._batch_size)[0]
 
     def _asked(self, requests: Sequence[Instance]) -> Iterator[Request]:
         warned = False
@@ -101,20 +107,22 @@ class MoELlava(lmms):
             if not warned and not is_greedy(options):
                 warned = True
                 logger.warning(f"{task} asks for sampling or beams ({options}); moe_llava answers greedily")
-            pictures = doc_to_visual(self.task_dict[task][split][doc_id])
-            yield self._request(str(number), text, options, pictures)
+            show = partial(_show, doc_to_visual, self.task_dict[task][split], doc_id)
+            yield self._request(str(number), text, options, show)
 
-    def _request(self, name: str, text: str, options: Mapping[str, Any], pictures: Any) -> Request:
-        opened = [_Opened(f"{name}-{position}", one) for position, one in enumerate(pictures_only(pictures, name))]
+    def _request(self, name: str, text: str, options: Mapping[str, Any], show: Callable[[], Any]) -> Request:
+        pictures = pictures_only(show(), name)
+        shown = tuple(_Shown(_digest(one), position, show) for position, one in enumerate(pictures))
         pads = self._pad_images and options.get("image_aspect_ratio", "pad") == "pad"
-        return Request(name, tuple(opened), text, max_new_tokens(options), pad_images=pads)
+        return Request(name, shown, text, max_new_tokens(options), pad_images=pads)
 
     def _play(self, request: Instance) -> list[str]:
         text, options, doc_to_visual, doc_to_text, doc_id, task, split = request.args
         doc = self.task_dict[task][split][doc_id]
         pictures, answers, state, ended = doc_to_visual(doc), [], None, False
         while not ended:
-            (answer,) = self._backend.generate([self._request(f"{task}:{doc_id}", text, options, pictures)])
+            asked = self._request(f"{task}:{doc_id}", text, options, partial(list, pictures or ()))
+            (answer,) = self._backend.generate([asked])
             if isinstance(answer, Unanswered):
                 raise UserError(f"moe_llava: {answer.id}: {answer.reason}")
             answers.append(answer.text)
@@ -128,7 +136,7 @@ class MoELlava(lmms):
         text, target, doc_to_visual, doc_id, task, split = request.args
         doc = self.task_dict[task][split][doc_id]
         continuation = str(target(doc)) if callable(target) else target
-        asked = self._request(f"{task}:{doc_id}", text, {}, doc_to_visual(doc))
+        asked = self._request(f"{task}:{doc_id}", text, {}, lambda: doc_to_visual(doc))
         model, processor = self._backend.loaded
         batch = [(asked, [image.open() for image in asked.images])]
         before = encode(processor, batch)["input_ids"][0]
@@ -143,14 +151,30 @@ class MoELlava(lmms):
 
 
 @dataclass(frozen=True)
-class _Opened:
-    """A picture that the task has opened already."""
+class _Shown:
+    """A picture of a task's, which is not kept: the task shows it again when a model looks at it.
+
+    Args:
+        name: of its pixels, by which requests are known to be about one picture.
+        position: among those that are shown.
+        show: the task's pictures of the document.
+    """
 
     name: str
-    image: Any = field(repr=False, compare=False)
+    position: int = field(compare=False)
+    show: Callable[[], Any] = field(repr=False, compare=False)
 
     def open(self) -> Any:
-        return self.image.convert("RGB")
+        return self.show()[self.position].convert("RGB")
+
+
+def _show(doc_to_visual: Callable[[Any], Any], docs: Sequence[Any], doc_id: int) -> Any:
+    return doc_to_visual(docs[doc_id])
+
+
+def _digest(image: Any) -> str:
+    """SHA-256 of a picture's mode, size and pixels."""
+    return hashlib.sha256(f"{image.mode}{image.size}".encode() + image.tobytes()).hexdigest()
 
 
 def _common_length(one: Sequence[int], other: Sequence[int]) -> int:

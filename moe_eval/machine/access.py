@@ -49,9 +49,12 @@ def keys() -> list[Finding]:
         Finding(ACCESS, "HF token", "ok", "set")
         if get_token()
         else missing(name="HF token", todo="only for gated repositories: hf auth login, or HF_TOKEN"),
-        Finding(ACCESS, "judge key", "ok", "OPENAI_API_KEY is set")
+        Finding(ACCESS, "server key", "ok", "OPENAI_API_KEY is set")
         if os.environ.get("OPENAI_API_KEY")
-        else missing(name="judge key", todo="only for moe-eval judge: OPENAI_API_KEY, or --key-variable"),
+        else missing(
+            name="server key",
+            todo="only for judges and servers that want one: OPENAI_API_KEY, or a variable that you name",
+        ),
     ]
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from moe_eval.errors import UserError
 from moe_eval.judge.record import read_judge, with_grades
 from moe_eval.registry import find_task
-from moe_eval.runs.records import RunRecord, prompt_fingerprint
+from moe_eval.runs.asked import load_asked
+from moe_eval.runs.records import DataRecord, RunRecord, prompt_fingerprint
 from moe_eval.scoring.option_texts import NO_OPTION_TEXTS, count_untold
 from moe_eval.task import Dataset, Sample, Task, TaskProtocol, worth
 
@@ -17,12 +18,11 @@ __all__ = [
     "Scored",
     "asked_as_recorded",
     "find_data",
-    "load_data",
     "rescore",
 ]
 
-DataLoader = Callable[[str, str, int], Dataset]
-"""From task, source and number of samples to the data."""
+DataLoader = Callable[[str, DataRecord, str | None], Dataset]
+"""As `moe_eval.runs.asked.load_asked`."""
 
 
 @dataclass(frozen=True)
@@ -49,28 +49,16 @@ class FoundData:
     notes: tuple[str, ...] = ()
 
 
-def load_data(task: str, source: str, samples: int) -> Dataset:
-    """The first so many samples of a source.
-
-    Raises:
-        UserError: when task or source are not there.
-    """
-    return find_task(task).load(source).first(samples)
-
-
-def find_data(run: RunRecord, load: DataLoader = load_data) -> FoundData:
+def find_data(run: RunRecord, load: DataLoader = load_asked) -> FoundData:
     """The data of a run, if they are still what they were; otherwise the report shows what the run's folder has."""
     try:
         task = find_task(run.task)
     except UserError as error:
         return FoundData(notes=(_only_folder(f"the task is not installed here ({error})"),))
     try:
-        dataset = load(run.task, run.data.source, run.data.samples)
+        dataset = load(run.task, run.data, run.ablation)
     except (UserError, OSError) as error:
         return FoundData(task, notes=(_only_folder(f"the data cannot be loaded any more ({error})"),))
-    if dataset.fingerprint != run.data.fingerprint:
-        changed = f"{run.data.source} no longer holds the questions that were asked"
-        return FoundData(task, notes=(_only_folder(changed),))
     notes = []
     if not dataset.has_images:
         notes.append("No pictures are shown, for the source of the questions has none.")

@@ -12,6 +12,7 @@ AT_ONCE = ("tasks", "pope-yes-ratio")
 
 FAMILIES = {
     "params": "Performance against activated parameters",
+    "reliability": "Reliability of yes",
     "expert-load": "Expert load",
     "modality": "Modalities per expert",
     "pathways": "Activated pathways",

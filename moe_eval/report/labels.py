@@ -38,7 +38,7 @@ def _protocol(run: ReportRun) -> str:
 
 
 def _ablation(run: ReportRun) -> str:
-    return (run.run.generation.ablation if run.run.generation else None) or ""
+    return run.run.ablation or ""
 
 
 def _otherwise(run: ReportRun) -> str:

@@ -18,8 +18,8 @@ def run_notes(run: RunRecord, scores: ScoresRecord, recorded: RecordedNumber | N
         notes.append(f"{len(scores.missing):,} of {run.data.samples:,} questions have no answer and are left out.")
     if run.origin:
         notes.append(f"The answers were imported ({run.origin.format}), not made here.")
-    if run.generation and run.generation.ablation:
-        notes.append(f"Something was taken away from every question on purpose: {run.generation.ablation}.")
+    if run.ablation:
+        notes.append(f"Something was taken away or changed on purpose: {run.ablation}.")
     if run.generation and run.generation.asked_otherwise:
         notes.append(f"The model was told more than the question: {', '.join(run.generation.asked_otherwise)}.")
     if run.model.quantization:

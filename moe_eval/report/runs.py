@@ -6,8 +6,9 @@ from functools import cache
 from pathlib import Path
 
 from moe_eval.errors import UserError
-from moe_eval.report.data import DataLoader, Scored, find_data, load_data, rescore
+from moe_eval.report.data import DataLoader, Scored, find_data, rescore
 from moe_eval.report.notes import run_notes
+from moe_eval.runs.asked import load_asked
 from moe_eval.runs.journal import answer_lines
 from moe_eval.runs.recorded import RecordedNumber, read_recorded
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
@@ -73,7 +74,7 @@ def read_runs(folders: Iterable[Path]) -> tuple[list[ReportRun], list[LeftOut]]:
     Raises:
         UserError: when not one can be shown.
     """
-    load = cache(load_data)  # runs of several models were asked the same
+    load = cache(load_asked)  # runs of several models were asked the same
     runs: list[ReportRun] = []
     left_out: list[LeftOut] = []
     for folder in folders:
@@ -87,7 +88,7 @@ def read_runs(folders: Iterable[Path]) -> tuple[list[ReportRun], list[LeftOut]]:
     return runs, left_out
 
 
-def read_run(folder: Path, load: DataLoader = load_data) -> ReportRun:
+def read_run(folder: Path, load: DataLoader = load_asked) -> ReportRun:
     """One run with everything that its folder and its data still tell.
 
     Raises:

@@ -255,7 +255,7 @@ def _check_readable(task: Task, unanswered: Sequence[Unanswered], total: int, al
         raise UserError(
             f"{task.name}: {len(failed)} of {total} questions were not answered, the first: {failed[0].id}: "
             f"{' '.join(failed[0].reason.split())}; the other answers are kept: mend it and start again, or score without them "
-            "(allow_missing)"
+            "with --allow-missing"
         )
     if unanswered and not allow_missing:
         reasons = list(dict.fromkeys(item.reason for item in unanswered))

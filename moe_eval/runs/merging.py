@@ -11,9 +11,10 @@ from moe_eval.errors import UserError
 from moe_eval.files.atomic import write_atomically
 from moe_eval.registry import find_task
 from moe_eval.runs.answering import Answered, by_group
+from moe_eval.runs.asked import load_asked
 from moe_eval.runs.journal import journal_line, read_responses
 from moe_eval.runs.lock import only_process
-from moe_eval.runs.plan import run_folder
+from moe_eval.runs.plan import Plan
 from moe_eval.runs.records import PromptRecord, RunRecord, read_record, write_record
 from moe_eval.runs.routing import ROUTING_LINES, write_routing
 from moe_eval.runs.shard import SHARDS, Shard
@@ -34,6 +35,23 @@ class StoredShard:
         assert self.run.shard is not None  # `find_shards` takes no others
         return Shard(self.run.shard.number, self.run.shard.count)
 
+    def whole(self, out: Path = Path()) -> Plan:
+        """The run that it is a share of."""
+        run, generation = self.run, self.run.generation
+        assert run.shard is not None
+        assert generation is not None
+        return Plan(
+            run.model.name,
+            find_task(run.task),
+            run.protocol,
+            run.shard.whole.source,
+            out,
+            ablation=run.ablation,
+            system=generation.system,
+            thinking=generation.thinking,
+            router_noise_seed=run.model.router_noise_seed,
+        )
+
 
 @dataclass(frozen=True)
 class MergedRun:
@@ -46,12 +64,12 @@ class MergedRun:
 
 
 def find_shards(paths: Sequence[Path]) -> list[list[StoredShard]]:
-    """The shards in or below folders, those of one model and task together.
+    """The shards in or below folders, those of one run together.
 
     Raises:
         UserError: when a folder has none.
     """
-    found: dict[tuple, dict[Path, StoredShard]] = {}
+    found: dict[Path, dict[Path, StoredShard]] = {}  # by the usual folder of the run, then by its own
     for path in paths:
         shards = []
         for file in sorted(path.glob("**/run.json")):
@@ -61,9 +79,7 @@ def find_shards(paths: Sequence[Path]) -> list[list[StoredShard]]:
         if not shards:
             raise UserError(f"{path}: no shard of a run in it; `moe-eval run … --shard I/N` makes them")
         for shard in shards:
-            ablation = shard.run.generation.ablation if shard.run.generation else None
-            key = (shard.run.model.name, shard.run.task, ablation)
-            found.setdefault(key, {})[shard.folder.resolve()] = shard
+            found.setdefault(shard.whole().folder, {})[shard.folder.resolve()] = shard
     return [list(shards.values()) for shards in found.values()]
 
 
@@ -114,7 +130,9 @@ def _check_together(shards: Sequence[StoredShard]) -> None:
         if other.shard.count != first.shard.count:
             changes.append(f"shards: of {first.shard.count} → of {other.shard.count}")
         if changes:
-            raise UserError(f"{first.folder} and {other.folder} are not of one run ({'; '.join(changes)})")
+            raise UserError(
+                f"{first.folder} and {other.folder} are not of one run ({'; '.join(changes)}): name the shards of one"
+            )
     times = Counter(shard.shard.number for shard in shards)
     twice = [shard for shard in shards if times[shard.shard.number] > 1]
     if twice:
@@ -137,11 +155,7 @@ def _as_whole(run: RunRecord) -> RunRecord:
 
 def _whole_data(run: RunRecord) -> Dataset:
     assert run.shard is not None
-    whole = run.shard.whole
-    dataset = find_task(run.task).load(whole.source).first(whole.samples)
-    if dataset.fingerprint != whole.fingerprint:
-        raise UserError(f"{run.task}: {whole.source} no longer holds the questions that the shards were asked")
-    return dataset
+    return load_asked(run.task, run.shard.whole, run.ablation)
 
 
 def _responses(shards: Sequence[StoredShard], dataset: Dataset, allow_missing: bool) -> Mapping[str, Response]:
@@ -168,8 +182,7 @@ def _target(shards: Sequence[StoredShard], out: Path) -> Path:
     parents = {shard.folder.resolve().parent for shard in shards}
     if len(parents) == 1 and shards[0].folder.resolve().parent.name == SHARDS:
         return shards[0].folder.parent.parent
-    run = shards[0].run
-    return run_folder(out, run.model.name, run.task, run.generation.ablation if run.generation else None)
+    return shards[0].whole(out).folder
 
 
 def _check_target(folder: Path, run: RunRecord) -> None:

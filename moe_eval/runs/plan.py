@@ -7,20 +7,21 @@ anything is fetched.
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from moe_eval.engine.ablation import find_ablation
+from moe_eval.engine.ablation import OTHER_ORDER, find_ablation
 from moe_eval.errors import UserError
 from moe_eval.metrics.totals import OfTotals
 from moe_eval.registry import find_task, only_choice, own_tasks
+from moe_eval.runs.asked import as_asked
 from moe_eval.runs.shard import Shard
 from moe_eval.runs.until import Until
 from moe_eval.task import Dataset, Task, TaskProtocol
 
-__all__ = ["DATA_VARIABLE", "Plan", "Sampling", "default_source", "make_plans", "run_folder"]
+__all__ = ["DATA_VARIABLE", "Plan", "Sampling", "default_source", "make_plans", "path_part", "run_folder", "with_data"]
 
 DATA_VARIABLE = "MOE_EVAL_DATA"
 """Environment variable that names a folder in the layout of LLaVA's `playground/data/eval`."""
@@ -60,7 +61,8 @@ class Plan:
         source: where its samples come from, as `--data` has it.
         out: the folder of all runs.
         limit: ask at most so many questions, in whole groups.
-        ablation: what is taken away from every question, a name of `moe_eval.engine.ablation.ABLATIONS`, or from the model.
+        ablation: what is taken away from (or changed in) every question, a name of `moe_eval.engine.ablation.ABLATIONS`, or
+            taken away from the model.
         routing: write down how tokens are routed; the backend must say it.
         allow_missing: score without the samples whose pictures cannot be opened, instead of failing at the end.
         fresh: throw away what the folder holds of an earlier run.
@@ -105,6 +107,11 @@ class Plan:
             self.task.check_source(self.source)
         if self.ablation:
             find_ablation(self.ablation)
+        if self.ablation == OTHER_ORDER and self.task.options is None:
+            with_some = ", ".join(name for name in own_tasks() if find_task(name).options)
+            raise UserError(
+                f"--ablate {OTHER_ORDER}: questions of {self.task.name} have no options; those of {with_some} have some"
+            )
         if self.sampling and self.protocol.continuations:
             raise UserError(
                 f"--temperature: protocol {self.protocol_name} draws no answers, it measures them; leave it out"
@@ -157,12 +164,12 @@ class Plan:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The samples that are asked: all, or the shard's.
+        """The samples as they are asked: all, or the shard's.
 
         Raises:
             UserError: as for `whole`, and when there are fewer groups of questions than shards.
         """
-        return self.shard.of(self.whole) if self.shard else self.whole
+        return as_asked(self.task, self.shard.of(self.whole) if self.shard else self.whole, self.ablation)
 
     @cached_property
     def whole(self) -> Dataset:
@@ -215,6 +222,21 @@ def make_plans(
     ]
 
 
+def with_data(plan: Plan, loaded: dict[tuple[str, str], Dataset]) -> Plan:
+    """The plan with its samples at hand.
+
+    Args:
+        loaded: by task and source, what other plans are asked, too; what is not there yet is loaded and put there.
+
+    Raises:
+        UserError: as `Task.load`.
+    """
+    key = (plan.task.name, plan.source)
+    if key not in loaded:
+        loaded[key] = plan.task.load(plan.source)
+    return replace(plan, data=loaded[key])
+
+
 def default_source(task: Task, trained_on_mini: bool) -> str:
     """Where a task's samples come from when nothing is said: what the model's numbers are about.
 
@@ -242,8 +264,13 @@ def run_folder(out: Path, model: str, task: str, variant: str | None = None) -> 
     >>> run_folder(Path("results/runs"), "llava-1.5-7b", "pope", "image=grey").as_posix()
     'results/runs/llava-1.5-7b--image=grey/pope'
     """
-    return out / _path_part(f"{model}@{variant}" if variant else model) / _path_part(task)
+    return out / path_part(f"{model}@{variant}" if variant else model) / path_part(task)
 
 
-def _path_part(name: str) -> str:
+def path_part(name: str) -> str:
+    """A name made safe for one part of a path.
+
+    >>> path_part("openai:m@http://localhost:8000/v1")
+    'openai--m--http--localhost--8000--v1'
+    """
     return "--".join(part for part in name.replace(":", "/").replace("@", "/").split("/") if part.strip("."))

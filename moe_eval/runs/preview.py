@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 __all__ = ["preview"]
 
 
-def preview(model: "Source", plans: Sequence[Plan], batch_size: int) -> str:
+def preview(model: "Source", plans: Sequence[Plan], batch_size: int | None = None) -> str:
     """Model, data, where both come from and go to, memory, and how many questions; what is missing is named.
 
     Args:
         model: the `moe_eval.engine.named.Source` that is going to answer.
         plans: of this model.
+        batch_size: of `generate`; None where another engine makes its own batches.
     """
     from moe_eval.engine.models import ModelSource
 
@@ -31,15 +32,16 @@ def preview(model: "Source", plans: Sequence[Plan], batch_size: int) -> str:
     return "\n".join(lines)
 
 
-def _memory(model: "ModelSource", batch_size: int) -> str:
+def _memory(model: "ModelSource", batch_size: int | None) -> str:
     from moe_eval.machine.resources import available_memory, gpu_memory
 
     try:
         size, device, dtype = model.weight_bytes, model.torch_device, model.torch_dtype
         there = gpu_memory()[0] if device.type == "cuda" else available_memory()
         enough = "" if size <= there else ": too little"
+        batches = f", batches of {batch_size}" if batch_size else ""
         return (
-            f"  {str(dtype).removeprefix('torch.')} on {device}, batches of {batch_size}; weights take {size / 1e9:.2f} GB of "
+            f"  {str(dtype).removeprefix('torch.')} on {device}{batches}; weights take {size / 1e9:.2f} GB of "
             f"{there / 1e9:.1f} GB of memory{enough}"
         )
     except UserError as error:

@@ -4,6 +4,7 @@ A line is appended before the answer that it belongs to, so that every answer of
 line of a question that was not answered in the end is removed when the run goes on. Nothing is counted twice.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -61,6 +62,10 @@ class RoutingRecord(Record):
     model: str
     data: DataRecord
     ablation: str | None = None
+    settings: list[str] = Field(
+        default=[],
+        description="what else tells it from other runs of its model and task, such as a seed of routing noise",
+    )
     samples: int = Field(description="answered questions whose routing is counted")
     unrecorded: int = Field(description="answered questions whose routing was not recorded")
     layers: list[int] = Field(description="indices of the sparse layers, from 0")
@@ -157,7 +162,8 @@ def write_routing(folder: Path, run: RunRecord, answered: int) -> RoutingRecord:
         task=run.task,
         model=run.model.name,
         data=run.data,
-        ablation=run.generation.ablation if run.generation else None,
+        ablation=run.ablation,
+        settings=_settings(run),
         samples=total.samples,
         unrecorded=answered - total.samples,
         layers=list(total.layers),
@@ -167,6 +173,19 @@ def write_routing(folder: Path, run: RunRecord, answered: int) -> RoutingRecord:
     )
     write_atomically(folder / ROUTING_FILE, record.model_dump_json() + "\n")
     return record
+
+
+def _settings(run: RunRecord) -> list[str]:
+    """What keeps a run from lying among its model's others, beside the ablation, in words."""
+    seed, generation = run.model.router_noise_seed, run.generation
+    found = [] if seed is None else [f"noise seed {seed}"]
+    if generation and generation.drawn:
+        found.append(generation.drawn)
+    if generation and generation.system:
+        found.append(f"system {hashlib.sha256(generation.system.encode()).hexdigest()[:8]}")
+    if generation and generation.thinking:
+        found.append("thinking")
+    return found
 
 
 def read_routing(folder: Path) -> RoutingRecord | None:

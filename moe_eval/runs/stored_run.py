@@ -10,6 +10,7 @@ from pathlib import Path
 
 from moe_eval.errors import UserError
 from moe_eval.registry import find_task
+from moe_eval.runs.asked import as_asked
 from moe_eval.runs.journal import answer_lines
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
 from moe_eval.task import Dataset, Sample, Task, TaskProtocol
@@ -65,6 +66,13 @@ class StoredRun:
         dataset = recorded_data(find_task(self.run.task), self.folder / "responses.jsonl")
         return {sample.id: sample for sample in dataset.samples} if dataset else {}
 
+    def known_samples(self) -> tuple[dict[str, Sample], str]:
+        """What was asked, by id, or nothing and why that is not at hand."""
+        try:
+            return self.samples, ""
+        except UserError as error:
+            return {}, str(error)
+
 
 def find_stored_runs(path: Path, leave_out: Callable[[UserError], None] | None = None) -> dict[str, StoredRun]:
     """The runs in or below a folder, by task.
@@ -117,7 +125,7 @@ def recorded_data(task: Task, path: Path) -> Dataset | None:
         raise UserError(
             f"{file}: {recorded.source} no longer holds the questions that were asked; say which with --data"
         )
-    return dataset
+    return as_asked(task, dataset, run.ablation)
 
 
 def plain_or_gzipped(path: Path) -> Path:

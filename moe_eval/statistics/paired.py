@@ -24,6 +24,7 @@ __all__ = [
     "differences",
     "how_many_extreme",
     "paired_test",
+    "random_swaps",
     "swapped_differences",
 ]
 
@@ -181,7 +182,7 @@ def _permutation(pair: PairedScores, permutations: int, seed: int) -> tuple[str,
     """The name of the test and its p-value; exact where there are few groups."""
     size = len(set(pair.groups))
     exact = 2**size <= permutations
-    swaps = _all_swaps(size) if exact else _random_swaps(size, permutations, seed)
+    swaps = _all_swaps(size) if exact else random_swaps(size, permutations, seed)
     observed, swapped, of_headline = _swapped(pair, swaps)
     extreme = how_many_extreme(observed, swapped)
     p_value = extreme / len(swapped) if exact else (extreme + 1) / (len(swapped) + 1)
@@ -207,7 +208,7 @@ def swapped_differences(
     Returns:
         Both in percent of the maximum; of the mean worth, where the permutation test is of that.
     """
-    observed, swapped, of_headline = _swapped(pair, _random_swaps(len(set(pair.groups)), permutations, seed))
+    observed, swapped, of_headline = _swapped(pair, random_swaps(len(set(pair.groups)), permutations, seed))
     scale = 100 / maximum if of_headline else 1.0
     return scale * observed, scale * swapped
 
@@ -240,8 +241,8 @@ def _all_swaps(clusters: int) -> Iterator[NDArray[np.float64]]:
     yield ((np.arange(2**clusters)[:, None] >> np.arange(clusters)) & 1).astype(float)
 
 
-def _random_swaps(clusters: int, permutations: int, seed: int) -> Iterator[NDArray[np.float64]]:
-    """Blocks [r, C] of 0 and 1, as many rows as asked for."""
+def random_swaps(clusters: int, permutations: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """Which groups are swapped, at random: blocks [r, C] of 0 and 1, as many rows as permutations."""
     generator = np.random.default_rng(seed)
     rows = max(1, BLOCK // clusters)
     for start in range(0, permutations, rows):

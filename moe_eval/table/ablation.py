@@ -84,8 +84,8 @@ def _setting(run: RunRecord) -> dict[str, str]:
     setting |= {"dtype": model.dtype, "backend": model.backend}
     if model.router_noise_seed is not None:
         setting["router noise"] = f"seed {model.router_noise_seed}"
-    if generation and generation.ablation:
-        setting["ablation"] = generation.ablation
+    if run.ablation:
+        setting["ablation"] = run.ablation
     if generation and generation.system:
         setting["system"] = f'"{generation.system}"'
     if generation and generation.thinking:

@@ -178,8 +178,8 @@ def _row(run: RunRecord, scores: ScoresRecord, cells: _Cells, layout: Layout) ->
 
 def _remark(run: RunRecord) -> str:
     remarks = ["random weights"] if run.model.random_weights else ["imported answers"] if run.origin else []
-    if run.generation and run.generation.ablation:
-        remarks.append(run.generation.ablation)
+    if run.ablation:
+        remarks.append(run.ablation)
     if run.generation and run.generation.drawn:
         remarks.append(run.generation.drawn)
     if run.generation:
@@ -194,7 +194,6 @@ def comparability(run: RunRecord, scores: ScoresRecord) -> tuple[str, str]:
 
     Numbers are comparable when the second is equal: `OFFICIAL`, or the questions, protocol, judge, ablation and drawing.
     """
-    ablation = run.generation.ablation if run.generation else None
     judge = (scores.judge or "").split(",")[0]
     reasons = []
     if not run.data.official:
@@ -205,8 +204,8 @@ def comparability(run: RunRecord, scores: ScoresRecord) -> tuple[str, str]:
         reasons.append(f"protocol {scores.protocol}")
     if judge and judge != _papers_judge(run.task):
         reasons.append(f"graded by {judge}")
-    if ablation:
-        reasons.append(f"ablation {ablation}")
+    if run.ablation:
+        reasons.append(f"ablation {run.ablation}")
     drawn = run.generation.drawn if run.generation else None
     if drawn:
         reasons.append(drawn)
@@ -214,7 +213,7 @@ def comparability(run: RunRecord, scores: ScoresRecord) -> tuple[str, str]:
         return "", OFFICIAL
     missing = "|".join(scores.missing)
     return "; ".join(reasons), " ".join(
-        [run.data.fingerprint, missing, scores.protocol, judge, str(ablation or ""), drawn or ""]
+        [run.data.fingerprint, missing, scores.protocol, judge, str(run.ablation or ""), drawn or ""]
     )
 
 

@@ -3,12 +3,14 @@
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from moe_eval.errors import UserError, one_line
 from moe_eval.judge.record import read_judge
 from moe_eval.registry import find_task, task_title
+from moe_eval.runs.asked import load_asked
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record
 from moe_eval.runs.shard import SHARDS
 from moe_eval.scoring.headlines import headline_maximum, headline_name
@@ -16,12 +18,14 @@ from moe_eval.scoring.summary import headline_text, interval_text
 from moe_eval.task import Sample
 from moe_eval.view.pace import Pace
 from moe_eval.view.part import Part, lines_of, written
-from moe_eval.view.so_far import asked_of, load_asked, newest_answers, samples_by_answer, score_so_far
+from moe_eval.view.so_far import asked_of, newest_answers, samples_by_answer, score_so_far
 
 __all__ = ["FollowedRun"]
 
 SILENT_SECONDS = 30.0
 """So long without an answer, or five times as long as answers take, and the page says so: killed, or slow."""
+
+_load_asked = lru_cache(maxsize=32)(load_asked)  # runs of several models are asked the same
 
 SHARE_FOR_SCORING = 0.1
 """Of one core, at most, so that looking at a run does not slow it down."""
@@ -73,7 +77,7 @@ class FollowedRun:
         start, run = time.monotonic(), parts[0].run
         assert run is not None
         try:
-            dataset = load_asked(run.task, asked_of(run))
+            dataset = _load_asked(run.task, asked_of(run), run.ablation)
             self._samples = samples_by_answer(run, dataset)
             self._scores = score_so_far(run, dataset, lines, read_judge(self.folder, run.protocol))
             self._note = ""

@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
-from moe_eval.errors import UserError
 from moe_eval.judge.record import JudgeRecord
 from moe_eval.registry import find_task
 from moe_eval.runs.journal import recorded_log_probabilities
@@ -13,7 +11,7 @@ from moe_eval.runs.records import DataRecord, RunRecord, ScoresRecord
 from moe_eval.scoring.score import score_answers
 from moe_eval.task import Dataset, Sample, answer_ids, worth
 
-__all__ = ["asked_of", "load_asked", "newest_answers", "samples_by_answer", "score_so_far"]
+__all__ = ["asked_of", "newest_answers", "samples_by_answer", "score_so_far"]
 
 NEWEST = 6
 """Answers that the page shows of a run."""
@@ -25,19 +23,6 @@ Lines = Mapping[str, Mapping[str, Any]]
 def asked_of(run: RunRecord) -> DataRecord:
     """All that a run is asked; of a shard, what all shards together are."""
     return run.shard.whole if run.shard else run.data
-
-
-@lru_cache(maxsize=32)  # runs of several models are asked the same
-def load_asked(task: str, asked: DataRecord) -> Dataset:
-    """The questions of a run.
-
-    Raises:
-        UserError: when they are not on this machine, or no longer are what they were.
-    """
-    dataset = find_task(task).load(asked.source).first(asked.samples)
-    if dataset.fingerprint != asked.fingerprint:
-        raise UserError(f"{asked.source} no longer holds the questions that were asked")
-    return dataset
 
 
 def score_so_far(run: RunRecord, dataset: Dataset, lines: Lines, judge: JudgeRecord | None) -> ScoresRecord | None:

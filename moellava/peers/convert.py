@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from moellava.peers import llava_phi
 from moellava.peers.qwen_vl import convert as qwen_vl
 from moellava.peers.tinygpt_v import convert as tinygpt_v
 
 __all__ = ["converter_of"]
 
-FORMATS = (qwen_vl, tinygpt_v)
+FORMATS = (qwen_vl, tinygpt_v, llava_phi)
 """Modules with `is_source(folder)` and `convert(source, out, progress=…)`."""
 
 

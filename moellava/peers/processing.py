@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from transformers import ProcessorMixin
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.processing_utils import MultiModalData
 
-from moellava.processing import check_picture_count, flatten_pictures
+from moellava.processing import FlatPicturesProcessor
 
 __all__ = ["FixedRowsProcessor", "stretching_image_processor"]
 
 
-class FixedRowsProcessor(ProcessorMixin):
+class FixedRowsProcessor(FlatPicturesProcessor):
     """Every `image_token` of a rendered prompt becomes `num_image_tokens` of them, one per row of picture features.
 
     Called with `images` (a picture, a list of pictures, or one list per prompt), `text` (rendered prompts) or both, it
@@ -38,17 +37,6 @@ class FixedRowsProcessor(ProcessorMixin):
         self.image_token_id = tokenizer.convert_tokens_to_ids(image_token)
         self.num_image_tokens = num_image_tokens
         super().__init__(image_processor, tokenizer, chat_template=chat_template)
-
-    def prepare_inputs_layout(self, images: Any = None, text: Any = None, *args: Any, **kwargs: Any):
-        """As transformers does it; the pictures of all prompts become one list, None if there are none."""
-        if isinstance(images, (list, tuple)):
-            images = flatten_pictures(images) or None
-        return super().prepare_inputs_layout(images, text, *args, **kwargs)
-
-    def validate_inputs(self, images: Any = None, text: Any = None, *args: Any, **kwargs: Any) -> None:
-        """ValueError: nothing to process, a prompt without its pictures, or pictures too many."""
-        check_picture_count(images, text, self.image_token)
-        super().validate_inputs(images, text, *args, **kwargs)
 
     def replace_image_token(self, image_inputs: dict, image_idx: int, **kwargs: Any) -> str:
         """What stands in the expanded prompt for a picture."""

@@ -14,6 +14,7 @@ from moe_eval.metrics.totals import of_totals
 from moe_eval.task import (
     Card,
     Judge,
+    Options,
     Submission,
     Task,
     TaskProtocol,
@@ -21,7 +22,15 @@ from moe_eval.task import (
 
 from .data import answer_id, load_answers, load_hf, load_hub, load_llava, load_mini, load_tsv
 from .judge import match_as_lmms_eval, match_as_vlmevalkit, undecided
-from .prompts import letters, prompt_llava, prompt_lmms_eval, prompt_qwen_vl, prompt_vlmevalkit
+from .prompts import (
+    letters,
+    movable_options,
+    prompt_llava,
+    prompt_lmms_eval,
+    prompt_qwen_vl,
+    prompt_vlmevalkit,
+    with_options,
+)
 from .scoring import (
     aggregate,
     read_as_lmms_eval,
@@ -105,4 +114,5 @@ TASK = Task(
         write=write_submission,
     ),
     repository="lmms-lab/MMBench_EN",
+    options=Options(movable_options, with_options),
 )

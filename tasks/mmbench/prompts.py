@@ -1,20 +1,27 @@
 """How MMBench is asked."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from moe_eval.prompts import OPTION_LETTER, lettered, qwen_vl_choice
 from moe_eval.task import Sample
 
 __all__ = [
     "LETTERS",
     "letters",
+    "movable_options",
     "options_of",
     "prompt_llava",
     "prompt_lmms_eval",
     "prompt_qwen_vl",
     "prompt_vlmevalkit",
+    "with_options",
 ]
 
 
 LETTERS = "ABCD"
+NO_OPTION = ("nan", "none")
+"""Texts, in whatever case, that LLaVA takes for a missing option."""
 CHINESE_LETTER = {"llava": "请直接回答选项字母。", "lmms-eval": "请直接使用所提供的选项字母作为答案回答。"}
 
 
@@ -32,10 +39,20 @@ def _asked_options(sample: Sample) -> dict[str, str]:
     options = {}
     for letter in LETTERS:
         text = sample.meta["options"].get(letter)
-        if text is None or text.lower() in ("nan", "none"):
+        if text is None or text.lower() in NO_OPTION:
             break
         options[letter] = text
     return options
+
+
+def movable_options(sample: Sample) -> dict[str, str]:
+    """Options that can stand at another letter: not "nan" and "none", where LLaVA's list of options ends."""
+    return {letter: text for letter, text in sample.meta["options"].items() if text.lower() not in NO_OPTION}
+
+
+def with_options(sample: Sample, options: Mapping[str, str], gold: str | None) -> Sample:
+    """The same row with other texts at these letters."""
+    return replace(sample, gold=gold, meta={**sample.meta, "options": {**sample.meta["options"], **options}})
 
 
 def prompt_lmms_eval(sample: Sample) -> str:

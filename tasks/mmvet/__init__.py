@@ -64,7 +64,7 @@ TASK = Task(
         "hf": load_hf,
         "mini": load_mini,
     },
-    unpadded_families=frozenset({"moe-llava"}),
+    unpadded_families=frozenset({"moe-llava", "llava-phi"}),
     answer_id=answer_id,
     submission=Submission(
         filename="mmvet.json",

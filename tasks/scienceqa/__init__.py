@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from moe_eval.metrics.calibration import WITHOUT_MAXIMUM, with_calibration
 from moe_eval.metrics.likelihood import is_correct
-from moe_eval.task import Card, Task, TaskProtocol
+from moe_eval.task import Card, Options, Task, TaskProtocol
 
 from .data import answer_id, load_answers, load_hf, load_hub, load_llava, load_mini, load_tsv
 from .scoring import (
     aggregate,
     letters,
+    options_of,
     prompt_llava,
     prompt_lmms_eval,
     prompt_qwen_vl,
@@ -21,6 +22,7 @@ from .scoring import (
     score_llava,
     score_lmms_eval,
     score_vlmevalkit,
+    with_options,
 )
 
 __all__ = ["TASK"]
@@ -69,7 +71,8 @@ TASK = Task(
         "hf": load_hf,
         "mini": load_mini,
     },
-    unpadded_families=frozenset({"moe-llava"}),
+    unpadded_families=frozenset({"moe-llava", "llava-phi"}),
     answer_id=answer_id,
     repository="lmms-lab/ScienceQA",
+    options=Options(options_of, with_options),
 )

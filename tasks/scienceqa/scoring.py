@@ -1,9 +1,12 @@
 """How ScienceQA is asked, and what its answers are worth."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from string import ascii_uppercase
 from typing import Any
 
+from moe_eval.errors import UserError
 from moe_eval.metrics.likelihood import confidence
 from moe_eval.metrics.means import percent, percent_by
 from moe_eval.metrics.multiple_choice import letter_by_vlmevalkit
@@ -14,6 +17,7 @@ from moe_eval.task import Result, Sample, SampleScore
 __all__ = [
     "aggregate",
     "letters",
+    "options_of",
     "parse_letter",
     "prompt_llava",
     "prompt_lmms_eval",
@@ -23,6 +27,7 @@ __all__ = [
     "score_llava",
     "score_lmms_eval",
     "score_vlmevalkit",
+    "with_options",
 ]
 
 
@@ -48,7 +53,7 @@ def prompt_vlmevalkit(sample: Sample) -> str:
 
 def prompt_qwen_vl(sample: Sample) -> str:
     """The options behind the question, for a model that continues a text."""
-    return qwen_vl_choice(sample.question, sample.meta.get("hint"), _options(sample))
+    return qwen_vl_choice(sample.question, sample.meta.get("hint"), options_of(sample))
 
 
 def _with_context(sample: Sample) -> str:
@@ -57,13 +62,29 @@ def _with_context(sample: Sample) -> str:
 
 
 def _question_and_options(sample: Sample) -> str:
-    return f"{sample.question}\n{lettered(_options(sample))}"
+    return f"{sample.question}\n{lettered(options_of(sample))}"
 
 
-def _options(sample: Sample) -> dict[str, str]:
+def options_of(sample: Sample) -> dict[str, str]:
     """By letter; a letter whose option is missing is left out, and the others keep theirs."""
     by_letter = zip(ascii_uppercase, sample.meta["choices"], strict=False)
     return {letter: text for letter, text in by_letter if text is not None}
+
+
+def with_options(sample: Sample, options: Mapping[str, str], gold: str | None) -> Sample:
+    """The same question with other texts at the letters that have one.
+
+    Raises:
+        UserError: where LLaVA's own text of the question holds other options than the data.
+    """
+    letters = ascii_uppercase[: len(sample.meta["choices"])]
+    meta = {**sample.meta, "choices": tuple(options.get(letter) for letter in letters)}
+    if text := meta.get("llava_text"):
+        before = lettered(options_of(sample))
+        if before not in text:
+            raise UserError(f"scienceqa: question {sample.id}: its text in llava_test_CQM-A.json lacks its options")
+        meta["llava_text"] = text.replace(before, lettered(options))
+    return replace(sample, gold=gold, meta=meta)
 
 
 THE_ANSWER_IS = re.compile(r"The answer is ([A-Z]).")
@@ -102,12 +123,12 @@ def score_lmms_eval(sample: Sample, response: str) -> SampleScore:
 
 def score_vlmevalkit(sample: Sample, response: str) -> SampleScore:
     """A letter or the text of an option; without VLMEvalKit's language model for what is neither."""
-    return _score(sample, letter_by_vlmevalkit(response, _options(sample)) or "FAILED")
+    return _score(sample, letter_by_vlmevalkit(response, options_of(sample)) or "FAILED")
 
 
 def letters(sample: Sample) -> tuple[str, ...]:
     """Of the question's options: what may be answered."""
-    return tuple(_options(sample))
+    return tuple(options_of(sample))
 
 
 def score_likelihood(sample: Sample, response: str) -> SampleScore:

@@ -1,5 +1,6 @@
 """The figures of docs/statistics.md are what the released answers give, and its example is an aggregate."""
 
+import json
 import re
 from pathlib import Path
 
@@ -49,6 +50,25 @@ def test_the_table_is_what_the_released_answers_give(name, task_name, file, sour
         f"{interval.groups:,}",
         "" if interval.design_effect is None else f"{interval.design_effect:.1f}",
     ]
+
+
+NAMES = {
+    None: "{0} on {0} pictures",
+    "pictures, 18 questions": "18 on each of {} pictures",
+    "macro-average of 5 categories": "mean of 5 categories, {} questions",
+    "MME, perception": "MME, {} pictures with 2 questions",
+    "MMBench, circular": "MMBench, {} questions in 4 rotations",
+}
+"""Population of `bench.decisions` → what the page calls so many groups of it."""
+
+
+def test_the_table_of_decisions_is_what_was_simulated():
+    record = json.loads((ROOT / "results" / "bench" / "decisions.json").read_text(encoding="utf-8"))
+    for row in [*record["compare_and_check"], *record["compare_and_check_clustered"]]:
+        name = NAMES[row.get("world")].format(row["groups"])
+        said = " / ".join(f"{row[verdict]:.1f}" for verdict in ("fine", "worse", "cannot tell"))
+        numbers = f"{row['significant']:.1f} % | {row['coverage']:.1f} % | {said} %"
+        assert f"| {name} | {round(row['drop'], 1):g} | {numbers} |" in PAGE
 
 
 def test_the_example_is_an_aggregate_in_totals():

@@ -103,6 +103,7 @@ def test_lists_name_what_there_is(capsys):
     assert "pope" in call(capsys, "list", "tasks")[1]
     assert "8,910 questions" in call(capsys, "list", "tasks", "--long")[1]
     assert "llava:DIR" in call(capsys, "list", "data")[1]
+    assert "no OCR tokens in the prompt" in call(capsys, "list", "published")[1]
 
 
 @pytest.mark.slow

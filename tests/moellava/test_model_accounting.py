@@ -40,9 +40,10 @@ def test_every_parameter_is_counted_once_in_some_part(architecture):
 
 
 def test_idle_experts_are_those_beyond_top_k():
-    count = count_model(lay_out(tiny_sparse_config("qwen3_vl_moe")))
-    layers, expert = 2, 3 * 32 * 16  # one of the three layers is dense
+    model, layers, expert = lay_out(tiny_sparse_config("qwen3_vl_moe")), 2, 3 * 32 * 16  # one of three layers is dense
+    count = count_model(model)
     assert count.total - count.activated == count.llm_total - count.llm_activated == layers * 2 * expert
+    assert count_model(model, top_k=1).idle == layers * 3 * expert
 
 
 def test_ernies_experts_for_pictures_are_idle_for_text():

@@ -1,4 +1,4 @@
-"""Experts that are taken away: their weight goes to what is left, in every architecture that tells its experts the choices."""
+"""Experts that are taken away: a model answers as if it had never had them, whatever its router is like."""
 
 import pytest
 import torch
@@ -6,17 +6,45 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moellava.pruning import prune, pruned_weights
-from moellava.sparse_layers import sparse_layers
+from moellava.routing import RoutingRecorder
+from moellava.sparse_layers import SparseLayer, sparse_layers
 from tests.tiny_models import tiny_model
-from tests.tiny_sparse import tiny_sparse_model
+from tests.tiny_newer import tiny_newer_model
+from tests.tiny_sparse import ARCHITECTURES, tiny_sparse_model
+from tests.tiny_text_sparse import TEXT_SPARSE, tiny_text_sparse_model
 
 IDS = torch.tensor([[1, 7, 8, 9, 10, 11]])
-TOLD = ("qwen3_vl_moe", "aria", "glm4v_moe")
+NEWER = ("deepseek_ocr2", "dots3_note", "ernie4_5_vl_moe", "glm5_next", "qwen4_exp")
+NUMBERS = ("num_experts", "n_routed_experts", "out_features")
 
 
 def logits(model) -> torch.Tensor:
     with torch.no_grad():
         return model(input_ids=IDS).logits
+
+
+def tiny_model_of(architecture: str):
+    if architecture == "moe_llava":
+        return tiny_model("llama", layers=[0, 1])
+    if architecture in TEXT_SPARSE:
+        return tiny_text_sparse_model(architecture)
+    return tiny_newer_model(architecture) if architecture in NEWER else tiny_sparse_model(architecture)
+
+
+def cut_out(model, layer: SparseLayer, expert: int) -> None:
+    """Take one expert out of the tensors of a layer and its router for good."""
+    stacked = (layer.num_experts, layer.num_experts + 1)  # Inkling's router scores a shared expert, too
+    around = model.get_decoder().get_submodule(layer.name.rsplit(".", 2)[0])  # Ernie's block of two sets counts, too
+    for module in (*layer.experts.modules(), *layer.router.modules(), layer.block, around):
+        for value in [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
+            for axis, size in enumerate(value.shape):
+                if size in stacked:
+                    kept = [other for other in range(size) if other != expert]
+                    value.data = value.data.index_select(axis, torch.tensor(kept))
+                    break
+        for name in NUMBERS:
+            if getattr(module, name, None) == layer.num_experts:
+                setattr(module, name, layer.num_experts - 1)
 
 
 @given(
@@ -65,21 +93,49 @@ def test_top_1_is_the_models_own_with_its_weight_set_to_one():
     torch.testing.assert_close(pruned, logits(twin))
 
 
-@pytest.mark.parametrize("architecture", TOLD)
-def test_a_pruned_expert_has_no_part_in_the_answer(architecture):
-    model = tiny_sparse_model(architecture).eval()
+@pytest.mark.parametrize("architecture", ["moe_llava", *ARCHITECTURES, *NEWER, *TEXT_SPARSE])
+def test_a_model_answers_as_if_it_had_never_had_the_expert(architecture):
+    model = tiny_model_of(architecture)
     whole = logits(model)
     layer = sparse_layers(model.get_decoder())[0]
-    handles = prune(model.get_decoder(), [(layer.index, 1)])
+    favourite = most_chosen(model, layer)
+    handles = prune(model.get_decoder(), [(layer.index, favourite)])
     pruned = logits(model)
-    with torch.no_grad():
-        for parameter in layer.experts.parameters(recurse=False):
-            if parameter.dim() == 3:
-                parameter[1] += 1  # whatever it would compute
-    torch.testing.assert_close(logits(model), pruned)
     for handle in handles:
         handle.remove()
-    assert not torch.allclose(logits(model), whole)
+    assert torch.equal(logits(model), whole)
+    assert not torch.allclose(pruned, whole)
+    cut_out(model, layer, favourite)
+    torch.testing.assert_close(pruned, logits(model))
+
+
+def most_chosen(model, layer: SparseLayer) -> int:
+    with torch.no_grad(), RoutingRecorder(model) as recorder:
+        model(input_ids=IDS)
+    return int(recorder.totals()[recorder.layers.index(layer.index)].sum((0, 1)).argmax())
+
+
+@pytest.mark.parametrize("architecture", ["moe_llava", "qwen3_vl_moe", "aria", "glm4v_moe", "llama4"])
+def test_a_layer_without_experts_gives_nothing(architecture):
+    model = tiny_model_of(architecture)
+    layer = sparse_layers(model.get_decoder())[0]
+    given = []
+    layer.experts.register_forward_hook(lambda module, args, output: given.append(output))
+    prune(model.get_decoder(), [(layer.index, expert) for expert in range(layer.num_experts)])
+    logits(model)
+    assert (given[0] == 0).all()
+
+
+def test_the_second_set_of_experts_is_numbered_on():
+    model = tiny_newer_model("ernie4_5_vl_moe")
+    assert [list(layer.numbers) for layer in sparse_layers(model.get_decoder())] == [[0, 1, 2, 3], [4, 5, 6, 7]] * 2
+    picture = {"input_ids": IDS, "moe_mm_token_type_ids": torch.ones_like(IDS)}
+    with torch.no_grad():
+        whole = model(**picture).logits
+        prune(model.get_decoder(), [(1, expert) for expert in range(4)])  # those for text
+        assert torch.equal(model(**picture).logits, whole)
+        prune(model.get_decoder(), [(1, expert) for expert in range(4, 8)])
+        assert not torch.allclose(model(**picture).logits, whole)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +157,7 @@ def test_a_dense_model_has_nothing_to_take():
         prune(tiny_model("llama", layers=[]).get_decoder(), [(0, 0)])
 
 
-def test_experts_that_are_told_nothing_are_named():
+def test_experts_that_are_told_nothing_keep_their_number():
+    model = tiny_sparse_model("llama4", num_experts_per_tok=2)
     with pytest.raises(ValueError, match="is not told which experts were chosen"):
-        prune(tiny_sparse_model("llama4").get_decoder(), [(1, 0)])
+        prune(model.get_decoder(), top_k=1)

@@ -75,7 +75,9 @@ def test_generation_counts_as_one_forward_pass_over_all_that_was_fed(model):
     assert (sequence.prompt_tokens, sequence.tokens) == (inputs["input_ids"].shape[1], fed.shape[1])
 
 
-def test_rows_that_ended_are_not_counted_while_others_go_on():
+@pytest.mark.parametrize("passes", [32, 3])  # counted together: all of them, or a few at a time
+def test_rows_that_ended_are_not_counted_while_others_go_on(passes, monkeypatch):
+    monkeypatch.setattr("moellava.routing.recorder.PASSES", passes)
     model = tiny_model()
     batch = tiny_inputs("clip", *PROMPTS, padding=True, padding_side="left")
     _, tokens = generated(model, batch)

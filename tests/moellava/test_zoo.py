@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from huggingface_hub import constants
 
 from moellava import MoELlavaForConditionalGeneration, zoo
 from moellava.convert import ConversionError
+from moellava.convert.parts import gather, missing
 from tests.hub_server import HubServer
 from tests.upstream_checkpoints import ORACLE, copy_checkpoint, tower_folder
 
@@ -41,6 +43,7 @@ def test_names_are_unique():
 def test_models_of_transformers_are_repositories_of_the_hub():
     entries = [entry for entry in map(zoo.find, zoo.names()) if entry.in_transformers]
     assert all(re.fullmatch(r"[\w.-]+/[\w.-]+", entry.source) for entry in entries)
+    assert all(entry.evidence for entry in entries)
     assert {"idefics-9b", "instructblip-7b", "blip2-flan-t5-xxl", "qwen3-vl-30b-a3b"} <= {
         entry.name for entry in entries
     }
@@ -204,6 +207,48 @@ def test_a_download_that_was_cut_is_completed(hub):
     (folder / "model.safetensors").resolve().unlink()
     (folder / "model.safetensors").unlink()
     assert (zoo.fetch_source(REPOSITORY) / "model.safetensors").exists()
+
+
+TINYGPT_V = ORACLE / "tinygpt-v" / "checkpoint"
+
+
+@pytest.fixture
+def tinygpt_v(hub, tmp_path, monkeypatch) -> zoo.ZooEntry:
+    """TinyGPT-V's entry, whose parts are the tiny case: one file and Phi-2 on the hub, two elsewhere."""
+    (tmp_path / "trained").mkdir()
+    shutil.copy(TINYGPT_V / "TinyGPT-V_for_Stage4.pth", tmp_path / "trained")
+    hub.add("model", "Tyrannosaurus/TinyGPT-V", tmp_path / "trained", commit="e" * 40)
+    hub.add("model", "susnato/phi-2", TINYGPT_V / "phi-2", commit="f" * 40)
+    entry = zoo.find("tinygpt-v")
+    parts = {name: (TINYGPT_V / name).as_uri() if "://" in place else place for name, place in entry.parts.items()}
+    parts["dimensions.json"] = (TINYGPT_V / "dimensions.json").as_uri()
+    monkeypatch.setattr(zoo, "find", lambda name: replace(entry, parts=parts))
+    return replace(entry, parts=parts)
+
+
+def test_a_checkpoint_that_was_published_in_several_places_is_gathered_once(hub, tinygpt_v):
+    folder = zoo.resolve("tinygpt-v")
+    assert json.loads((folder / "config.json").read_text())["model_type"] == "tinygpt_v"
+    asked = len(hub.requests)
+    assert zoo.resolve("tinygpt-v") == folder
+    assert len(hub.requests) == asked
+
+
+def test_a_part_that_is_not_there_is_one_line_and_the_others_stay(tinygpt_v, tmp_path):
+    parts = tinygpt_v.parts | {"eva_vit_g.pth": (tmp_path / "nowhere.pth").as_uri()}
+    with pytest.raises(ConversionError, match=r"nowhere\.pth: cannot be downloaded") as caught:
+        gather(parts, tmp_path / "parts")
+    assert "\n" not in str(caught.value)
+    assert set(missing(parts, tmp_path / "parts")) == {
+        "eva_vit_g.pth",
+        "blip2_pretrained_flant5xxl.pth",
+        "dimensions.json",
+    }
+
+
+def test_no_revision_names_several_places():
+    with pytest.raises(ConversionError, match="tinygpt-v is gathered from several places"):
+        zoo.resolve("tinygpt-v", "main")
 
 
 def test_a_tower_that_is_nowhere_else_comes_from_the_hub(hub, tmp_path):

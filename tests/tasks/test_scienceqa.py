@@ -102,7 +102,7 @@ def test_released_answers_score_what_the_original_gives():
 
 
 def test_moe_llava_does_not_pad_its_pictures():
-    assert TASK.unpadded_families == {"moe-llava"}
+    assert TASK.unpadded_families == {"moe-llava", "llava-phi"}
 
 
 # --- data -------------------------------------------------------------------------------------------------------

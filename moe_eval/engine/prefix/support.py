@@ -6,8 +6,19 @@ __all__ = ["TESTED", "sliding_window", "why_not"]
 
 TESTED = (
     *("moe_llava", "llava", "llava_next", "llava_next_video", "llava_onevision", "vipllava", "video_llava"),
-    *("idefics2", "idefics3", "gemma3", "internvl", "aya_vision", "ovis2", "qianfan_ocr", "hyperclovax_vision_v2"),
+    *(
+        "idefics2",
+        "idefics3",
+        "smolvlm",
+        "gemma3",
+        "internvl",
+        "aya_vision",
+        "ovis2",
+        "qianfan_ocr",
+        "hyperclovax_vision_v2",
+    ),
     *("deepseek_vl", "deepseek_vl_hybrid"),
+    "tinygpt_v",
     *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "glm4v", "glm4v_moe", "glm46v", "paddleocr_vl"),
 )
 """`model_type` of architectures that a test compares with `generate`."""

@@ -52,13 +52,13 @@ function experts(path) {
       "tr",
       {},
       h("th", { scope: "row" }, h("span", { class: "quiet" }, KINDS[kind]), kind === "image" ? "" : ` ${JSON.stringify(token)}`),
-      ...choices.map((expert) => h("td", { class: `expert tint-${expert % 8}` }, expert + 1))
+      ...choices.map((expert) => h("td", { class: `expert tint-${expert % 8}` }, expert))
     )
   );
   return h(
     "details",
     { class: "paths" },
-    h("summary", {}, "Expert path: first choice (experts from 1) in each sparse layer (as stored, from 0)"),
+    h("summary", {}, "Expert path: first choice in each sparse layer (both from 0)"),
     h(
       "div",
       { class: "across" },

@@ -97,7 +97,7 @@ def test_after_six_tries_it_is_an_error_of_one_line():
 @pytest.mark.parametrize(
     ("status", "error", "message"),
     [
-        (401, {"message": "bad key"}, "status 401: bad key; is the key right?"),
+        (401, {"message": "bad key"}, r"status 401: bad key \(is the key right\?\)"),
         (404, {"message": "no such model"}, "status 404: no such model"),
         (400, {"message": "too hot", "code": "value"}, r"status 400: too hot \(value\)"),
         (429, {"message": "pay", "code": "insufficient_quota"}, "insufficient_quota"),

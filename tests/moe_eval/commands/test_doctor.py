@@ -37,7 +37,7 @@ def test_offline_asks_nobody_and_prints_no_key(monkeypatch, tmp_path, capsys):
     report = json.loads(shown)
     states = {finding["name"]: finding["state"] for finding in report["findings"]}
     assert code == (0 if report["ok"] else 1)
-    assert (states["HF token"], states["judge key"], states["hub"]) == ("ok", "ok", "note")
+    assert (states["HF token"], states["server key"], states["hub"]) == ("ok", "ok", "note")
     assert "secret" not in shown
     assert not (tmp_path / "cache").exists()
 

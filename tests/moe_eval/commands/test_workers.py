@@ -30,9 +30,10 @@ def test_workers_give_the_run_of_one_process(tmp_path, capsys):
     assert not (two / "shards" / "1-of-2" / "routing.json").exists()  # the option has reached the shards
 
 
-def test_workers_and_a_shard_are_one_too_many(capsys):
-    assert call(*RUN, "--workers", 2, "--shard", "1/2") == 2
-    assert capsys.readouterr().err.splitlines()[-1] == "moe-eval: --workers 2 and --shard 1/2: say one of them"
+@pytest.mark.parametrize("other", ["--shard 1/2", "--ray local"])
+def test_two_ways_to_deal_questions_are_one_too_many(capsys, other):
+    assert call(*RUN, "--workers", 2, *other.split()) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"moe-eval: --workers 2 and {other}: say one of them"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What a certificate says: equal, within noise, or different."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,12 +96,21 @@ def test_engines_of_this_project_are_certified(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("engines", "message"),
-    [("prefix", "at least two are wanted"), ("generate,prefx", "unknown engine 'prefx': did you mean prefix?")],
+    [
+        ("prefix", "at least two are wanted"),
+        ("generate,prefx", "unknown engine 'prefx': did you mean prefix?"),
+        ("generate,openai:m", "openai:NAME@URL is wanted"),
+        ("generate,openai:m@http://127.0.0.1:9/v1", "is the server running, and the URL right?"),
+        ("generate,vllm", "vLLM is not installed here"),
+    ],
 )
-def test_engines_that_are_none_are_refused(tmp_path, capsys, engines, message):
+def test_engines_that_are_none_are_refused_before_others_are_asked(tmp_path, capsys, monkeypatch, engines, message):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setitem(sys.modules, "vllm", None)
     with pytest.raises(SystemExit) as caught:
         main(
             ["certify", "llava-nano", "--engines", engines, "--limit", "18", "--device", "cpu", "--out", str(tmp_path)]
         )
     assert caught.value.code == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not list(tmp_path.iterdir())

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from moe_eval.comparison.pairing import compare_tasks, flips_of
+from moe_eval.comparison.flips import flips_of
+from moe_eval.comparison.pairing import compare_tasks
 from moe_eval.comparison.text import cell
 from moe_eval.errors import UserError
 from moe_eval.runs.records import ScoresRecord, read_record, write_record

@@ -3,14 +3,18 @@
 from dataclasses import replace
 
 import pytest
+from moe_eval.tasks.scienceqa import TASK as SCIENCEQA
 from scipy.special import ndtri
 
 from moe_eval.comparison.probe import letter_bias, probe_tasks, yes_bias
 from moe_eval.comparison.probe_text import as_markdown
-from moe_eval.engine.ablation import find_ablation
+from moe_eval.comparison.text import number
+from moe_eval.engine.ablation import OTHER_ORDER, find_ablation
 from moe_eval.engine.backend import Request
 from moe_eval.images import NamedImage
 from moe_eval.runs.stored_run import find_stored_runs
+from tests.asking import run_task
+from tests.fake_backend import FakeBackend
 from tests.moe_eval.comparison.runs import make_run
 from tests.moe_eval.test_cli import call
 
@@ -26,7 +30,7 @@ def folder(tmp_path_factory):
 def test_the_share_that_is_seeing_is_what_another_picture_loses(folder):
     blinded = find_stored_runs(folder.with_name("fake--image=shuffled"))
     (probe,) = probe_tasks(find_stored_runs(folder), {"image=shuffled": blinded})
-    difference = probe.blinded["image=shuffled"].difference
+    difference = probe.ablated["image=shuffled"].difference
     assert (difference.second, probe.seeing) == (100, pytest.approx(100 - difference.first))
     text = as_markdown([probe])
     assert f"{probe.seeing:.0f} %" in text
@@ -42,7 +46,7 @@ def test_the_command_takes_runs_that_are_there(folder, capsys):
 def test_a_run_without_blinded_ones_is_one_line(folder, capsys):
     code, _, err = call(capsys, "probe", folder.with_name("fake--image=shuffled"))
     assert code == 2
-    assert "has no blinded runs beside it" in err
+    assert "has no ablated runs beside it" in err
 
 
 def test_yes_bias_is_that_of_signal_detection():
@@ -74,6 +78,40 @@ def test_letters_are_counted_where_they_are_right_and_where_they_are_chosen():
         ("A", 50, 100, 100),
         ("B", 50, 0, 0),
     ]
+
+
+def test_a_letter_is_held_against_the_same_questions_with_the_right_option_elsewhere():
+    """B is right in 10 questions as asked, in 10 others in the other order, and right half as often as A in both."""
+    golds = [("B", "A")] * 10 + [("A", "B")] * 10 + [("B", "B")] * 5
+    rows = [
+        [
+            {
+                "id": str(n),
+                "group": str(n),
+                "gold": gold[way],
+                "prediction": "A",
+                "correct": int(gold[way] == "A" or n % 2),
+            }
+            for n, gold in enumerate(golds)
+        ]
+        for way in (0, 1)
+    ]
+    bias = {one.letter: one.moved for one in letter_bias(*rows)}
+    assert (bias["B"].first, bias["B"].second, bias["B"].value) == (100, 50, -50)
+    assert bias["B"].low < -50 < bias["B"].high < 0
+    assert bias["A"].value == 50
+
+
+def test_the_order_of_options_has_a_table_of_its_own(tmp_path):
+    data = SCIENCEQA.load("mini").first(12)
+    for name, ablation in (("fake", None), (f"fake--{OTHER_ORDER}", OTHER_ORDER)):
+        run_task(SCIENCEQA, "llava", data, FakeBackend(lambda request: "A"), tmp_path / name, ablation=ablation)
+    seen, other = (find_stored_runs(tmp_path / name) for name in ("fake", f"fake--{OTHER_ORDER}"))
+    (probe,) = probe_tasks(seen, {OTHER_ORDER: other})
+    table = as_markdown([probe]).split("Options in another order")[1].split("Leaning to a letter")
+    accuracy = [number(runs["scienceqa"].scores.headline.value) for runs in (seen, other)]
+    assert [cell.strip() for cell in table[0].splitlines()[4].split("|")][3:5] == accuracy
+    assert "than elsewhere" in table[1]
 
 
 def test_shuffled_gives_every_question_another_picture_and_the_same_to_all_about_one():

@@ -64,7 +64,7 @@ def test_with_experts_off_it_answers_as_an_ablated_run_does(sparse, picture):
     *_, (text, way) = sparse.answer(picture, [], QUESTION, off)
     assert text == expected.text != whole
     assert way.off == set(off)
-    assert 'class="e1 off"' in draw_way(way, picture)
+    assert 'class="e0 off"' in draw_way(way, picture)
     *_, (again, way) = sparse.answer(picture, [], QUESTION)
     assert again == whole
     assert " off" not in draw_way(way, picture)

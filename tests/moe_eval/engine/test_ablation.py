@@ -104,6 +104,16 @@ def test_every_expert_is_taken_away_in_turn(pruned):
     )
 
 
+def test_fewer_experts_per_token_activate_fewer_parameters(pruned):
+    def parameters(ablation: str):
+        return read_record(RunRecord, pruned / f"moe-llava-nano{ablation}/mme/run.json").model.parameters
+
+    whole, top_1, without = (parameters(ablation) for ablation in ("", "--top_k=1", "--expert=0--1"))
+    one_per_layer = (whole.total - whole.activated) // 2  # of four, two are idle
+    assert (top_1.total, top_1.activated) == (whole.total, whole.activated - one_per_layer)
+    assert without == whole
+
+
 def test_it_is_the_run_that_run_makes_with_either_engine(pruned, tmp_path):
     arguments = ["run", "moe-llava-nano", "--tasks", "mme", "--limit", "2", "--ablate", "expert=4:1"]
     with pytest.raises(SystemExit, match="0"):

@@ -20,7 +20,10 @@ def requests(count: int) -> list[Request]:
     return [Request(s.id, s.images, TASK.protocol("llava").prompt(s), max_new_tokens=3) for s in samples]
 
 
-@pytest.mark.parametrize("architecture", [*SPECIAL, "gemma4", "deepseek_ocr2", "dots3_note", "glm5_next", "qwen4_exp"])
+NEWER_SPARSE = ("gemma4", "deepseek_ocr2", "dots3_note", "ernie4_5_vl_moe", "glm5_next", "qwen4_exp")
+
+
+@pytest.mark.parametrize("architecture", [*SPECIAL, *NEWER_SPARSE])
 def test_questions_are_answered_and_the_routing_is_recorded(architecture: str, tmp_path: Path):
     source = ModelSource(str(write_tiny(architecture, tmp_path)))
     backend = GenerateBackend(source, routing=True)

@@ -53,7 +53,7 @@ def asked(body: dict) -> str:
 def completion(text: str | None, finish_reason: str | None = "stop", **message: str) -> Fault:
     choice = {"message": {"content": text, **message}, "finish_reason": finish_reason}
     record = {"model": "m-2026", "choices": [choice], "usage": {"prompt_tokens": 7, "completion_tokens": 2}}
-    return Fault(body=json.dumps(record).encode())
+    return Fault(body=json.dumps({**record, "system_fingerprint": "vllm-0.32.0-1a2b"}).encode())
 
 
 def refusal(status: int, message: str) -> Fault:
@@ -130,6 +130,7 @@ def test_thoughts_are_kept_apart_and_the_server_tells_its_name_and_its_tokens(tm
     }
     with JudgeServer(lambda body, _: replies[asked(body)]) as server:
         asking = backend(server, tmp_path)
+        list(asking.generate([Request("0", (), "Another run: 0", 5)]))
         answers = sorted(asking.generate(questions(4)), key=lambda one: one.id)
     assert answers == [
         Response("0", "Yes", 2, "stop", reasoning="Let me see."),
@@ -137,7 +138,8 @@ def test_thoughts_are_kept_apart_and_the_server_tells_its_name_and_its_tokens(tm
         Response("2", "", 2, "length", reasoning="So long that"),
         Response("3", "", 2, "length", reasoning="never ends"),
     ]
-    assert asking.told() == {"server": "m-2026", "calls": 4, "prompt_tokens": 28, "completion_tokens": 8}
+    names = {"server": "m-2026", "system_fingerprint": "vllm-0.32.0-1a2b"}
+    assert asking.told() == {**names, "calls": 4, "prompt_tokens": 28, "completion_tokens": 8}
 
 
 @pytest.mark.parametrize(
@@ -218,7 +220,7 @@ def test_the_key_comes_from_the_environment_and_is_never_shown(tmp_path, monkeyp
         with pytest.raises(UserError, match="it wants a key, and none was sent"):
             list(backend(server, tmp_path).generate(questions(1)))
         monkeypatch.setenv("MY_KEY", "sesame")
-        with pytest.raises(UserError, match=r"wrong key \*\*\*; is the key right\?"):
+        with pytest.raises(UserError, match=r"wrong key \*\*\* \(is the key right\?\)"):
             list(backend(server, tmp_path, key="MY_KEY").generate(questions(1)))
     assert server.keys[-1] == "Bearer sesame"
     assert all(b"sesame" not in path.read_bytes() for path in tmp_path.iterdir())
@@ -266,9 +268,16 @@ def test_transformers_server_answers_as_the_model_does_by_itself(tmp_path, monke
         ("openai:@http://x/v1", "openai:NAME@URL is wanted"),
         ("openai:m@ftp://x", "openai:NAME@URL is wanted"),
         ("openai:m@http://me:secret@x/v1", "the URL holds a password"),
+        ("openai:m@http://x/v1?key=secret", "the URL holds a password or more than an address"),
     ],
 )
 def test_what_is_no_server_is_one_line(name, reason):
     with pytest.raises(UserError, match=reason) as caught:
         ServerSource(name)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_key_in_the_place_of_its_variable_is_refused_and_not_repeated():
+    with pytest.raises(UserError, match="names no environment variable that is set") as caught:
+        ServerSource("openai:m@http://x/v1", ServerOptions(key="sk-secret"))
     assert "secret" not in str(caught.value)

@@ -2,15 +2,18 @@
 
 import importlib.util
 import os
+import re
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
+from moe_eval.cli import main
 from moe_eval.engine.backend import Request, Unanswered
 from moe_eval.engine.choose import choose_backend
 from moe_eval.engine.generate import GenerateBackend
@@ -149,13 +152,47 @@ def test_what_vllm_cannot_do_is_refused(loading, message):
         find_source("vllm:moe-llava-nano", **loading)
 
 
-def test_routing_is_refused():
-    with pytest.raises(UserError, match="vLLM does not tell how tokens of this model are routed"):
-        choose_backend(find_source("vllm:moe-llava-nano"), routing=True)
+@pytest.mark.parametrize(("model", "eager"), [("moe-llava-nano", True), ("llava-nano", False)])
+def test_only_sparse_layers_run_eagerly_and_the_run_says_so(monkeypatch, model, eager):
+    given: dict = {}
+    vllm = SimpleNamespace(__version__="0.32.0", LLM=lambda _, **options: given.update(options))
+    monkeypatch.setitem(sys.modules, "vllm", vllm)
+    backend = choose_backend(find_source(f"vllm:{model}", "tensor_parallel_size=2"))[0]
+    assert backend.told() == {}
+    backend.loaded  # noqa: B018
+    assert (given["enforce_eager"], given["tensor_parallel_size"]) == (eager, 2)
+    assert (
+        backend.told().items() >= {"vllm": "0.32.0", "enforce_eager": str(eager), "tensor_parallel_size": "2"}.items()
+    )
 
 
-def test_without_vllm_it_is_one_line(monkeypatch):
-    monkeypatch.setitem(sys.modules, "vllm", None)
+@pytest.mark.parametrize(
+    ("known", "way_out"), [("MoELlavaForConditionalGeneration", ""), ("Other", "use --engine generate")]
+)
+def test_what_vllm_cannot_load_is_one_line(monkeypatch, known, way_out):
+    def refuse(*_, **options):
+        raise RuntimeError("Engine core failed.\n\nSee above.")
+
+    registry = SimpleNamespace(get_supported_archs=lambda: {known})
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=refuse, ModelRegistry=registry))
     backend = choose_backend(find_source("vllm:moe-llava-nano"))[0]
-    with pytest.raises(UserError, match=r"vllm:moe-llava-nano: vLLM is not installed here .* docs/vllm.md"):
+    message = f"vllm:moe-llava-nano: vLLM cannot load it: Engine core failed. See above.*{way_out}"
+    with pytest.raises(UserError, match=message) as caught:
         list(backend.generate(REQUESTS[:1]))
+    assert ("has no MoELlavaForConditionalGeneration of its own" in str(caught.value)) == bool(way_out)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], r"vllm:moe-llava-nano: vLLM is not installed here .* docs/vllm\.md"),
+        (["--routing"], r"--routing: vLLM does not tell how tokens of this model are routed; use --engine prefix"),
+    ],
+)
+def test_without_vllm_or_with_routing_a_run_ends_in_one_line(monkeypatch, tmp_path, capsys, options, message):
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    run = ["run", "vllm:moe-llava-nano", "--tasks", "pope", "--limit", "18", "--out", str(tmp_path)]
+    with pytest.raises(SystemExit) as caught:
+        main([*run, *options])
+    assert caught.value.code == 2
+    assert re.fullmatch(f"moe-eval: {message}.*", capsys.readouterr().err.splitlines()[-1])

@@ -72,13 +72,15 @@ def test_the_scorer_is_sized_by_scoring_again(tmp_path):
     assert (causes["scorer"].at_work, causes["scorer"].exact) == ("yes", pytest.approx(-200 / 3))
 
 
-def test_the_engine_and_its_version_are_named(tmp_path):
+@pytest.mark.parametrize("told", [{"vllm": "0.32.0"}, {"server": "m", "system_fingerprint": "0.32.0"}])
+def test_the_engine_and_its_version_are_named_even_if_the_run_was_started_again(tmp_path, told):
     class Vllm(FakeBackend):
         def told(self):
-            return {"vllm": "0.32.0"}
+            return told if self.asked else {}
 
     folder = tmp_path / "pope"
-    run_task(TASK, "llava", TASK.load("mini").first(60), Vllm(info=replace(FAKE_MODEL, backend="vllm")), folder)
+    for _ in range(2):
+        run_task(TASK, "llava", TASK.load("mini").first(60), Vllm(info=replace(FAKE_MODEL, backend="vllm")), folder)
     software = next(cause for cause in find_causes(gather(folder, [], [])) if cause.name == "software")
     assert software.here.startswith("vllm 0.32.0 in float32")
     assert "`moe-eval certify` tells how its answers differ" in software.here

@@ -54,7 +54,7 @@ def test_rows_count_first_and_later_choices():
         assert (row.overlap, row.balance, row.dead, row.low, row.groups) == (1.0, 1.0, "", None, None)
     counts = {"image": [[[8, 0]]], "text": [[[3, 0]]]}
     (row,) = rows(record(layers=[0], counts=counts), None)
-    assert (row.overlap, row.balance, row.dead) == (1.0, 0.0, "2")
+    assert (row.overlap, row.balance, row.dead) == (1.0, 0.0, "1")
 
 
 def test_layers_may_have_different_numbers_of_experts():

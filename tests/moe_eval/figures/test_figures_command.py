@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -129,6 +130,12 @@ def test_mme_is_in_percent_of_what_its_subtasks_can_give(tmp_path):
         "MME": (75.0, 1200.0),
         "POPE": (60.0, 100.0),
     }
+
+
+def test_figures_of_equal_names_do_not_overwrite_each_other(runs, tmp_path):
+    again = shutil.copytree(runs / "sparse" / "pope", tmp_path / "pope")
+    one, other = make_drawings([runs / "sparse" / "pope", again], ["expert-load"])
+    assert other.name == f"{one.name}-2"
 
 
 def test_every_figure_of_a_kind_has_one_size():

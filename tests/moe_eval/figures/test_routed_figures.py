@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from moe_eval.figures import expert_load, modality, pathways
+from moe_eval.figures.routed import run_name, run_title
 from moe_eval.runs.records import DataRecord
 from moe_eval.runs.routing import PathRecord, RoutingRecord
 
@@ -32,23 +33,29 @@ def record(**changes):
 def test_load_counts_first_choices_of_all_tokens_alike():
     rows = {(row.tokens, row.layer, row.expert): row for row in expert_load.rows(record())}
     assert len(rows) == 3 * 2 * 2
-    assert (rows["all", 0, 1].first_choices, rows["all", 0, 1].later_choices) == (10, 2)
-    assert rows["all", 0, 1].share == 10 / 12
-    assert rows["image", 0, 2].share == 0
-    assert rows["text", 2, 2].share == 3 / 4
+    assert (rows["all", 0, 0].first_choices, rows["all", 0, 0].later_choices) == (10, 2)
+    assert rows["all", 0, 0].share == 10 / 12
+    assert rows["image", 0, 1].share == 0
+    assert rows["text", 2, 1].share == 3 / 4
 
 
-def test_experts_count_from_one_and_layers_are_as_stored():
+def test_experts_and_layers_count_from_zero():
     rows = [*expert_load.rows(record()), *modality.rows(record()), *pathways.rows(record())]
     assert {row.layer for row in rows} == {0, 2}
-    assert {row.expert for row in rows} == {1, 2}
+    assert {row.expert for row in rows} == {0, 1}
+
+
+def test_runs_in_different_settings_have_names_of_their_own():
+    one = record(ablation="top_k=1", settings=["noise seed 3"])
+    assert run_name(one) == "m top_k=1 noise seed 3 pope"
+    assert run_title(one) == "m (top_k=1, noise seed 3), POPE"
 
 
 def test_preference_gives_both_modalities_the_same_weight():
     rows = {(row.layer, row.expert): row for row in modality.rows(record())}
-    assert rows[0, 1].image_preference == pytest.approx(1 / (1 + 0.5))
-    assert rows[0, 2].image_preference == 0
-    assert rows[2, 2].image_preference == pytest.approx(0.5 / (0.5 + 0.75))
+    assert rows[0, 0].image_preference == pytest.approx(1 / (1 + 0.5))
+    assert rows[0, 1].image_preference == 0
+    assert rows[2, 1].image_preference == pytest.approx(0.5 / (0.5 + 0.75))
 
 
 def test_an_expert_without_tokens_prefers_nothing():

@@ -42,10 +42,10 @@ def test_shares_are_of_the_labelled_questions():
     scores = [{"prediction": answer} for answer in ("yes", "no", "red", "yes")]
     found = rows(ONE_LAYER, loads(scores, [[3, 1], [0, 4], [9, 9], [3, 1]]))
     assert [(row.by, row.label, row.questions, row.layer, row.expert, row.choices) for row in found] == [
-        ("answer", "no", 1, 3, 1, 0),
-        ("answer", "no", 1, 3, 2, 4),
-        ("answer", "yes", 2, 3, 1, 6),
-        ("answer", "yes", 2, 3, 2, 2),
+        ("answer", "no", 1, 3, 0, 0),
+        ("answer", "no", 1, 3, 1, 4),
+        ("answer", "yes", 2, 3, 0, 6),
+        ("answer", "yes", 2, 3, 1, 2),
     ]
     assert [row.share for row in found] == [0, 1, 0.75, 0.25]
     assert [row.mean_share for row in found] == [0.5] * 4

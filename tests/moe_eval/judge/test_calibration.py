@@ -54,6 +54,15 @@ def test_interval_is_that_of_the_mean_over_answers():
     assert calibrate(original, judged) == result  # seeded
 
 
+def test_few_answers_make_the_interval_as_much_wider_as_t_is():
+    """Of four answers, t with three degrees of freedom and the error with n − 1: (3.18 / 1.96) · √(4/3) times as wide."""
+    grades = {"a": 0.0, "b": 0.2, "c": 0.6, "d": 0.4}
+    result = calibrate({name: [0.0] for name in grades}, {name: [grade] for name, grade in grades.items()})
+    drawn = np.random.default_rng(0).integers(0, 4, (10_000, 4))
+    low, high = np.quantile(100 * np.array(list(grades.values()))[drawn].mean(axis=1), [0.025, 0.975])
+    assert (result.high - result.low) / (high - low) == pytest.approx(3.1824 / 1.96 * np.sqrt(4 / 3), rel=1e-3)
+
+
 def test_only_answers_that_both_graded_count():
     assert calibrate({"a": [1.0], "b": [0.0]}, {"a": [1.0], "c": [0.0]}).answers == 1
     with pytest.raises(ValueError, match="no answer is graded by both"):

@@ -105,7 +105,7 @@ def test_a_judge_that_breaks_down_leaves_the_run_and_goes_on_later(run, capsys, 
     with JudgeServer(lambda body, number: odd_is_right(body, number) if number < 5 else Fault(403, b"no")) as server:
         code, _, err = judge(capsys, run, server, "--concurrency", 1)
         assert code == 2
-        assert "status 403: no; is the key right?. 5 of 12 gradings are done and kept" in err
+        assert "status 403: no (is the key right?). 5 of 12 gradings are done and kept" in err
         assert not (run / "judge.json").exists()
         server.script = odd_is_right
         _, out, _ = judge(capsys, run, server)

@@ -18,6 +18,7 @@ from PIL import ImageFile
 from moe_eval.engine.backend import Request
 from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
+from moe_eval.engine.prefix.backend import PrefixBackend
 from moe_eval.engine.prompting import encode
 from moe_eval.errors import UserError
 from moe_eval.lmms.model import MoELlava
@@ -68,6 +69,15 @@ def test_answers_are_the_backends(model, folder):
         Request(str(n), (scene,), DOCS[n]["question"], 6) for n, scene in enumerate(SCENES)
     )
     assert [answer.text for answer in model.generate_until(asked)] == [answer.text for answer in ours]
+
+
+def test_questions_about_one_picture_are_asked_together(model):
+    docs = [*DOCS, {"image": DOCS[0]["image"].copy(), "question": "And what is beside it?"}]
+    model.task_dict = {"task": {"test": docs}}
+    asked = [request("generate_until", doc["question"], {}, show, n, "task", "test") for n, doc in enumerate(docs)]
+    pictures = [one.images for one in model._asked(asked)]
+    assert pictures[3] == pictures[0] != pictures[1]
+    assert isinstance(model._backend, PrefixBackend)
 
 
 def test_weights_are_given_free_and_loaded_again(model):

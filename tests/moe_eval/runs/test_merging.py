@@ -67,6 +67,15 @@ def test_shards_from_several_places_go_to_the_usual_folder(tmp_path):
     assert folder == tmp_path / "together" / "fake" / "pope"
 
 
+def test_runs_of_one_model_that_were_asked_otherwise_are_merged_apart(tmp_path):
+    for system in (None, "Be brief."):
+        for number in (1, 2):
+            carry_out_shard(plan(tmp_path, Shard(number, 2), system=system), FakeBackend(answer_by_id))
+    (tmp_path / "fake" / "pope" / "shards").rename(tmp_path / "elsewhere")
+    folders = [merge(shards, tmp_path)[0] for shards in find_shards([tmp_path])]
+    assert folders == [plan(tmp_path).folder, plan(tmp_path, system="Be brief.").folder]
+
+
 def test_a_killed_shard_goes_on_and_is_not_merged_before(tmp_path):
     ask(tmp_path, 1, 2)
     with pytest.raises(KilledError):

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+from moe_eval.engine.whereabouts import whereabouts
 from tests.hub_server import HubServer
 
 
@@ -36,3 +37,19 @@ def test_a_plan_tells_sizes_and_fetches_nothing(tmp_path):
     )
     assert "hf:me/mine: to be downloaded from me/mine" in offline.stdout
     assert "how much, the hub cannot be asked" in offline.stdout
+
+
+def test_a_checkpoint_in_several_places_is_told_with_all_that_are_missing(tmp_path, monkeypatch):
+    monkeypatch.setenv("MOELLAVA_CACHE", str(tmp_path))
+    folder = tmp_path / "parts" / "tinygpt-v"
+    folder.mkdir(parents=True)
+    told = whereabouts("tinygpt-v")
+    assert told.startswith(
+        "to be downloaded from Tyrannosaurus/TinyGPT-V:TinyGPT-V_for_Stage4.pth, susnato/phi-2, https"
+    )
+    assert told.endswith(f"into {folder}, and converted into {tmp_path}")
+    for part in ("TinyGPT-V_for_Stage4.pth", "phi-2", "eva_vit_g.pth"):
+        (folder / part).touch()
+    assert "susnato" not in whereabouts("tinygpt-v")
+    (folder / "blip2_pretrained_flant5xxl.pth").touch()
+    assert whereabouts("tinygpt-v") == f"{folder}, here already"

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 from moe_eval.tasks.pope import TASK
 
-from moe_eval.commands.run import run_models
+from moe_eval.commands.run_models import run_models
 from moe_eval.commands.shown import Shown
 from moe_eval.engine.backend import Request, Response, Routing, TokenPath
 from moe_eval.engine.generate import GenerateBackend
@@ -16,7 +16,7 @@ from moe_eval.errors import UserError
 from moe_eval.runs.routing import RoutingJournal, read_routing, read_sample_routing
 from moe_eval.runs.schema_files import SCHEMA_FOLDER
 from tests.asking import run_task
-from tests.fake_backend import FakeBackend, KilledError
+from tests.fake_backend import FAKE_MODEL, FakeBackend, KilledError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -65,6 +65,11 @@ def test_counts_add_up(whole):
 def test_what_is_written_fits_the_schema(whole):
     schema = json.loads((SCHEMA_FOLDER / "routing.schema.json").read_text())
     jsonschema.validate(json.loads((whole / RECORD_FILE).read_text()), schema)
+
+
+def test_what_tells_a_run_from_others_is_recorded(tmp_path):
+    run(tmp_path, RoutedBackend(info=replace(FAKE_MODEL, router_noise_seed=3)), system="Be brief.")
+    assert read_routing(tmp_path).settings == ["noise seed 3", "system 213c22ed"]
 
 
 @pytest.mark.parametrize("deaths", [(0,), (7,), (7, 7, 20)])

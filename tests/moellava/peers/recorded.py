@@ -43,6 +43,10 @@ class RecordedCase:
         (path,) = [path for path in (self.folder / "images").iterdir() if name in (path.name, path.stem)]
         return Image.open(path)
 
+    def pixel_values(self, name: str) -> torch.Tensor:
+        """[1, 3, height, width] of a picture."""
+        return self.processor.image_processor(self.image(name), return_tensors="pt")["pixel_values"]
+
     def inputs(self, prompts: list[str], images: list[list[str]], **options: Any) -> Any:
         pictures = [[self.image(name) for name in names] for names in images]
         return self.processor(text=prompts, images=pictures, return_tensors="pt", **options)
@@ -52,6 +56,25 @@ class RecordedCase:
         """New ids, past any end."""
         ids = self.model.generate(**inputs, max_new_tokens=tokens, eos_token_id=None)
         return ids[:, inputs["input_ids"].shape[1] :].tolist()
+
+    def loss(self, inputs: Any, target: list[int]) -> float:
+        """Mean negative log-probability of the ids of an answer."""
+        ids = torch.cat([inputs["input_ids"], torch.tensor([target])], dim=1)
+        logits = self.model(input_ids=ids, pixel_values=inputs["pixel_values"]).logits[0, -len(target) - 1 : -1]
+        return torch.nn.functional.cross_entropy(logits, torch.tensor(target)).item()
+
+    def check_logits(self, name: str, inputs: Any) -> None:
+        """Those of a prompt are the recorded ones."""
+        logits = self.model(**inputs).logits[0, self.record["prompts"][name]["logit_positions"]]
+        torch.testing.assert_close(logits, self.tensors[f"{name}.logits"], **TOLERANCE)
+
+    def check_batch(self, inputs: Any, answers: list[list[int]], end: int) -> None:
+        """The last logits of a batch padded on the left are the recorded ones, and so are its answers up to their end."""
+        torch.testing.assert_close(
+            self.model(**inputs).logits[:, -1], self.tensors["batch_left.last_logits"], **TOLERANCE
+        )
+        ours = self.greedy(inputs, max(map(len, answers)))
+        assert [up_to(ids, {end}) for ids in ours] == [up_to(ids, {end}) for ids in answers]
 
 
 def up_to(ids: list[int], ends: set[int]) -> list[int]:

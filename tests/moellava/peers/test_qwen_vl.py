@@ -97,8 +97,7 @@ def test_end_markers_typed_by_a_user_stay_text(case: RecordedCase):
 
 def test_pixel_values_are_equal(case: RecordedCase):
     for name, expected in case.recorded("pixel_values").items():
-        pixel_values = case.processor.image_processor(case.image(name), return_tensors="pt")["pixel_values"][0]
-        assert torch.equal(pixel_values, expected)
+        assert torch.equal(case.pixel_values(name)[0], expected)
 
 
 @torch.inference_mode()
@@ -110,8 +109,7 @@ def test_features_are_equal_at_every_stage(case: RecordedCase):
         for name, module in (("patches_after_ln_pre", tower.pre_layernorm), ("resampled", tower.resampler))
     ]
     for name in case.recorded("image_features"):
-        pixel_values = case.processor.image_processor(case.image(name), return_tensors="pt")["pixel_values"]
-        seen["image_features"] = case.model.model.get_image_features(pixel_values).pooler_output[0]
+        seen["image_features"] = case.model.model.get_image_features(case.pixel_values(name)).pooler_output[0]
         for stage, rows in seen.items():
             expected = case.recorded(stage).get(name)
             if expected is not None:
@@ -126,8 +124,7 @@ def test_features_are_equal_at_every_stage(case: RecordedCase):
 def test_logits_are_equal(case: RecordedCase, attention: str):
     case.model.set_attn_implementation(attention)
     for name, prompt in case.record["prompts"].items():
-        logits = case.model(**prompt_inputs(case, prompt["prompt"])).logits[0]
-        torch.testing.assert_close(logits[prompt["logit_positions"]], case.tensors[f"{name}.logits"], **TOLERANCE)
+        case.check_logits(name, prompt_inputs(case, prompt["prompt"]))
 
 
 def test_greedy_tokens_are_equal(case: RecordedCase):
@@ -145,12 +142,7 @@ def test_a_batch_padded_on_the_left_is_equal(case: RecordedCase):
     assert inputs["input_ids"].tolist() == [
         ids_without_paths(case, ids) for ids in case.tensors["batch_left.input_ids"].tolist()
     ]
-    logits = case.model(**inputs).logits[:, -1]
-    torch.testing.assert_close(logits, case.tensors["batch_left.last_logits"], **TOLERANCE)
-    end = {batch["pad_token_id"]}
-    tokens = max(map(len, batch["greedy_10"]))
-    ours = [up_to(ids, end) for ids in case.greedy(inputs, tokens)]
-    assert ours == [up_to(ids, end) for ids in batch["greedy_10"]]
+    case.check_batch(inputs, batch["greedy_10"], end=batch["pad_token_id"])
 
 
 @torch.inference_mode()
@@ -168,11 +160,7 @@ def test_options_have_the_recorded_likelihood(case: RecordedCase):
     recorded = case.record["multiple_choice"]
     inputs = prompt_inputs(case, recorded["prompt"])
     assert inputs["input_ids"][0].tolist() == ids_without_paths(case, recorded["input_ids"])
-    losses = []
-    for target in recorded["target_ids"]:
-        ids = torch.cat([inputs["input_ids"], torch.tensor([target])], dim=1)
-        logits = case.model(input_ids=ids, pixel_values=inputs["pixel_values"]).logits[0, -len(target) - 1 : -1]
-        losses.append(torch.nn.functional.cross_entropy(logits, torch.tensor(target)).item())
+    losses = [case.loss(inputs, target) for target in recorded["target_ids"]]
     assert losses == pytest.approx(recorded["losses"], abs=1e-5)
     assert min(range(len(losses)), key=losses.__getitem__) == recorded["chosen"]
 

@@ -55,8 +55,7 @@ def test_the_chat_template_renders_the_recorded_prompts(case: RecordedCase):
 
 def test_pixel_values_are_equal(case: RecordedCase):
     for name, expected in case.recorded("pixel_values").items():
-        pixel_values = case.processor.image_processor(case.image(name), return_tensors="pt")["pixel_values"][0]
-        assert torch.equal(pixel_values, expected)
+        assert torch.equal(case.pixel_values(name)[0], expected)
 
 
 @torch.inference_mode()
@@ -79,8 +78,7 @@ def test_features_are_equal_at_every_stage(case: RecordedCase):
     handles = [module.register_forward_pre_hook(keep(stage)) for stage, module in entrances.items()]
     for name in case.recorded("image_features"):
         seen.clear()
-        pixel_values = case.processor.image_processor(case.image(name), return_tensors="pt")["pixel_values"]
-        seen["image_features"] = model.get_image_features(pixel_values).pooler_output[0]
+        seen["image_features"] = model.get_image_features(case.pixel_values(name)).pooler_output[0]
         for stage in ("vision_features", "qformer_output", "image_features"):
             torch.testing.assert_close(seen[stage], case.recorded(stage)[name], **TOLERANCE)
     for handle in handles:
@@ -92,8 +90,7 @@ def test_features_are_equal_at_every_stage(case: RecordedCase):
 def test_logits_are_equal(case: RecordedCase, attention: str):
     case.model.set_attn_implementation(attention)
     for name, prompt in case.record["prompts"].items():
-        logits = case.model(**prompt_inputs(case, prompt)).logits[0]
-        torch.testing.assert_close(logits[prompt["logit_positions"]], case.tensors[f"{name}.logits"], **TOLERANCE)
+        case.check_logits(name, prompt_inputs(case, prompt))
 
 
 def test_greedy_tokens_are_equal(case: RecordedCase):
@@ -107,11 +104,7 @@ def test_greedy_tokens_are_equal(case: RecordedCase):
 def test_a_batch_padded_on_the_left_is_equal(case: RecordedCase):
     batch = case.record["batch"]
     inputs = prompt_inputs(case, *(case.record["prompts"][name] for name in batch["prompts"]), padding=True)
-    logits = case.model(**inputs).logits[:, -1]
-    torch.testing.assert_close(logits, case.tensors["batch_left.last_logits"], **TOLERANCE)
-    end = {case.record["tokenizer"]["generation_eos"]}
-    ours = case.greedy(inputs, max(map(len, batch["greedy_20"])))
-    assert [up_to(ids, end) for ids in ours] == [up_to(ids, end) for ids in batch["greedy_20"]]
+    case.check_batch(inputs, batch["greedy_20"], end=case.record["tokenizer"]["generation_eos"])
 
 
 @torch.inference_mode()
@@ -119,11 +112,7 @@ def test_candidates_have_the_recorded_likelihood(case: RecordedCase):
     recorded = case.record["multi_select"]
     bos = case.processor.tokenizer.bos_token
     inputs = case.inputs([bos + recorded["instruction"]], [[recorded["image"]]])
-    losses = []
-    for target in recorded["answer_ids"]:
-        ids = torch.cat([inputs["input_ids"], torch.tensor([target])], dim=1)
-        logits = case.model(input_ids=ids, pixel_values=inputs["pixel_values"]).logits[0, -len(target) - 1 : -1]
-        losses.append(torch.nn.functional.cross_entropy(logits, torch.tensor(target)).item())
+    losses = [case.loss(inputs, target) for target in recorded["answer_ids"]]
     assert losses == pytest.approx(recorded["losses"], abs=1e-5)
 
 

@@ -19,10 +19,12 @@ from moe_eval.errors import UserError
 from moe_eval.images import NamedImage
 from moe_eval.mini.world import make_scenes
 from moe_eval.registry import find_task, own_tasks
+from moellava.convert import convert
 from tests.tiny_architectures import spread_weights, write_tiny
 from tests.tiny_llava import save_tiny_llava
 from tests.tiny_models import BACKBONES, tiny_model, tiny_processor
 from tests.tiny_vlms import ARCHITECTURES, save_tiny
+from tests.upstream_checkpoints import ORACLE
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -85,7 +87,7 @@ def test_architectures_of_transformers(architecture, tmp_path):
     assert len({answer.text for answer in alone.values()}) > 5
 
 
-@pytest.mark.parametrize("architecture", sorted({*TESTED} - {"moe_llava", *ARCHITECTURES}))
+@pytest.mark.parametrize("architecture", sorted({*TESTED} - {"moe_llava", "tinygpt_v", *ARCHITECTURES}))
 def test_further_architectures_of_transformers(architecture, tmp_path):
     """With weights so far apart that answers differ, which those of a fresh model hardly do."""
     spread_weights(write_tiny(architecture, tmp_path))
@@ -95,6 +97,14 @@ def test_further_architectures_of_transformers(architecture, tmp_path):
     alone = by_id(GenerateBackend(source, 1).generate(asked))
     assert by_id(PrefixBackend(source).generate(asked)) == alone
     assert len({answer.text for answer in alone.values()}) > 4
+
+
+def test_tinygpt_v(tmp_path):
+    source = ModelSource(str(convert(ORACLE / "tinygpt-v" / "checkpoint", tmp_path / "tinygpt-v")), device="cpu")
+    assert why_not(source.config, source.generation_config) is None
+    alone = by_id(GenerateBackend(source, 1).generate(REQUESTS))
+    assert by_id(PrefixBackend(source).generate(REQUESTS)) == alone
+    assert len({answer.text for answer in alone.values()}) > 5
 
 
 def test_sequences_beyond_a_sliding_window_are_left_to_generate(tmp_path):

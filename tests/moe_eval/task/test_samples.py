@@ -1,4 +1,4 @@
-"""Data sets and sources, independent of any benchmark."""
+"""Data sets, independent of any benchmark."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moe_eval.images import NamedImage
-from moe_eval.task import Dataset, Sample, _split_source
+from moe_eval.task import Dataset, Sample
 
 
 def make_dataset(groups: list[int]) -> Dataset:
@@ -42,16 +42,3 @@ def test_fingerprint_covers_what_decides_a_score(change):
     dataset = make_dataset([2])
     changed = replace(dataset, samples=[replace(dataset.samples[0], **change), dataset.samples[1]])
     assert changed.fingerprint != dataset.fingerprint
-
-
-@pytest.mark.parametrize(
-    ("source", "parts"),
-    [
-        ("mini", ("mini", "")),
-        ("llava:/data/a@b:c", ("llava", "/data/a@b:c")),
-        ("hub@abc", ("hub", "@abc")),
-        ("hub:new@abc", ("hub", "new@abc")),
-    ],
-)
-def test_sources_split_into_kind_and_argument(source, parts):
-    assert _split_source(source) == parts
