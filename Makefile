@@ -45,7 +45,7 @@ ifeq ($(RECIPE),nano)
 	@$(MAKE) --no-print-directory --jobs 2 nano-moe nano-dense
 else ifeq ($(RECIPE),nano-ablations)
 	@$(MAKE) --no-print-directory nano-tower
-	@for stage in 1 2; do OMP_NUM_THREADS=1 $(BIN)/python -m moellava.train recipes/nano-moe-stage$$stage.yaml || exit $$?; done
+	@for stage in language stage1 stage2; do OMP_NUM_THREADS=1 $(BIN)/python -m moellava.train recipes/nano-moe-$$stage.yaml || exit $$?; done
 	$(BIN)/python -m bench.nano_ablations $(ARGS)
 else
 	$(BIN)/python -m moellava.train recipes/$(RECIPE).yaml $(ARGS)
@@ -56,7 +56,7 @@ nano-tower: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m moellava.train recipes/nano-tower.yaml
 
 nano-moe nano-dense: $(READY)
-	@for stage in 1 2 3; do OMP_NUM_THREADS=1 $(BIN)/python -m moellava.train recipes/$@-stage$$stage.yaml || exit $$?; done
+	@for stage in language stage1 stage2 stage3; do OMP_NUM_THREADS=1 $(BIN)/python -m moellava.train recipes/$@-$$stage.yaml || exit $$?; done
 
 data/easyvqa/data.json: $(READY)-easy-vqa
 	$(BIN)/python -m moe_eval.sources.training_data easyvqa package:train $(@D)

@@ -57,7 +57,11 @@ VARIANTS = (
     Variant("second-half", "sparse layers in the second half", ("moe.layers=second_half",)),
     Variant("all-layers", "all layers sparse", ("moe.layers=all",)),
     Variant("ffn-only", "experts and routers tuned, all else frozen", ("trains=moe-as-paper",)),
-    Variant("no-stage-2", "sparse at once after stage 1", ("start_from=checkpoints/nano/moe-stage1",)),
+    Variant(
+        "no-stage-2",
+        "sparse at once after stage 1",
+        ("start_from=checkpoints/nano/moe-stage1", "skip_stage_2=true"),
+    ),
 )
 
 

@@ -1,8 +1,8 @@
 """Training data in the small world: `python -m moe_eval.mini.training FOLDER`.
 
-Writes what the nano recipes read: pictures, labels of patches for the tower (stage 0), captions (stage 1) and the nine
-benchmarks' own questions with ideal answers (stages 2 and 3), in LLaVA's format, and a tokenizer. All scenes are of the
-split "train", which no test question is about.
+Writes what the nano recipes read: labels of patches for the tower, text for the language model, captions (stage 1) and the
+nine benchmarks' own questions with ideal answers (stages 2 and 3), in LLaVA's format, with pictures, and a tokenizer. All
+scenes are of the split "train", which no test question is about.
 """
 
 import argparse
@@ -10,15 +10,16 @@ import json
 import random
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from moe_eval.errors import UserError
 from moe_eval.files.atomic import write_atomically
 from moe_eval.mini.captions import CAPTION_REQUEST, caption, region_captions, relation_captions
-from moe_eval.mini.drills import option_drill
+from moe_eval.mini.drills import option_drill, read_drill, repeat_drill
 from moe_eval.mini.patches import patch_labels
-from moe_eval.mini.stories import story_questions
+from moe_eval.mini.stories import SAID, TOLD, description, story_questions
 from moe_eval.mini.world import Scene, make_scenes
 from moe_eval.registry import find_task, own_tasks
 from moe_eval.task import Sample
@@ -37,14 +38,18 @@ PAIRS = 2
 """Of things whose relation is told in two ways, in every item of stages 2 and 3: to compare where two things are takes that
 they are found by their names, which stage 1 teaches; earlier, these rounds only hold it up."""
 
-DRILLS = 6
+DRILLS = 2
 """Of options, beside the captions of a picture in stage 1."""
 
 ITEMS_PER_SCENE = 2
 """And stage: a scene has more questions, but new scenes teach more."""
 
-STORY_EVERY = 2
-"""So many scenes for one that is told instead of shown, in stages 2 and 3."""
+STORIES = {"language": 1.0, "captions": 0.1, "instructions": 0.75, "mix": 1.0}
+"""Scenes that are told instead of shown, in each file, for one of `scenes`; the language model reads as many drills."""
+
+READING = (*[option_drill] * 6, repeat_drill, read_drill)
+"""The drills of an item for the language model. Short answers teach to find things sooner than long ones, in which the words
+that are only repeated weigh most."""
 
 HARD = {"letter": ("mmbench", "scienceqa"), "pair": ("mme", "pope")}
 """What takes longest to learn: to name the letter of an option, and two questions about one object, yes and no."""
@@ -55,7 +60,7 @@ EASY = {"vizwiz": 0.4, "textvqa": 0.4, "mmvet": 0.4}
 PATCHES_PER_SIDE = 6
 EASY_SHARE = 0.5
 DONE = "data.json"
-VERSION = 3
+VERSION = 4
 """Counted up when the same scenes and seed give other files."""
 
 
@@ -63,7 +68,8 @@ def write_training_data(folder: Path, scenes: int, seed: int = 0) -> None:
     """Write all files, unless the folder holds the same ones already.
 
     Args:
-        folder: gets `images/`, `patches.jsonl`, `captions.json`, `instructions.json`, `mix.json` and `tokenizer/`.
+        folder: gets `images/`, `patches.jsonl`, `language.json`, `captions.json`, `instructions.json`, `mix.json` and
+            `tokenizer/`.
         scenes: pictures with questions; as many again, half of them easy, have patch labels and captions.
         seed: of the order and the choice of questions.
     """
@@ -90,8 +96,6 @@ def write_training_data(folder: Path, scenes: int, seed: int = 0) -> None:
         _item(name, name, [*_captions(scene, generator), *(option_drill(generator) for _ in range(DRILLS))])
         for scene, name in names.items()
     ]
-    generator.shuffle(captions)
-    _write_items(folder / "captions.json", captions)
 
     asked = _questions(scenes)
     names = {scene: f"ask_{number:06d}.png" for number, scene in enumerate(scene for scene in asked if scene)}
@@ -113,15 +117,26 @@ def write_training_data(folder: Path, scenes: int, seed: int = 0) -> None:
             rehearsed = [*generator.sample(known, min(REHEARSED, len(known))), option_drill(generator)]
             rehearsed += relation_captions(scene, generator, PAIRS)
             stages[number % 2].append(_item(f"{names[scene]}_{number}", names[scene], [*rehearsed, *part]))
-    for number, scene in enumerate(make_scenes(scenes // STORY_EVERY, 3, "train", signs=0.5)):
-        story = _item(f"story_{number}", None, story_questions(scene, generator, ROUNDS))
-        (instructions, mix)[number % 2].append(story)
-    _write_tokenizer(folder / "tokenizer", [*captions, *instructions, *mix])
+    drills = (_item(f"drill_{number}", None, [drill(generator) for drill in READING]) for number in range(scenes))
+    files = {"language": list(drills), "captions": captions, "instructions": instructions, "mix": mix}
+    told = iter(make_scenes(sum(_stories(name, scenes) for name in files), 3, "train", signs=0.5))
+    for name, items in files.items():
+        kinds = SAID if name == "language" else TOLD
+        items += [_story(f"story_{name}_{i}", next(told), kinds, generator) for i in range(_stories(name, scenes))]
+    _write_tokenizer(folder / "tokenizer", chain.from_iterable(files.values()))
     mix += _letter_items(asked, names, generator=random.Random(seed))
-    for name, items in (("instructions.json", instructions), ("mix.json", mix)):
+    for name, items in files.items():
         generator.shuffle(items)
-        _write_items(folder / name, items)
+        _write_items(folder / f"{name}.json", items)
     write_atomically(done, json.dumps(facts) + "\n")
+
+
+def _stories(file: str, scenes: int) -> int:
+    return round(STORIES[file] * scenes)
+
+
+def _story(name: str, scene: Scene, kinds: Sequence[str], generator: random.Random) -> Item:
+    return _item(name, None, [description(scene, generator), *story_questions(scene, generator, ROUNDS - 1, kinds)])
 
 
 def _captions(scene: Scene, generator: random.Random) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -47,7 +48,8 @@ class ConversationDataset(Dataset):
         processor: tokenizer, chat template and image processor.
         template: "plain" for stage 1, None for the processor's chat template.
         max_length: ids per conversation, a picture counting as one; what is longer is cut.
-        split_rounds: whether the rounds of an item become conversations of their own (see `labels.split_rounds`).
+        split_rounds: whether the rounds of an item become conversations of their own (see `labels.split_rounds`); "all":
+            of text, too.
         pad_images: pad pictures to a square (stages 2 and 3), or crop the centre (stage 1).
         images_first: move `<image>` to the front of its turn, as LLaVA does and MoE-LLaVA does not.
 
@@ -64,7 +66,7 @@ class ConversationDataset(Dataset):
         processor: MoELlavaProcessor,
         template: str | None,
         max_length: int,
-        split_rounds: bool = False,
+        split_rounds: bool | Literal["all"] = False,
         pad_images: bool = True,
         images_first: bool = False,
     ):
@@ -124,7 +126,7 @@ class ConversationDataset(Dataset):
 
     def _parts(self, item: Item) -> tuple[Item, ...]:
         item = images_first(item) if self.images_first else item
-        return split_rounds(item) if self.split_rounds else (item,)
+        return split_rounds(item, text_too=self.split_rounds == "all") if self.split_rounds else (item,)
 
     def _is_learnable(self, item: Item) -> bool:
         """Whether something is left to learn after cutting; cutting, and what the original would lose, is reported."""

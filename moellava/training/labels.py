@@ -38,13 +38,14 @@ class Conversation:
         return len(self.input_ids)
 
 
-def split_rounds(item: Item) -> tuple[Item, ...]:
+def split_rounds(item: Item, text_too: bool = False) -> tuple[Item, ...]:
     """One single-turn item per round of an item whose pictures all stand in its first question.
 
-    Later rounds get the pictures in front, one line each, as a single question has them. An item without pictures, or
-    with pictures in later turns, stays whole: its rounds need each other.
+    Later rounds get the pictures in front, one line each, as a single question has them. An item with pictures in later
+    turns stays whole, and one without pictures unless `text_too`: its rounds need each other.
     """
-    if not item.images or len(item.turns) == 2 or item.turns[0].value.count(IMAGE_TOKEN) != len(item.images):
+    whole = item.turns[0].value.count(IMAGE_TOKEN) != len(item.images) or not (item.images or text_too)
+    if whole or len(item.turns) == 2:
         return (item,)
     front = f"{IMAGE_TOKEN}\n" * len(item.images)
     rounds = [item.turns[i : i + 2] for i in range(0, len(item.turns), 2)]

@@ -174,6 +174,7 @@ class Recipe(_Section):
             "llava" moves it to the front, and pads everywhere.
         save_dtype: of the finished weights; "auto" is the precision of training.
         evaluate: benchmarks to ask every so many steps; it changes nothing that is trained.
+        skip_stage_2: let stage 3 go on from stage 1, as in the paper's ablation of the stages.
         template: conversation format of the training text: "plain" (stage 1), one of `stages.TEMPLATES`, or null for
             the chat template that `start_from` was saved with.
     """
@@ -189,11 +190,12 @@ class Recipe(_Section):
     vision_feature_layer: int = -2
     background_weight: float = Field(default=0.1, ge=0)
     start_from: AnyPath | None = None
+    skip_stage_2: bool = False
     lora: LoraRecipe | None = None
     template: str | None = None
     data: list[DataRecipe] = []
     packing: PackingRecipe | None = None
-    split_rounds: bool = False
+    split_rounds: bool | Literal["all"] = False
     pad_images: bool = True
     max_length: int = Field(default=2048, gt=0)
     codebase: Literal["moe-llava", "llava"] | None = None
@@ -203,8 +205,8 @@ class Recipe(_Section):
     train: TrainRecipe
 
     def as_record(self) -> dict[str, Any]:
-        """What is written beside weights: all that decides them, so without `evaluate`."""
-        return self.model_dump(mode="json", exclude={"evaluate"})
+        """What is written beside weights: all that decides them; `start_from` says where `skip_stage_2` only allows it."""
+        return self.model_dump(mode="json", exclude={"evaluate", "skip_stage_2"})
 
     @model_validator(mode="after")
     def _parts_fit_the_stage(self) -> Self:
@@ -234,6 +236,8 @@ class Recipe(_Section):
             raise ValueError("stage 3 needs a moe section (num_experts, top_k, layers)")
         if self.stage != 3 and (self.moe or self.trains.startswith("moe-")):
             raise ValueError(f"stage {self.stage} is dense: moe and trains: {self.trains} belong to stage 3")
+        if self.skip_stage_2 and self.stage != 3:
+            raise ValueError(f"skip_stage_2 is for stage 3, and this is stage {self.stage}")
         if self.stage == 1 and self.lora:
             raise ValueError("lora is for stages 2 and 3; stage 1 trains the projector")
         return self

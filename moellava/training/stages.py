@@ -163,8 +163,11 @@ def _check_predecessor(recipe: Recipe, folder: Path) -> None:
     if recipe.stage == "finetune" and recipe.trains.startswith("moe-") and not config.get("moe", {}).get("layers"):
         raise TrainingError(f"{what} is dense; trains: {recipe.trains} is for sparse models (all-but-tower, all)")
     stage = _stage_of(folder)
-    if stage is not None and isinstance(recipe.stage, int) and stage not in (recipe.stage, recipe.stage - 1):
-        raise TrainingError(f"{what} is of stage {stage}; stage {recipe.stage} starts from {_before(recipe)}")
+    if stage is not None and isinstance(recipe.stage, int):
+        fitting = (recipe.stage, recipe.stage - 1, *([1] if recipe.skip_stage_2 else []))
+        if stage not in fitting:
+            cure = " (skip_stage_2=true lets it start from stage 1)" if (stage, recipe.stage) == (1, 3) else ""
+            raise TrainingError(f"{what} is of stage {stage}; stage {recipe.stage} starts from {_before(recipe)}{cure}")
 
 
 def _before(recipe: Recipe) -> str:

@@ -23,7 +23,7 @@ def items(folder: Path, name: str) -> list[dict]:
     return json.loads((folder / f"{name}.json").read_text())
 
 
-@pytest.mark.parametrize("name", ["captions", "instructions", "mix"])
+@pytest.mark.parametrize("name", ["language", "captions", "instructions", "mix"])
 def test_items_are_llavas(folder, name):
     for item in items(folder, name):
         assert [turn["from"] for turn in item["conversations"]] == ["human", "gpt"] * (len(item["conversations"]) // 2)
@@ -41,6 +41,12 @@ def test_both_stages_hold_questions_of_every_benchmark(folder):
                 turn["value"].removeprefix("<image>\n") for i in items(folder, stage) for turn in i["conversations"]
             }
             assert asked & turns, (name, stage)
+
+
+def test_the_language_model_reads_without_pictures(folder):
+    read = items(folder, "language")
+    assert len(read) == 2 * SCENES
+    assert not any("image" in item for item in read)
 
 
 def test_no_item_is_in_both_stages(folder):

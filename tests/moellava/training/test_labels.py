@@ -156,6 +156,16 @@ def test_rounds_that_need_each_other_stay_together(first: str):
     assert split_rounds(chat) == (chat,)
 
 
+def test_rounds_of_a_text_are_split_where_that_is_said():
+    chat = conversation("Hello", "Hi", "Again", "Hi")
+    assert [[turn.value for turn in part.turns] for part in split_rounds(chat, text_too=True)] == [
+        ["Hello", "Hi"],
+        ["Again", "Hi"],
+    ]
+    later = conversation("What?", "A dog.", "And <image>?", "A cat.", images=1)
+    assert split_rounds(later, text_too=True) == (later,)
+
+
 def test_llava_moves_the_picture_to_the_front():
     item = images_first(conversation("Is there a dog?\n<image>", "No.", images=1))
     assert item.turns == (Turn("human", "<image>\nIs there a dog?"), Turn("gpt", "No."))

@@ -170,7 +170,15 @@ def test_an_unfinished_predecessor_is_told_apart(tmp_path):
 def test_a_stage_cannot_be_left_out(tmp_path):
     path = tiny_recipe(tmp_path)
     (tmp_path / "base" / "training.json").write_text(json.dumps({"recipe": {"stage": 1}}))
-    assert "is of stage 1; stage 3 starts from stage 2" in problem(path)
+    assert "is of stage 1; stage 3 starts from stage 2 (skip_stage_2=true lets it" in problem(path)
+
+
+def test_stage_2_is_left_out_where_that_is_said(tmp_path):
+    path = tiny_recipe(tmp_path)
+    (tmp_path / "base" / "training.json").write_text(json.dumps({"recipe": {"stage": 1}}))
+    recipe = load_recipe(path, ["skip_stage_2=true"])
+    assert plan_stage(recipe).config.moe.layers
+    assert recipe.as_record() == load_recipe(path).as_record()
 
 
 def test_a_sparse_predecessor_is_refused(tmp_path):
