@@ -32,11 +32,12 @@ ROUNDS = 8
 """Questions per item: together they look at its picture once (`split_rounds` and `packing.share_prefix`)."""
 
 REHEARSED = 3
-"""Captions beside them, so that what stage 1 taught is not forgotten; and one drill."""
+"""Captions beside them, so that what stage 1 taught is not forgotten; and one drill. In stage 3 one caption: the loss is a
+mean over tokens, in which captions outweigh letters."""
 
 PAIRS = 2
-"""Of things whose relation is told in two ways, in every item of stages 2 and 3: to compare where two things are takes that
-they are found by their names, which stage 1 teaches; earlier, these rounds only hold it up."""
+"""Of things whose relation is told in two ways, in every item of stage 2: to compare where two things are takes that they are
+found by their names, which stage 1 teaches; earlier, these rounds only hold it up."""
 
 DRILLS = 2
 """Of options, beside the captions of a picture in stage 1."""
@@ -60,7 +61,7 @@ EASY = {"vizwiz": 0.4, "textvqa": 0.4, "mmvet": 0.4}
 PATCHES_PER_SIDE = 6
 EASY_SHARE = 0.5
 DONE = "data.json"
-VERSION = 4
+VERSION = 5
 """Counted up when the same scenes and seed give other files."""
 
 
@@ -102,6 +103,7 @@ def write_training_data(folder: Path, scenes: int, seed: int = 0) -> None:
     _write_pictures(folder, names)
     instructions: list[Item] = []
     mix: list[Item] = []
+    short: dict[str, Item] = {}
     for first, (scene, task_of) in enumerate(asked.items()):  # which stage gets the first part, by turns
         stages = (instructions, mix)[:: 1 - 2 * (first % 2)]
         rounds = list(task_of)
@@ -114,9 +116,12 @@ def write_training_data(folder: Path, scenes: int, seed: int = 0) -> None:
         parts += _hard_parts(task_of)
         for number, part in enumerate(parts):
             known = _captions(scene, generator)
-            rehearsed = [*generator.sample(known, min(REHEARSED, len(known))), option_drill(generator)]
-            rehearsed += relation_captions(scene, generator, PAIRS)
-            stages[number % 2].append(_item(f"{names[scene]}_{number}", names[scene], [*rehearsed, *part]))
+            rehearsed = generator.sample(known, min(REHEARSED, len(known)))
+            drill = option_drill(generator)
+            pairs = relation_captions(scene, generator, PAIRS)
+            name = f"{names[scene]}_{number}"
+            stages[number % 2].append(_item(name, names[scene], [*rehearsed, drill, *pairs, *part]))
+            short[name] = _item(name, names[scene], [rehearsed[0], drill, *part])
     drills = (_item(f"drill_{number}", None, [drill(generator) for drill in READING]) for number in range(scenes))
     files = {"language": list(drills), "captions": captions, "instructions": instructions, "mix": mix}
     told = iter(make_scenes(sum(_stories(name, scenes) for name in files), 3, "train", signs=0.5))
@@ -124,7 +129,7 @@ def write_training_data(folder: Path, scenes: int, seed: int = 0) -> None:
         kinds = SAID if name == "language" else TOLD
         items += [_story(f"story_{name}_{i}", next(told), kinds, generator) for i in range(_stories(name, scenes))]
     _write_tokenizer(folder / "tokenizer", chain.from_iterable(files.values()))
-    mix += _letter_items(asked, names, generator=random.Random(seed))
+    mix[:] = [short.get(item["id"], item) for item in mix] + _letter_items(asked, names, random.Random(seed))
     for name, items in files.items():
         generator.shuffle(items)
         _write_items(folder / f"{name}.json", items)
