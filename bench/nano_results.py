@@ -25,7 +25,7 @@ __all__ = ["PARTS", "compress", "install_weights"]
 
 TRAINED = {"moe-llava-nano": "moe", "llava-nano": "dense"}
 STAGES = ("language", "stage1", "stage2", "stage3")
-NOT_KEPT = ("recipe.json",)  # stands in training.json, too
+NOT_KEPT = ("recipe.json", ".*")  # the recipe stands in training.json, too
 CHECKPOINTS = Path("checkpoints/nano")
 MODELS = Path("moellava/nano")
 RUNS = Path("results/runs")
