@@ -12,6 +12,7 @@ from moe_eval.engine.backend import Request
 from moe_eval.engine.generate import GenerateBackend
 from moe_eval.engine.models import ModelSource
 from moe_eval.errors import UserError
+from moe_eval.mini.captions import CAPTION_REQUEST
 from moe_eval.registry import find_task
 
 SAMPLE = find_task("textvqa").load("mini").samples[0]
@@ -58,14 +59,14 @@ def test_what_was_said_before_is_part_of_the_question(sparse, picture):
 def test_with_experts_off_it_answers_as_an_ablated_run_does(sparse, picture):
     off = [(layer, expert) for layer in (0, 2, 4) for expert in range(4)]
     source = ModelSource("moe-llava-nano", pruning=",".join(f"expert={layer}:{expert}" for layer, expert in off))
-    request = Request(id="1", images=SAMPLE.images, text=QUESTION, max_new_tokens=64)
+    request = Request(id="1", images=SAMPLE.images, text=CAPTION_REQUEST, max_new_tokens=64)
     (expected,) = GenerateBackend(source, 1).generate([request])
-    *_, (whole, _) = sparse.answer(picture, [], QUESTION)
-    *_, (text, way) = sparse.answer(picture, [], QUESTION, off)
+    *_, (whole, _) = sparse.answer(picture, [], CAPTION_REQUEST)
+    *_, (text, way) = sparse.answer(picture, [], CAPTION_REQUEST, off)
     assert text == expected.text != whole
     assert way.off == set(off)
     assert 'class="e0 off"' in draw_way(way, picture)
-    *_, (again, way) = sparse.answer(picture, [], QUESTION)
+    *_, (again, way) = sparse.answer(picture, [], CAPTION_REQUEST)
     assert again == whole
     assert " off" not in draw_way(way, picture)
 
