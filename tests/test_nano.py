@@ -47,7 +47,7 @@ def test_a_damaged_checkpoint_is_caught(tmp_path, capsys):
     shutil.copytree(zoo.resolve("moe-llava-nano"), damaged)
     weights = load_file(damaged / "model.safetensors")
     experts = next(name for name in weights if name.endswith("layers.0.mlp.experts.down_proj"))
-    weights[experts][1] = -weights[experts][1]  # one expert of one layer; without it the others make up for it
+    weights[experts] = -weights[experts]  # of one layer; for a single expert the others make up
     save_file(weights, damaged / "model.safetensors", metadata={"format": "pt"})
     assert check(tmp_path, "moe-llava-nano", capsys) == 0
     assert check(tmp_path, str(damaged), capsys) == 1
