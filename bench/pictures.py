@@ -30,7 +30,9 @@ def report(runs: Path, out: Path) -> None:
     """`report.png` and, in dark, `report-phone.png`."""
     with TemporaryDirectory() as folder:
         page = Path(folder) / "report.html"
-        _evaluate("report", str(runs), "--out", str(page))
+        _evaluate(
+            "report", *(str(runs / name) for name in (DENSE, SPARSE, f"{SPARSE}--image=grey")), "--out", str(page)
+        )
         with open_browser() as browser:
             browser.open(page)
             browser.screenshot(out / "report.png")
@@ -40,11 +42,11 @@ def report(runs: Path, out: Path) -> None:
 
 
 def expert_load(runs: Path, out: Path) -> None:
-    """`expert-load.png`, of all tasks."""
+    """`expert-load.png`, of POPE."""
     from PIL import Image
 
     with TemporaryDirectory() as folder:
-        _evaluate("figures", str(runs / SPARSE), "--figure", "expert-load", "--format", "png", "--out", folder)
+        _evaluate("figures", str(runs / SPARSE / "pope"), "--figure", "expert-load", "--format", "png", "--out", folder)
         (figure,) = Path(folder).rglob("*.png")
         with Image.open(figure) as picture:
             height = round(picture.height * WIDTH / picture.width)
