@@ -141,6 +141,15 @@ class Browser:
             f"(() => {{ const e = {element}; e.scrollIntoView({{block: 'center'}}); e.focus(); e.click(); }})()"
         )
 
+    def point_at(self, selector: str) -> None:
+        """The pointer over an element's middle."""
+        element = f"document.querySelector({json.dumps(selector)})"
+        x, y = self.evaluate(
+            f"(() => {{ {element}.scrollIntoView({{block: 'center'}}); const r = {element}.getBoundingClientRect();"
+            " return [r.x + r.width / 2, r.y + r.height / 2]; })()"
+        )
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
     def accessible(self, where: Callable[[dict[str, Any]], bool] = lambda node: True) -> list[tuple[str, str]]:
         """(role, name) of what a screen reader sees."""
         nodes = self.call("Accessibility.getFullAXTree")["nodes"]

@@ -104,12 +104,7 @@ def demo(runs: Path, out: Path) -> None:
             browser.wait(f"{chosen} > {number}")
         browser.wait("document.querySelector('#chat-0').textContent.includes('before: ')")
         time.sleep(3)  # the answer without the second expert
-        browser.evaluate("document.querySelector('#chat-0').scrollIntoView({block: 'start'})")
-        x, y = browser.evaluate(
-            "(() => { const r = document.querySelector('#way-0 .patch:nth-of-type(27)').getBoundingClientRect();"
-            " return [r.x + r.width / 2, r.y + r.height / 2]; })()"
-        )
-        browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        browser.point_at("#way-0 .patch:nth-of-type(27)")
         time.sleep(0.5)
         browser.screenshot(out / "demo.png")
 

@@ -52,7 +52,7 @@ def test_two_models_answer_side_by_side_and_an_expert_is_switched_off():
             bot = "document.querySelector('#chat-{} .bot .message-content, #chat-{} .bot')?.textContent.trim()"
             assert browser.wait(bot.replace("{}", "0")) == "Yes"
             assert browser.wait(bot.replace("{}", "1")) == "Yes"
-            point_at(browser, "#way-0 .patch:nth-of-type(9)")
+            browser.point_at("#way-0 .patch:nth-of-type(9)")
             route = browser.wait(
                 "[...document.querySelectorAll('.patch text')].find((t) => getComputedStyle(t).display !== 'none')?.textContent"
             )
@@ -67,11 +67,3 @@ def test_two_models_answer_side_by_side_and_an_expert_is_switched_off():
             assert elsewhere == {f"127.0.0.1:{port}"}
     finally:
         page.close()
-
-
-def point_at(browser, selector: str) -> None:
-    browser.evaluate(f"document.querySelector('{selector}').scrollIntoView({{block: 'center'}})")
-    x, y = browser.evaluate(
-        f"(() => {{ const r = document.querySelector('{selector}').getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; }})()"
-    )
-    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
