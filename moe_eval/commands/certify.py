@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from moe_eval.commands.options import JsonOption, TaskFileOption, own_task, show_life
+from moe_eval.commands.run_options import EngineArgs
 from moe_eval.commands.shown import Shown
 from moe_eval.comparison.certificate import certify_runs
 from moe_eval.comparison.certificate_text import as_data, as_markdown
@@ -47,6 +48,7 @@ def certify(
     ] = 16,
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    engine_args: EngineArgs = "",
     fresh: Annotated[bool, typer.Option(help="Throw away earlier answers instead of going on from them.")] = False,
     show: Annotated[int, typer.Option(min=0, help="Questions to show that differ, per task and engine.")] = 5,
     as_json: JsonOption = False,
@@ -63,13 +65,18 @@ def certify(
     for name in names:
         if name not in ENGINES and ":" not in name:
             raise unknown("engine", name, ENGINES)
+    if engine_args and not any(_takes_arguments(name) for name in names):
+        raise UserError(f"--engine-args {engine_args}: none of {engines} has any; vllm and openai:NAME@URL do")
     asked = [word.strip() for word in (own_task(task_file) or tasks).split(",")]
     shown = Shown(quiet=as_json, several=True)
     show_life(f"looking for {model}")
     settings: dict[str, Any] = {"data": data, "limit": limit, "fresh": fresh}
     loading = {"dtype": dtype, "device": device}
     # What is wrong with one of them is found before the first is asked, which may take hours.
-    sources = {name: _source(model, name, loading) for name in dict.fromkeys([*names, "generate"])}
+    sources = {
+        name: _source(model, name, engine_args if _takes_arguments(name) else "", loading)
+        for name in dict.fromkeys([*names, "generate"])
+    }
 
     def run(engine: str, folder: str, prompts: int) -> dict[str, StoredRun]:
         plans = make_plans(model, asked, sources["generate"].trained_on_mini, out=out / path_part(folder), **settings)
@@ -93,11 +100,15 @@ def certify(
         raise typer.Exit(1)
 
 
-def _source(model: str, engine: str, loading: dict[str, Any]) -> Source:
+def _takes_arguments(engine: str) -> bool:
+    return engine == "vllm" or engine.startswith("openai:")
+
+
+def _source(model: str, engine: str, engine_args: str, loading: dict[str, Any]) -> Source:
     """What answers for a model through an engine, which is a server if there is a colon in it."""
     server = ":" in engine
     own = {"label": model} if server else {**loading, "label": model, "engine": engine}
-    source = find_source(engine if server else model, **own)
+    source = find_source(engine if server else model, engine_args, **own)
     source.check_name()
     if isinstance(source, VllmSource):
         source.check_installed()

@@ -141,7 +141,7 @@ class VllmBackend(SourcedBackend):
             )
         except Exception as error:  # vLLM raises many kinds, and those of what is below it
             lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-            way_out = self._without_one_of_its_own()
+            way_out = self._without_one_of_its_own() or self._with_less_memory()
             raise UserError(f"vllm:{source.name}: vLLM cannot load it: {' '.join(lines[:3])[:400]}{way_out}") from error
         return model, processor
 
@@ -153,6 +153,12 @@ class VllmBackend(SourcedBackend):
         if set(names) & set(ModelRegistry.get_supported_archs()):
             return ""
         return f"; it has no {names[0]} of its own, and not all that transformers has runs in it: use --engine generate"
+
+    def _with_less_memory(self) -> str:
+        """vLLM wants 92 % of the memory and does not start where something else holds more than the rest."""
+        if "gpu_memory_utilization" in self._given:
+            return ""
+        return "; where its output above speaks of memory: --engine-args gpu_memory_utilization=0.5"
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """Answers, so many questions at a time, in the order of the requests but for unreadable pictures, which come first."""

@@ -94,6 +94,20 @@ def test_engines_of_this_project_are_certified(tmp_path, capsys):
     assert (found["engine"], found["verdict"]) == ("prefix", "equal")
 
 
+def test_options_of_an_engine_reach_it_alone(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    words = ["certify", "llava-nano", "--limit", "18", "--out", str(tmp_path), "--engines"]
+    for more, message in (
+        (["generate,prefix", "--engine-args", "max_num_seqs=2"], "none of generate,prefix has any"),
+        (["generate,vllm", "--engine-args", "max_num_seq=2"], "did you mean max_num_seqs or"),
+        (["generate,vllm", "--engine-args", "max_num_seqs=2"], "vLLM is not installed here"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            main([*words, *more])
+        assert caught.value.code == 2
+        assert message in capsys.readouterr().err.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     ("engines", "message"),
     [
