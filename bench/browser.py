@@ -142,10 +142,10 @@ class Browser:
         )
 
     def point_at(self, selector: str) -> None:
-        """The pointer over an element's middle."""
+        """The pointer over an element's middle; the page moves only if it cannot be seen."""
         element = f"document.querySelector({json.dumps(selector)})"
         x, y = self.evaluate(
-            f"(() => {{ {element}.scrollIntoView({{block: 'center'}}); const r = {element}.getBoundingClientRect();"
+            f"(() => {{ {element}.scrollIntoView({{block: 'nearest'}}); const r = {element}.getBoundingClientRect();"
             " return [r.x + r.width / 2, r.y + r.height / 2]; })()"
         )
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)

@@ -104,6 +104,8 @@ def demo(runs: Path, out: Path) -> None:
             browser.wait(f"{chosen} > {number}")
         browser.wait("document.querySelector('#chat-0').textContent.includes('before: ')")
         time.sleep(3)  # the answer without the second expert
+        browser.evaluate("document.activeElement.blur()")  # closes the list of experts
+        browser.evaluate("document.querySelector('#chat-0').scrollIntoView({block: 'start'})")
         browser.point_at("#way-0 .patch:nth-of-type(27)")
         time.sleep(0.5)
         browser.screenshot(out / "demo.png")
@@ -117,20 +119,22 @@ def _served(*arguments: str) -> Iterator[str]:
         port = probe.getsockname()[1]
     server = subprocess.Popen([sys.executable, "-m", "moe_eval", *arguments, "--port", str(port)])
     try:
-        _wait_for(port)
+        _wait_for(server, port)
         yield f"http://127.0.0.1:{port}/"
     finally:
         server.terminate()
         server.wait(20)
 
 
-def _wait_for(port: int) -> None:
+def _wait_for(server: subprocess.Popen[bytes], port: int) -> None:
     end = time.monotonic() + 120
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
             return
         except OSError:
+            if server.poll() is not None:
+                sys.exit("bench.pictures: no page to take a picture of; the line above says why")
             if time.monotonic() > end:
                 raise
             time.sleep(0.2)
