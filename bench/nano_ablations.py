@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 
 from pydantic import Field
 
 from moe_eval.errors import UserError
 from moe_eval.files.record import Record
-from moe_eval.registry import own_tasks
+from moe_eval.registry import find_task, own_tasks
 from moe_eval.runs.records import RunRecord, write_record
 from moe_eval.runs.stored_run import StoredRun
 
@@ -30,6 +30,7 @@ RECIPE = "nano-ablations"
 CHECKPOINTS = Path("checkpoints/nano/ablations")
 RESULTS = Path("results/ablations/nano")
 SEEDS = (1, 2, 3)
+AVERAGE = "average"
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ VARIANTS = (
     Variant("first-half", "sparse layers in the first half", ("moe.layers=first_half",)),
     Variant("second-half", "sparse layers in the second half", ("moe.layers=second_half",)),
     Variant("all-layers", "all layers sparse", ("moe.layers=all",)),
-    Variant("ffn-only", "experts and routers tuned, all else frozen", ("trains=moe-as-paper",)),
+    Variant("ffn-only", "feed-forward parts, experts, routers and projector tuned", ("trains=moe-as-scripted",)),
+    Variant("moe-only", "experts and routers tuned, all else frozen", ("trains=moe-as-paper",)),
     Variant(
         "no-stage-2",
         "sparse at once after stage 1",
@@ -69,11 +71,18 @@ class OverSeeds(Record):
     """A number over the seeds of training."""
 
     mean: float
+    values: list[float] = Field(description="in the order of the seeds")
+
+
+class Difference(Record):
+    """To the default, of the means over the seeds."""
+
+    value: float
     low: float | None = Field(
-        description="of the 95 % interval: t with seeds - 1 degrees of freedom; null for one seed"
+        description="of the interval by Dunnett's test, which holds for all variants at once with 95 % and takes their "
+        "spreads as equal; null without spread, as with one seed"
     )
     high: float | None
-    values: list[float] = Field(description="in the order of the seeds")
 
 
 class VariantRecord(Record):
@@ -84,11 +93,10 @@ class VariantRecord(Record):
     changes: list[str]
     total: int = Field(description="parameters")
     activated: int | None
-    tasks: dict[str, OverSeeds] = Field(description="headline of each task; MME in per cent of its maximum")
-    average: OverSeeds = Field(description="mean over the tasks, each weighing the same")
-    against_default: OverSeeds | None = Field(
-        description="difference of the averages, seed by seed; null for the default"
+    scores: dict[str, OverSeeds] = Field(
+        description="headline of each task, MME in per cent of its maximum; `average`: of them all, each weighing the same"
     )
+    against_default: dict[str, Difference] = Field(description="of the same; empty for the default")
 
 
 class AblationsRecord(Record):
@@ -131,14 +139,14 @@ def ablation_record(runs: Path, seeds: Sequence[int], variants: Sequence[Variant
     Raises:
         UserError: when a run is missing.
     """
-    numbers = {variant: [_numbers(_folder(runs, variant, seed)) for seed in seeds] for variant in variants}
-    averages = {variant: [fmean(of_seed.values()) for of_seed in numbers[variant]] for variant in variants}
-    base = averages[variants[0]]
+    scores = [
+        _by_score([_numbers(_folder(runs, variant, seed)) for seed in seeds]) for variant in variants
+    ]  # of each variant
+    differences = {name: _against_first([of_variant[name] for of_variant in scores]) for name in scores[0]}
     records = []
-    for variant in variants:
+    for number, variant in enumerate(variants):
         counts = _run(_folder(runs, variant, seeds[0])).model.parameters
         assert counts is not None  # of models that are loaded here
-        differences = [mine - other for mine, other in zip(averages[variant], base, strict=True)]
         records.append(
             VariantRecord(
                 name=variant.name,
@@ -146,12 +154,32 @@ def ablation_record(runs: Path, seeds: Sequence[int], variants: Sequence[Variant
                 changes=list(variant.changes),
                 total=counts.total,
                 activated=counts.activated,
-                tasks={task: _over_seeds([of_seed[task] for of_seed in numbers[variant]]) for task in own_tasks()},
-                average=_over_seeds(averages[variant]),
-                against_default=None if variant is variants[0] else _over_seeds(differences),
+                scores={name: OverSeeds(mean=fmean(values), values=values) for name, values in scores[number].items()},
+                against_default={name: found[number - 1] for name, found in differences.items()} if number else {},
             )
         )
     return AblationsRecord(recipe=RECIPE, seeds=list(seeds), variants=records)
+
+
+def _by_score(of_seeds: Sequence[dict[str, float]]) -> dict[str, list[float]]:
+    """Values over the seeds of every task, and of the average over the tasks."""
+    scores = {task: [of_seed[task] for of_seed in of_seeds] for task in of_seeds[0]}
+    return {**scores, AVERAGE: [fmean(of_seed.values()) for of_seed in of_seeds]}
+
+
+def _against_first(samples: Sequence[Sequence[float]]) -> list[Difference]:
+    """Of each other sample's mean to the first's."""
+    from scipy.stats import dunnett
+
+    control, *others = samples
+    means = [fmean(sample) - fmean(control) for sample in others]
+    if not others or all(max(sample) == min(sample) for sample in samples):
+        return [Difference(value=mean, low=None, high=None) for mean in means]
+    found = dunnett(*others, control=control, rng=0).confidence_interval(0.95)
+    return [
+        Difference(value=mean, low=float(low), high=float(high))
+        for mean, low, high in zip(means, found.low, found.high, strict=True)
+    ]
 
 
 def _folder(runs: Path, variant: Variant, seed: int) -> Path:
@@ -174,29 +202,20 @@ def _numbers(folder: Path) -> dict[str, float]:
     return found
 
 
-def _over_seeds(values: Sequence[float]) -> OverSeeds:
-    """Mean and 95 % interval of independent trainings."""
-    from scipy.special import stdtrit
-
-    mean = fmean(values)
-    if len(values) < 2:
-        return OverSeeds(mean=mean, low=None, high=None, values=list(values))
-    half = float(stdtrit(len(values) - 1, 0.975)) * stdev(values) / len(values) ** 0.5
-    return OverSeeds(mean=mean, low=mean - half, high=mean + half, values=list(values))
-
-
 def as_markdown(record: AblationsRecord) -> str:
-    """A row per variant."""
+    """A row per variant: means over the seeds, `*` where one differs from the default's."""
     import pandas as pd
 
+    titles = {task: find_task(task).title for task in own_tasks()}
+    titles = {task: f"{title} (%)" if task == "mme" else title for task, title in titles.items()}
     rows = [
         {
             "variant": variant.what,
             "Total": f"{variant.total / 1e6:.2f}M",
             "Act.": "" if variant.activated is None else f"{variant.activated / 1e6:.2f}M",
-            **{task: f"{number.mean:.1f}" for task, number in variant.tasks.items()},
-            "average": _with_half(variant.average),
-            "against default": _with_half(variant.against_default, sign="+") if variant.against_default else "",
+            **{titles[task]: _cell(variant, task) for task in titles},
+            AVERAGE: _cell(variant, AVERAGE),
+            "against the default": _with_interval(variant.against_default.get(AVERAGE)),
         }
         for variant in record.variants
     ]
@@ -206,9 +225,20 @@ def as_markdown(record: AblationsRecord) -> str:
     )
 
 
-def _with_half(number: OverSeeds, sign: str = "") -> str:
-    half = "" if number.high is None else f" ±{number.high - number.mean:.1f}"
-    return f"{number.mean:{sign}.1f}{half}"
+def _cell(variant: VariantRecord, name: str) -> str:
+    difference = variant.against_default.get(name)
+    return f"{variant.scores[name].mean:.1f}{'*' if difference and _is_told_apart(difference) else ''}"
+
+
+def _is_told_apart(difference: Difference) -> bool:
+    return difference.low is not None and difference.high is not None and not difference.low <= 0 <= difference.high
+
+
+def _with_interval(difference: Difference | None) -> str:
+    if difference is None:
+        return ""
+    interval = "" if difference.low is None else f" [{difference.low:+.1f}, {difference.high:+.1f}]"
+    return f"{difference.value:+.1f}{interval}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

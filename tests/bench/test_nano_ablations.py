@@ -1,11 +1,12 @@
 """The table of the ablations, from runs that are there."""
 
+import math
 import shutil
 from pathlib import Path
 
 import pytest
 
-from bench.nano_ablations import RECIPE, VARIANTS, Variant, ablation_record, as_markdown
+from bench.nano_ablations import RECIPE, VARIANTS, Difference, Variant, ablation_record, as_markdown
 from moe_eval.errors import UserError
 from moellava.training.recipe import load_recipe
 
@@ -25,23 +26,41 @@ def runs(tmp_path_factory) -> Path:
 
 def test_numbers_are_those_of_the_runs(runs):
     sparse, dense = ablation_record(runs, [1, 2], [PLAIN, TWIN]).variants
-    assert sparse.against_default is None
-    assert dense.against_default is not None
-    assert dense.against_default.mean == pytest.approx(dense.average.mean - sparse.average.mean)
-    assert sparse.average.mean == pytest.approx(sum(n.mean for n in sparse.tasks.values()) / len(sparse.tasks))
-    assert max(number.mean for number in sparse.tasks.values()) <= 100  # MME, too
-    assert sparse.average.low == sparse.average.high == pytest.approx(sparse.average.mean)  # the same run twice
+    tasks = [score for name, score in sparse.scores.items() if name != "average"]
+    assert sparse.scores["average"].mean == pytest.approx(sum(score.mean for score in tasks) / len(tasks))
+    assert len(tasks) == 9
+    assert max(score.mean for score in tasks) <= 100  # MME, too
+    assert sparse.against_default == {}
+    assert dense.against_default.keys() == dense.scores.keys() == sparse.scores.keys()
+    for name, difference in dense.against_default.items():
+        assert difference.value == pytest.approx(dense.scores[name].mean - sparse.scores[name].mean)
+        assert difference.low is difference.high is None  # the same run twice has no spread
     assert sparse.total > sparse.activated
     assert dense.total == dense.activated
 
 
-def test_an_interval_is_students(runs):
-    differing = Variant("differing", "two seeds that differ")
-    shutil.copytree(runs / "sparse-seed1", runs / "differing-seed1")
-    shutil.copytree(runs / "dense-seed1", runs / "differing-seed2")
-    _, record = ablation_record(runs, [1, 2], [PLAIN, differing]).variants
-    one, two = record.average.values
-    assert record.average.high == pytest.approx(record.average.mean + 12.706 * abs(one - two) / 2, rel=1e-4)
+def test_an_interval_is_dunnetts_which_for_two_is_students(runs):
+    swapped = [("one", 1, "sparse"), ("one", 2, "dense"), ("other", 1, "dense"), ("other", 2, "sparse")]
+    for variant, seed, model in swapped:
+        shutil.copytree(runs / f"{model}-seed1", runs / f"{variant}-seed{seed}")
+    _, record = ablation_record(
+        runs, [1, 2], [Variant("one", "both"), Variant("other", "both, the other way round")]
+    ).variants
+    first, second = record.scores["average"].values
+    pooled = abs(first - second) / math.sqrt(2)  # standard deviation within the variants
+    difference = record.against_default["average"]
+    assert difference.value == pytest.approx(0)
+    assert difference.high == pytest.approx(4.3027 * pooled, rel=0.01)  # scipy looks for it with this tolerance
+    assert difference.low == pytest.approx(-difference.high)
+
+
+def test_a_star_is_where_zero_is_outside_the_interval(runs):
+    record = ablation_record(runs, [1, 2], [PLAIN, TWIN])
+    clear = {"gqa": Difference(value=2, low=1, high=3), "pope": Difference(value=1, low=-1, high=3)}
+    record.variants[1].against_default.update(clear)
+    row = as_markdown(record).splitlines()[-1]
+    assert row.count("*") == 1
+    assert f" {record.variants[1].scores['gqa'].mean:.1f}* " in row
 
 
 def test_the_table_has_a_row_per_variant(runs):
