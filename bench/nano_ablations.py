@@ -91,8 +91,8 @@ class VariantRecord(Record):
     name: str
     what: str
     changes: list[str]
-    total: int = Field(description="parameters")
-    activated: int | None
+    total: int = Field(description="parameters of the language model, as the paper counts")
+    activated: int
     scores: dict[str, OverSeeds] = Field(
         description="headline of each task, MME in per cent of its maximum; `average`: of them all, each weighing the same"
     )
@@ -152,8 +152,8 @@ def ablation_record(runs: Path, seeds: Sequence[int], variants: Sequence[Variant
                 name=variant.name,
                 what=variant.what,
                 changes=list(variant.changes),
-                total=counts.total,
-                activated=counts.activated,
+                total=counts.llm_total,
+                activated=counts.llm_activated,
                 scores={name: OverSeeds(mean=fmean(values), values=values) for name, values in scores[number].items()},
                 against_default={name: found[number - 1] for name, found in differences.items()} if number else {},
             )
@@ -212,7 +212,7 @@ def as_markdown(record: AblationsRecord) -> str:
         {
             "variant": variant.what,
             "Total": f"{variant.total / 1e6:.2f}M",
-            "Act.": "" if variant.activated is None else f"{variant.activated / 1e6:.2f}M",
+            "Act.": f"{variant.activated / 1e6:.2f}M",
             **{titles[task]: _cell(variant, task) for task in titles},
             AVERAGE: _cell(variant, AVERAGE),
             "against the default": _with_interval(variant.against_default.get(AVERAGE)),

@@ -116,6 +116,6 @@ def describe(result: Corrected) -> str:
             f"by gold alone:     {result.gold:.2f} [{result.gold_low:.1f}, {result.gold_high:.1f}], {result.graded:,} answers",
             f"weight of the judge's grades: {result.weight:.2f}",
             "",
-            "The interval is valid if the answers with gold grades are a random sample, however wrong the judge is.",
+            "The interval holds if the answers with gold grades are a random sample, however wrong the judge is.",
         ]
     )

@@ -12,6 +12,7 @@ from typing import Literal
 from moe_eval.comparison.pairing import pair_scores
 from moe_eval.errors import UserError
 from moe_eval.runs.stored_run import StoredRun
+from moe_eval.scoring.headlines import headline_name
 from moe_eval.statistics.paired import Difference, differences
 from moe_eval.statistics.significance import mcnemar_exact
 from moe_eval.task import worth
@@ -85,7 +86,7 @@ def _certificate(first: StoredRun, second: StoredRun, engines: tuple[str, str], 
     common = set(differ) & set(control)
     return Certificate(
         task=first.run.task,
-        headline=first.scores.headline.name,
+        headline=headline_name(first.scores),
         engines=engines,
         runs=(first, second),
         questions=len(first.answers),

@@ -96,9 +96,10 @@ def decide(change: float, low: float | None, p_value: float, flipped: bool, tole
 
 
 def _judge(comparison: Comparison, tolerance: float) -> TaskVerdict:
-    difference, scale = comparison.difference, comparison.second.protocol.maximum / 100
+    difference, maximum = comparison.difference, comparison.second.protocol.maximum_of(comparison.second.scores.samples)
+    scale = maximum / 100
     change, allowed = difference.value / scale, f"tolerance {tolerance:g}"
-    unit = "" if scale == 1 else f" % of {comparison.second.protocol.maximum:g}"
+    unit = "" if scale == 1 else f" % of {maximum:g}"
     low = None if difference.low is None else difference.low / scale
     significant = difference.value < 0 and comparison.adjusted < LEVEL
     flipped = bool(comparison.test.won or comparison.test.lost)

@@ -7,6 +7,7 @@ from moe_eval.comparison.drawn import answers_differ, missing_questions, side_by
 from moe_eval.engine.ablation import OTHER_ORDER
 from moe_eval.errors import UserError
 from moe_eval.runs.stored_run import StoredRun
+from moe_eval.scoring.headlines import headline_name
 from moe_eval.statistics.paired import Difference, PairedScores, PairedTest, differences, paired_test
 from moe_eval.statistics.significance import holm
 from moe_eval.task import worth
@@ -126,7 +127,7 @@ def compare_runs(first: StoredRun, second: StoredRun, common: bool = False) -> C
     test = paired_test(pair)
     return Comparison(
         task=task,
-        headline=second.scores.headline.name,
+        headline=headline_name(second.scores),
         first=first,
         second=second,
         ids=tuple(ids),

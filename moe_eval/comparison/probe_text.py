@@ -7,6 +7,7 @@ from tabulate import tabulate
 from moe_eval.comparison.probe import BLINDED, Probe, letter_bias, yes_bias
 from moe_eval.comparison.text import number, p_text, signed
 from moe_eval.engine.ablation import OTHER_ORDER
+from moe_eval.scoring.headlines import headline_name
 from moe_eval.statistics.paired import Difference
 
 __all__ = ["as_markdown"]
@@ -65,7 +66,7 @@ def as_markdown(probes: Sequence[Probe]) -> str:
 
 def _row(probe: Probe) -> list[str]:
     value = probe.seen.scores.headline.value
-    row = [probe.task, probe.seen.scores.headline.name, "" if value is None else number(value)]
+    row = [probe.task, headline_name(probe.seen.scores), "" if value is None else number(value)]
     row += [number(probe.ablated[name].difference.first) if name in probe.ablated else "" for name in BLINDED]
     shuffled = probe.ablated.get("image=shuffled")
     if shuffled is None:
@@ -87,7 +88,7 @@ def _order_row(probe: Probe) -> list[str] | None:
         return None
     values = [number(other.difference.second), number(other.difference.first), *_difference(other.difference)]
     counts = [str(other.test.lost), str(other.test.won)]
-    return [probe.task, probe.seen.scores.headline.name, *values, p_text(other.adjusted), *counts]
+    return [probe.task, headline_name(probe.seen.scores), *values, p_text(other.adjusted), *counts]
 
 
 def _letter_rows(probe: Probe) -> list[list[str]]:

@@ -161,8 +161,8 @@ def _average(runs: Mapping[str, StoredRun], weights: Mapping[str, float]) -> flo
                 f"{runs[task].folder}: has no {runs[task].scores.headline.name} yet; leave {task} out, or score it"
             )
     return sum(
-        weight * 100 * (runs[task].scores.headline.value or 0.0) / runs[task].protocol.maximum
-        for task, weight in weights.items()
+        weight * 100 * (run.scores.headline.value or 0.0) / run.protocol.maximum_of(run.scores.samples)
+        for run, weight in ((runs[task], weight) for task, weight in weights.items())
     )
 
 
@@ -171,7 +171,7 @@ def _of_average(found: Mapping[str, Comparison], weights: Mapping[str, float]) -
     difference = variance = observed = 0.0
     swapped = np.zeros(RESAMPLES)
     for number, (task, one) in enumerate(found.items()):
-        maximum = one.second.protocol.maximum
+        maximum = one.second.protocol.maximum_of(one.second.scores.samples)
         scale = weights[task] * 100 / maximum
         difference -= scale * one.difference.value
         if one.difference.low is not None and one.difference.high is not None:

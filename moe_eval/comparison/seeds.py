@@ -13,6 +13,7 @@ from pydantic import Field
 from moe_eval.files.record import Record
 from moe_eval.runs.plan import Plan
 from moe_eval.runs.records import DataRecord, RunRecord, ScoresRecord, read_record, write_record
+from moe_eval.scoring.headlines import headline_name
 from moe_eval.task import Result
 
 __all__ = ["SpreadRecord", "SpreadsRecord", "noisy_runs", "spread_line", "spreads_of", "write_spreads"]
@@ -95,7 +96,7 @@ def spreads_of(run: RunRecord, noisy: Mapping[int, ScoresRecord], plain: ScoresR
         task=run.task,
         protocol=run.protocol,
         data=run.data,
-        headline=next(iter(noisy.values())).headline.name,
+        headline=headline_name(next(iter(noisy.values()))),
         seeds=list(noisy),
         numbers={name: SpreadRecord.of([numbers[name] for numbers in of_seeds]) for name in names},
         without_noise=plain.headline.value if plain else None,

@@ -7,12 +7,15 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from moe_eval.statistics.few_groups import spread_of, t_quantile
+from moe_eval.statistics.few_groups import score_interval, spread_of, t_quantile
 
 __all__ = ["Corrected", "correct"]
 
 FEWEST = 5
 """Gold grades below which their variance says nothing."""
+
+UNSEEN = 0.5
+"""How often each extreme counts as seen beside what was seen."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,12 @@ def correct(judged: Mapping[str, float], gold: Mapping[str, float]) -> Corrected
         SE² = var_n(Y − weight · f) / n + weight² · var_N(f) / N,
         weight = cov_n(Y, f) / ((1 + n / N) · var(f)), between 0 and 1.
 
-    Valid for any judge, as long as the answers with gold grades are a random sample. For few of them, each answer's weight is that of
-    the others (cross-fitting), and degrees of freedom are those of `spread_of`: where a judge errs seldom, few errors say how much.
-    Source: Angelopoulos, Duchi and Zrnic, PPI++: Efficient prediction-powered inference, 2023 (arXiv 2311.01453).
+    Holds for any judge, as long as the answers with gold grades are a random sample. For few of them, each answer's weight is that of
+    the others (cross-fitting), and errors that they happen not to show are allowed for: each of the four extremes (gold 0 or 1, judge 0 or 1)
+    counts as if it had been seen half a time more. Without that an error that was not drawn would not exist, and 20 gold grades that are
+    all 1 would give an interval without width. The gold grades alone get `score_interval`, as any score does.
+    Sources: Angelopoulos, Duchi and Zrnic, PPI++: Efficient prediction-powered inference, 2023 (arXiv 2311.01453); Agresti and Min, Simple
+    improved confidence intervals for comparing matched proportions, Statistics in Medicine 2005.
 
     Args:
         judged: the judge's grade by id, from 0 to 1; ids are of what varies independently, such as questions.
@@ -67,27 +73,37 @@ def correct(judged: Mapping[str, float], gold: Mapping[str, float]) -> Corrected
         raise ValueError("every answer has a gold grade: take their mean")
     true = np.array([100 * gold[name] for name in both])
     seen = np.array([100 * judged[name] for name in both])
-    weights = np.array([_weight(np.delete(true, i), np.delete(seen, i), others) for i in range(len(both))])
-    weight, rest = float(weights.mean()), true - weights * seen
-    value = rest.mean() + weight * others.mean()
-    influences = np.concatenate([(rest - rest.mean()) / len(both), weight * (others - others.mean()) / len(others)])
-    shares = np.repeat([1 / len(both), 1 / len(others)], [len(both), len(others)])
-    spread = spread_of(influences, influences / (1 - shares), np.ones(len(influences)))
-    assert spread  # there are more than two answers
-    half = t_quantile(min(spread.degrees, len(both) - 1)) * spread.error
-    half_alone = t_quantile(len(both) - 1) * sqrt(true.var(ddof=1) / len(both))
+    weight = float(np.mean([_weight(np.delete(true, i), np.delete(seen, i), others) for i in range(len(both))]))
+    value = float(np.mean(true - weight * seen) + weight * others.mean())
+    low, high = _interval(true - weight * seen, weight, others)
+    alone = np.asarray((true - true.mean()) / len(both))
+    spread = spread_of(alone, alone / (1 - 1 / len(both)), np.ones(len(both)))
+    assert spread  # there are five answers or more
+    gold_low, gold_high = score_interval(float(true.mean()), 100.0, spread)
     return Corrected(
-        value=float(value),
-        low=float(max(0.0, value - half)),
-        high=float(min(100.0, value + half)),
+        value=value,
+        low=max(0.0, min(low, value)),
+        high=min(100.0, max(high, value)),
         judged=float(np.concatenate([seen, others]).mean()),
         gold=float(true.mean()),
-        gold_low=float(max(0.0, true.mean() - half_alone)),
-        gold_high=float(min(100.0, true.mean() + half_alone)),
+        gold_low=gold_low,
+        gold_high=gold_high,
         weight=weight,
         graded=len(both),
         answers=len(judged),
     )
+
+
+def _interval(rest: NDArray[np.float64], weight: float, others: NDArray[np.float64]) -> tuple[float, float]:
+    """The 95 % interval, as if each extreme that an answer can be had been seen half a time more."""
+    extremes = np.array([0.0, 100.0, -100.0 * weight, 100.0 - 100.0 * weight])
+    values = np.concatenate([rest, extremes])
+    counts = np.concatenate([np.ones(len(rest)), np.full(len(extremes), UNSEEN)])
+    mean = float(np.average(values, weights=counts))
+    variance = float(np.average((values - mean) ** 2, weights=counts)) / counts.sum()
+    half = t_quantile(len(rest) - 1) * sqrt(variance + weight**2 * float(others.var(ddof=1)) / len(others))
+    centre = mean + weight * float(others.mean())
+    return centre - half, centre + half
 
 
 def _weight(true: NDArray[np.float64], seen: NDArray[np.float64], others: NDArray[np.float64]) -> float:

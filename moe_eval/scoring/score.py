@@ -1,6 +1,7 @@
 """From answers to scores: joined by id, scored by the task, pure."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 
 from moe_eval.errors import UserError
@@ -89,7 +90,7 @@ def _intervals(
     from moe_eval.statistics.intervals import intervals_of  # numpy, which `--help` can do without
 
     stretch = dataset.stopping.stretch if dataset.stopping else 1.0
-    return intervals_of(samples, protocol.aggregate, protocol.maximum_of, stretch=stretch)
+    return intervals_of(samples, protocol.aggregate, partial(protocol.maximum_of, samples), stretch=stretch)
 
 
 def _storable(values: SampleScore) -> SampleScore:

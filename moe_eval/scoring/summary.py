@@ -47,7 +47,7 @@ def headline_line(scores: ScoresRecord) -> str:
     interval = interval_text(scores.intervals.get("headline"))
     remark = "" if scores.data.official else f" of {scores.data.source}"
     empty = f", {scores.empty:,} answers empty" if scores.empty else ""
-    return f"{scores.task}: {scores.headline.name} {headline_text(scores)}{interval}, {count} questions{remark}{until}{empty}"
+    return f"{scores.task}: {headline_name(scores)} {headline_text(scores)}{interval}, {count} questions{remark}{until}{empty}"
 
 
 def headline_text(scores: ScoresRecord) -> str:

@@ -24,9 +24,10 @@ class TaskProtocol:
         judge: how a language model grades answers, where the score needs that.
         continuations: the answers that may be given. Where there are some, nothing is generated: the most likely is the
             answer, and `score` finds the log-probability of each in `sample.meta["log_probabilities"]`.
-        maximum: the best that the headline can be; tolerances are in percent of it.
+        maximum: the best that the headline can be on all questions; tolerances are in percent of it.
         maxima: the best that numbers of the breakdown can be which are no percentages, by their path in the metrics or a
             pattern such as `subtasks.*.score`; infinite for those without an end.
+        maxima_on: those that depend on which questions are asked, of their scores; `headline` for the headline itself.
         upright: turn pictures as their EXIF orientation says, which lmms-eval's data sets do and the originals do not.
     """
 
@@ -39,10 +40,12 @@ class TaskProtocol:
     continuations: Callable[[Sample], Sequence[str]] | None = None
     maximum: float = 100.0
     maxima: Mapping[str, float] = field(default_factory=dict)
+    maxima_on: Callable[[Sequence[SampleScore]], Mapping[str, float]] | None = None
     upright: bool = False
 
-    def maximum_of(self, path: str) -> float:
-        """The best that a number can be: `headline`, or the one at that dotted path in the metrics."""
+    def maximum_of(self, samples: Sequence[SampleScore], path: str = "headline") -> float:
+        """The best that a number can be on scored samples: `headline`, or the one at that dotted path in the metrics."""
+        known = {**self.maxima, **(self.maxima_on(samples) if self.maxima_on else {})}
         if path == "headline":
-            return self.maximum
-        return next((maximum for pattern, maximum in self.maxima.items() if fnmatchcase(path, pattern)), 100.0)
+            return known.get("headline", self.maximum)
+        return next((maximum for pattern, maximum in known.items() if fnmatchcase(path, pattern)), 100.0)

@@ -12,6 +12,7 @@ from .data import answer_id, load_answers, load_hf, load_hub, load_llava, load_m
 from .scoring import (
     MAXIMA,
     aggregate,
+    maxima_on,
     prompt_llava,
     prompt_lmms_eval,
     prompt_vlmevalkit,
@@ -42,7 +43,13 @@ TASK = Task(
     max_new_tokens=128,
     protocols={
         "llava": TaskProtocol(
-            "perception (max 2000)", prompt_llava, score_llava, aggregate, maximum=2000, maxima=MAXIMA
+            "perception (max 2000)",
+            prompt_llava,
+            score_llava,
+            aggregate,
+            maximum=2000,
+            maxima=MAXIMA,
+            maxima_on=maxima_on,
         ),
         "lmms-eval": TaskProtocol(
             "perception (max 2000)",
@@ -52,6 +59,7 @@ TASK = Task(
             max_new_tokens=16,
             maximum=2000,
             maxima=MAXIMA,
+            maxima_on=maxima_on,
             upright=True,
         ),
         "vlmevalkit": TaskProtocol(
@@ -62,6 +70,7 @@ TASK = Task(
             max_new_tokens=2048,
             maximum=2000,
             maxima=MAXIMA,
+            maxima_on=maxima_on,
         ),
         "likelihood": TaskProtocol(
             "perception (max 2000)",
@@ -71,6 +80,7 @@ TASK = Task(
             continuations=yes_or_no,
             maximum=2000,
             maxima={**MAXIMA, **WITHOUT_MAXIMUM},
+            maxima_on=maxima_on,
         ),
     },
     sources={

@@ -1,5 +1,7 @@
 """How MME is asked, and what its answers are worth."""
 
+from collections.abc import Sequence
+
 from moe_eval.errors import UserError
 from moe_eval.metrics.likelihood import probability_of_yes
 from moe_eval.metrics.totals import Number, Scores, of_totals
@@ -121,7 +123,15 @@ def _score(sample: Sample, prediction: str) -> SampleScore:
     }
 
 
-MAXIMA = {"perception": 2000.0, "cognition": 800.0, "subtasks.*.score": 200.0}
+MAXIMA = {"subtasks.*.score": 200.0}
+
+
+def maxima_on(scores: Sequence[SampleScore]) -> dict[str, float]:
+    """200 per subtask of which something is asked: 2,000 for perception and 800 for cognition on all of MME."""
+    asked = {score["category"] for score in scores}
+    most = {section: 200.0 * sum(name in asked for name in names) for section, names in SUBTASKS.items()}
+    known = {section: maximum for section, maximum in most.items() if maximum}
+    return known | ({"headline": known["perception"]} if "perception" in known else {})
 
 
 @of_totals

@@ -197,3 +197,17 @@ def test_vectors_are_scored_as_by_the_original(vectors_folder: Path, protocol: s
     ours = {**metrics, **{name: subtask["score"] for name, subtask in metrics["subtasks"].items()}}
     for name, value in expected.items():
         assert ours[name] == pytest.approx(value, abs=1e-9), name
+
+
+def test_the_maximum_is_that_of_the_subtasks_that_are_asked():
+    dataset = TASK.load("mini")
+    scores = score_answers(TASK, "llava", dataset, {sample.id: sample.gold for sample in dataset.samples})
+    protocol = TASK.protocol("llava")
+    asked = {sample["category"] for sample in scores.samples}
+    assert protocol.maximum_of(scores.samples) == 200 * len(asked) == scores.headline.value
+    assert protocol.maximum_of(scores.samples, "perception") == scores.headline.value
+    assert protocol.maximum_of([{"category": name} for name in SIZES]) == 2000
+    assert protocol.maximum_of([{"category": name} for name in SIZES], "cognition") == 800
+    assert protocol.maximum_of(scores.samples, "subtasks.color.score") == 200
+    interval = scores.intervals["headline"]
+    assert interval.low < interval.high == scores.headline.value  # as there is one at 100 %

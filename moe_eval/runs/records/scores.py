@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
@@ -58,7 +59,7 @@ class ScoresRecord(Record):
         if self.task in _CLUSTERS_LOST_IN_VERSION_1:
             raise UserError(f"schema version 1 of {self.task} cannot be read any more: score the answers again")
         protocol = find_task(self.task).protocol(self.protocol)
-        intervals, method = intervals_of(self.samples, protocol.aggregate, protocol.maximum_of)
+        intervals, method = intervals_of(self.samples, protocol.aggregate, partial(protocol.maximum_of, self.samples))
         return self.model_copy(update={"intervals": intervals, "interval_method": method}).sealed()
 
     @classmethod
