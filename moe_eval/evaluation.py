@@ -12,7 +12,7 @@ from moe_eval.runs.answering import Answered, answer
 from moe_eval.runs.merging import StoredShard, merged
 from moe_eval.runs.plan import Plan
 from moe_eval.runs.records import RunRecord, ScoresRecord, read_record, write_record
-from moe_eval.runs.stored_run import find_stored_runs
+from moe_eval.runs.stored_run import StoredRun, find_stored_runs
 from moe_eval.runs.until import Until
 from moe_eval.scoring.score import score_answers
 
@@ -47,24 +47,38 @@ def carry_out(
 
 
 def carry_out_until(
-    plan: Plan, backend: Backend, on_answer: Callable[[int, int], None] = lambda answered, total: None
+    plan: Plan,
+    backend: Backend,
+    on_answer: Callable[[int, int], None] = lambda answered, total: None,
+    on_decision: Callable[[str], None] = lambda words: None,
 ) -> ScoresRecord:
     """Ask pictures in random order, look at the scores from time to time, and stop when `plan.until` is reached.
 
     What an earlier, killed run has answered counts, and so does the look that it was at.
 
+    Args:
+        on_decision: called at the end with how the run compares with the baseline that it was to be held against.
+
     Raises:
-        UserError: see `moe_eval.runs.answering.answer`; also for scores that are not known before a judge has graded, and a
-            baseline that was not run on the task.
+        UserError: see `moe_eval.runs.answering.answer`; also for scores that are not known before a judge has graded, and,
+            before anything is asked, a baseline that was not run on these questions.
     """
     assert plan.until
+    from moe_eval.comparison.deciding import decide  # numpy, which `--help` can do without
+
+    baseline = _find_baseline(plan, plan.until)
     stages = plan.until.stages(plan.whole)
     earlier = 0 if plan.fresh else _asked_before(plan.folder)
     for stage in [stage for stage in stages if len(stage.samples) >= earlier] or stages[-1:]:
         now = replace(plan, data=stage, limit=None, fresh=plan.fresh and stage is stages[0])
         scores = carry_out(now, backend, on_answer)
-        if _is_reached(plan, plan.until, scores):
+        if scores.headline.value is None:
+            raise UserError(f"{plan.task.name}: --until needs a score as soon as there are answers; run it without")
+        decision = baseline and decide(baseline, scores, plan.protocol)
+        if decision.words if decision else _is_narrow(scores, plan.until):
             break
+    if baseline and decision:
+        on_decision(decision.told(baseline))
     return scores
 
 
@@ -73,19 +87,22 @@ def _asked_before(folder: Path) -> int:
     return read_record(RunRecord, path).data.samples if path.is_file() else 0
 
 
-def _is_reached(plan: Plan, until: Until, scores: ScoresRecord) -> bool:
-    if scores.headline.value is None:
-        raise UserError(f"{plan.task.name}: --until needs a score as soon as there are answers; run it without")
-    if until.half_width:
-        interval = scores.intervals.get("headline")
-        return interval is not None and (interval.high - interval.low) / 2 <= until.half_width
-    assert until.baseline
+def _find_baseline(plan: Plan, until: Until) -> StoredRun | None:
+    if until.baseline is None:
+        return None
     stored = find_stored_runs(until.baseline).get(plan.task.name)
     if stored is None:
         raise UserError(f"--until decided:{until.baseline}: it has no run of {plan.task.name}")
-    from moe_eval.comparison.deciding import is_decided  # numpy, which `--help` can do without
+    from moe_eval.comparison.deciding import check_baseline
 
-    return is_decided(stored, scores, plan.protocol)
+    check_baseline(stored, plan.protocol_name, plan.whole)
+    return stored
+
+
+def _is_narrow(scores: ScoresRecord, until: Until) -> bool:
+    interval = scores.intervals.get("headline")
+    assert until.half_width
+    return interval is not None and (interval.high - interval.low) / 2 <= until.half_width
 
 
 def carry_out_shard(

@@ -107,12 +107,16 @@ def run_models(
             with shown.kept_going(plan):
                 _check_possible(plan, of)
                 _tell_what_is_asked(plan, shown)
+                decided: list[str] = []
                 with shown.progress(plan) as on_answer:
                     if plan.shard:
                         shown.shared(plan, carry_out_shard(plan, backend, on_answer))
                         continue
-                    scores = (carry_out_until if plan.until else carry_out)(plan, backend, on_answer)
-                shown.scored(plan, scores)
+                    if plan.until:
+                        scores = carry_out_until(plan, backend, on_answer, decided.append)
+                    else:
+                        scores = carry_out(plan, backend, on_answer)
+                shown.scored(plan, scores, *decided)
     for path, spreads in write_spreads([plan for _, plans in jobs for plan in plans]):
         shown.say(f"{spreads.model} {spreads.task}: {spread_line(spreads)} → {path}")
     return shown.end()

@@ -41,8 +41,8 @@ class Shown:
         if not self.quiet:
             print(text, flush=True)
 
-    def scored(self, plan: Plan, scores: ScoresRecord) -> None:
-        """A run is finished."""
+    def scored(self, plan: Plan, scores: ScoresRecord, decision: str | None = None) -> None:
+        """A run is finished; with `--until decided:RUN`, how it compares with the other."""
         interval = scores.intervals.get("headline")
         self.done.append(
             {
@@ -57,6 +57,7 @@ class Shown:
                 "data": scores.data.source,
                 "official": scores.data.official,
                 "folder": str(plan.folder),
+                **({"decision": decision} if decision else {}),
             }
         )
         if self.as_json:
@@ -66,6 +67,8 @@ class Shown:
             print(f"\n{plan.title}\n{summarise(scores)}{routing}\n\nwritten to {plan.folder}\n", flush=True)
         else:
             print(f"{plan.title} {headline_line(scores)} → {plan.folder}", flush=True)
+        if decision:
+            print(f"{plan.title} {plan.task.name} is {decision}", flush=True)
 
     def shared(self, plan: Plan, answered: Answered) -> None:
         """A shard is finished."""

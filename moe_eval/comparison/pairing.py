@@ -8,7 +8,9 @@ from moe_eval.engine.ablation import OTHER_ORDER
 from moe_eval.errors import UserError
 from moe_eval.runs.stored_run import StoredRun
 from moe_eval.scoring.headlines import headline_name
+from moe_eval.statistics.intervals import widened
 from moe_eval.statistics.paired import Difference, PairedScores, PairedTest, differences, paired_test
+from moe_eval.statistics.sequential import stretched_p_value
 from moe_eval.statistics.significance import holm
 from moe_eval.task import worth
 
@@ -19,6 +21,7 @@ __all__ = [
     "corrected",
     "incompatibilities",
     "pair_scores",
+    "stretch_of_looks",
 ]
 
 
@@ -77,10 +80,11 @@ def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
 def incompatibilities(first: StoredRun, second: StoredRun) -> list[str]:
     """What keeps two runs of a task from being compared, as `name: first → second`."""
     ours, theirs = first.run, second.run
-    same_data = ours.data.fingerprint == theirs.data.fingerprint
+    same_order = ours.data.fingerprint == theirs.data.fingerprint
+    same_data = same_order or _all_in_another_order(first, second)
     settings = {"protocol": (ours.protocol, theirs.protocol), "judge": (first.scores.judge, second.scores.judge)}
     reordered = OTHER_ORDER in (ours.ablation, theirs.ablation) and ours.ablation != theirs.ablation
-    if same_data and ours.prompt and theirs.prompt and not reordered:  # imported answers do not say what was asked
+    if same_order and ours.prompt and theirs.prompt and not reordered:  # imported answers do not say what was asked
         settings["prompts"] = (ours.prompt.fingerprint[:15], theirs.prompt.fingerprint[:15])
     found = [] if same_data else [f"data: {_data(first)} → {_data(second)}"]
     found += [f"{name}: {one} → {other}" for name, (one, other) in settings.items() if one != other]
@@ -121,10 +125,16 @@ def compare_runs(first: StoredRun, second: StoredRun, common: bool = False) -> C
                 "`moe-eval judge` has to grade them), so they cannot be compared"
             )
     pair = pair_scores(first, second, ids)
-    found = differences(pair)
+    stretch = stretch_of_looks(first, second)
+    found = {path: _stretched(one, stretch) for path, one in differences(pair).items()}
     if "headline" not in found:
         raise UserError(f"{task}: {first.scores.headline.name} is not known for both runs, so they cannot be compared")
     test = paired_test(pair)
+    if stretch > 1:
+        test = replace(test, p_value=stretched_p_value(test.p_value, stretch))
+        notes.append(
+            f"stopped by looks at the score (--until): intervals are {stretch:.2f} times as wide as of one look, p-values are those of such intervals"
+        )
     return Comparison(
         task=task,
         headline=headline_name(second.scores),
@@ -137,6 +147,28 @@ def compare_runs(first: StoredRun, second: StoredRun, common: bool = False) -> C
         adjusted=test.p_value,
         notes=(*notes, *_ablated(first, second), *answers_differ(first, second)),
     )
+
+
+def stretch_of_looks(first: StoredRun, second: StoredRun) -> float:
+    """How many times as wide intervals are because one of the runs was looked at until it was sure enough."""
+    stops = (stored.run.data.stopping for stored in (first, second))
+    return max([1.0, *(stop.stretch for stop in stops if stop)])
+
+
+def _stretched(difference: Difference, stretch: float) -> Difference:
+    if difference.low is None or difference.high is None:
+        return difference
+    low, high = widened((difference.low, difference.high), difference.value, stretch)
+    detectable = difference.detectable and stretch * difference.detectable
+    return replace(difference, low=low, high=high, detectable=detectable)
+
+
+def _all_in_another_order(first: StoredRun, second: StoredRun) -> bool:
+    """Whether both were asked all there is, though one was asked it picture by picture until it was sure enough."""
+    data = [stored.run.data for stored in (first, second)]
+    whole = all(one.stopping is None or one.samples == one.stopping.of for one in data)
+    asked = [{str(entry["id"]) for entry in one.scores.samples} | set(one.scores.missing) for one in (first, second)]
+    return any(one.stopping for one in data) and whole and data[0].source == data[1].source and asked[0] == asked[1]
 
 
 def pair_scores(first: StoredRun, second: StoredRun, ids: Sequence[str] | None = None) -> PairedScores:
@@ -170,7 +202,8 @@ def _same_questions(first: StoredRun, second: StoredRun, ids: Sequence[str]) -> 
 
 def _data(stored: StoredRun) -> str:
     data = stored.run.data
-    return f"{data.source} ({data.samples:,} samples, {data.fingerprint[:15]})"
+    until = f", {data.stopping.rule} of {data.stopping.of:,}" if data.stopping else ""
+    return f"{data.source} ({data.samples:,} samples{until}, {data.fingerprint[:15]})"
 
 
 def _ablated(first: StoredRun, second: StoredRun) -> list[str]:

@@ -7,11 +7,12 @@ from math import sqrt
 
 import numpy as np
 
-from moe_eval.comparison.pairing import Comparison, compare_runs, incompatibilities, pair_scores
+from moe_eval.comparison.pairing import Comparison, compare_runs, incompatibilities, pair_scores, stretch_of_looks
 from moe_eval.errors import UserError, unknown
 from moe_eval.runs.stored_run import StoredRun
 from moe_eval.statistics.draws import RESAMPLES
 from moe_eval.statistics.paired import how_many_extreme, swapped_differences
+from moe_eval.statistics.sequential import stretched_p_value
 from moe_eval.statistics.significance import holm
 
 __all__ = ["LEVEL", "Pair", "Ranked", "Ranking", "rank_models", "weights_of"]
@@ -179,7 +180,9 @@ def _of_average(found: Mapping[str, Comparison], weights: Mapping[str, float]) -
         of_task, swapped_of_task = swapped_differences(pair_scores(one.first, one.second), maximum, seed=number)
         observed += weights[task] * of_task
         swapped += weights[task] * swapped_of_task
-    return difference, sqrt(variance), (how_many_extreme(observed, swapped) + 1) / (RESAMPLES + 1)
+    p_value = (how_many_extreme(observed, swapped) + 1) / (RESAMPLES + 1)
+    stretch = max(stretch_of_looks(one.first, one.second) for one in found.values())
+    return difference, sqrt(variance), stretched_p_value(p_value, stretch)
 
 
 def _p_values(found: Mapping[str, Comparison], of_average: tuple[float, float, float]) -> list[float]:

@@ -25,7 +25,7 @@ def summarise(scores: ScoresRecord) -> str:
     if scores.data.stopping:
         stopping = scores.data.stopping
         lines.append(
-            f"asked {asked:,} of {stopping.of:,} questions, pictures in random order ({stopping.rule}, seed {stopping.seed}); "
+            f"asked {'all' if asked == stopping.of else f'{asked:,} of'} {stopping.of:,} questions, pictures in random order ({stopping.rule}, seed {stopping.seed}); "
             f"intervals are {stopping.stretch:.2f} times as wide because the scores were looked at"
         )
     if not scores.data.official:
@@ -42,7 +42,9 @@ def headline_line(scores: ScoresRecord) -> str:
     """`pope: mean F1 (%) 86.02 [84.6, 87.2], 8,910 questions`, and what else decides whether it can be compared."""
     asked = scores.data.samples
     stopping = scores.data.stopping
-    until = f" (stopped of {stopping.of:,}, {stopping.rule})" if stopping else ""
+    until = ""
+    if stopping:
+        until = f" ({'all there are' if asked == stopping.of else f'stopped of {stopping.of:,}'}, {stopping.rule})"
     count = f"{asked:,}" if not scores.missing else f"{asked - len(scores.missing):,} of {asked:,}"
     interval = interval_text(scores.intervals.get("headline"))
     remark = "" if scores.data.official else f" of {scores.data.source}"

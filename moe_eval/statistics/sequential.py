@@ -5,10 +5,11 @@ from functools import lru_cache
 from math import sqrt
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
 from moe_eval.statistics.few_groups import CONFIDENCE, t_quantile
 
-__all__ = ["FIRST_LOOK", "looks_at", "stretch_of"]
+__all__ = ["FIRST_LOOK", "looks_at", "stretch_of", "stretched_p_value"]
 
 FIRST_LOOK = 30
 """Groups at the first look; the interval of fewer says little."""
@@ -37,6 +38,11 @@ def stretch_of(looks: Sequence[int]) -> float:
     that of Pocock, Group sequential methods in the design and analysis of clinical trials, Biometrika 1977.
     """
     return _stretch(tuple(looks))
+
+
+def stretched_p_value(p_value: float, stretch: float) -> float:
+    """The two-sided p-value of a difference whose interval is that many times as wide."""
+    return float(2 * ndtr(ndtri(p_value / 2) / stretch))
 
 
 @lru_cache

@@ -86,6 +86,8 @@ def _setting(run: RunRecord) -> dict[str, str]:
         setting["router noise"] = f"seed {model.router_noise_seed}"
     if run.ablation:
         setting["ablation"] = run.ablation
+    if run.data.stopping:
+        setting["stopped"] = run.data.stopping.rule
     if generation and generation.system:
         setting["system"] = f'"{generation.system}"'
     if generation and generation.thinking:

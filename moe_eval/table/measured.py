@@ -180,6 +180,8 @@ def _remark(run: RunRecord) -> str:
     remarks = ["random weights"] if run.model.random_weights else ["imported answers"] if run.origin else []
     if run.ablation:
         remarks.append(run.ablation)
+    if run.data.stopping:
+        remarks.append(run.data.stopping.rule)
     if run.generation and run.generation.drawn:
         remarks.append(run.generation.drawn)
     if run.generation:

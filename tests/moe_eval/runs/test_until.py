@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from moe_eval.tasks.pope import TASK
 
+from moe_eval.comparison.pairing import compare_runs
 from moe_eval.errors import UserError
 from moe_eval.evaluation import carry_out_until
 from moe_eval.runs.plan import Plan
@@ -80,16 +81,43 @@ def test_everything_is_asked_where_that_is_not_enough(tmp_path):
 def test_a_comparison_stops_when_it_is_decided(tmp_path):
     dataset = data(90)
     baseline = make_run(tmp_path / "baseline", lambda number, _: number % 3 == 0, data=dataset)
-    backend = Asked(dataset)
-    scores = carry_out_until(plan(tmp_path / "out", dataset, Until(None, baseline)), backend)
+    backend, decided = Asked(dataset), []
+    wanted = plan(tmp_path / "out", dataset, Until(None, baseline))
+    scores = carry_out_until(wanted, backend, on_decision=decided.append)
     assert scores.data.samples == backend.count < len(dataset.samples)
-    assert scores.headline.value > StoredRun.read(baseline / "pope").scores.headline.value
+    stored, stopped = StoredRun.read(baseline / "pope"), StoredRun.read(wanted.folder)
+    assert scores.headline.value > stored.scores.headline.value
+    found = compare_runs(stored, stopped, common=True).difference
+    assert found.low > 0  # as wide as the looks make it, as what was decided
+    (words,) = decided
+    assert words.startswith(f"better than {stored.folder}: {found.value:+.2f} [+")
+
+
+def test_comparisons_with_a_stopped_run_are_as_wide_as_its_looks_make_them(tmp_path):
+    dataset = data(60)
+    whole = StoredRun.read(make_run(tmp_path / "whole", lambda number, _: number % 4 == 0, data=dataset) / "pope")
+    wanted = plan(tmp_path / "out", dataset, Until(0.1))
+    carry_out_until(wanted, Asked(dataset))  # everything is asked, in another order
+    stopped = StoredRun.read(wanted.folder)
+    data_of_whole = {"data": whole.run.data, "prompt": whole.run.prompt}
+    plain = replace(stopped, run=stopped.run.model_copy(update=data_of_whole))
+    looked, once = compare_runs(whole, stopped), compare_runs(whole, plain)
+    stretch = stopped.run.data.stopping.stretch
+    assert looked.difference.high - looked.difference.low == pytest.approx(
+        stretch * (once.difference.high - once.difference.low)
+    )
+    assert looked.test.p_value > once.test.p_value
+    assert any("stopped by looks at the score" in note for note in looked.notes)
+    assert once.notes == ()
 
 
 def test_a_baseline_on_other_questions_is_one_line(tmp_path):
     baseline = make_run(tmp_path / "baseline", data=data(33).first(36))
-    with pytest.raises(UserError, match="has no answer to"):
-        carry_out_until(plan(tmp_path / "out", data(33), Until(None, baseline)), Asked(data(33)))
+    wanted, backend = plan(tmp_path / "out", data(33), Until(None, baseline)), Asked(data(33))
+    with pytest.raises(UserError, match="has no answer to 558 of the questions"):
+        carry_out_until(wanted, backend)
+    assert backend.count == 0
+    assert not wanted.folder.exists()
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "soon", "decided"])
