@@ -50,8 +50,9 @@ class FollowedRun:
         self._pace = Pace()
         self._samples: Mapping[str, Sample] = {}
         self._scores: ScoresRecord | None = None
+        self._stored: ScoresRecord | None = None
+        self._stored_written = 0.0
         self._finished: ScoresRecord | None = None
-        self._finished_written = 0.0
         self._scored = (0, 0.0)
         self._next_scoring = 0.0
         self._note = ""
@@ -136,20 +137,20 @@ class FollowedRun:
                 part.as_shard(record.shard) for part, record in zip(parts, records, strict=True) if record.shard
             ],
             "score": _score(run, self._finished or self._scores),
-            "newest": newest_answers(run, self._samples, lines),
+            "until": _until(run),
+            "newest": [] if self._finished else newest_answers(run, self._samples, lines),
         }
 
     def _read_scores(self, run: RunRecord) -> None:
         """Those of the finished run; scores of fewer questions, from before it was asked more, are not."""
         path = self.folder / "scores.json"
         changed = written(path)
-        if not changed:
-            self._finished = None
-        elif changed != self._finished_written or self._finished is None:
-            scores = read_record(ScoresRecord, path)
-            same = scores.data.fingerprint == run.data.fingerprint and scores.protocol == run.protocol
-            self._finished = scores if same and not run.shard else None
-        self._finished_written = changed
+        if changed != self._stored_written:
+            self._stored = read_record(ScoresRecord, path) if changed else None
+            self._stored_written = changed
+        scores = self._stored
+        same = scores and scores.data.fingerprint == run.data.fingerprint and scores.protocol == run.protocol
+        self._finished = scores if same and not run.shard else None
 
     def _state(self, parts: Sequence[Part], answered: int, asked: int) -> str:
         if self._finished:
@@ -159,6 +160,12 @@ class FollowedRun:
         rate = self._pace.per_second
         patience = max(SILENT_SECONDS, 5 / rate if rate else 0.0)
         return "running" if time.time() - max(part.last_sign for part in parts) < patience else "silent"
+
+
+def _until(run: RunRecord) -> dict[str, Any] | None:
+    """By what rule asking may stop, and after how many questions at the latest."""
+    stopping = asked_of(run).stopping
+    return {"rule": stopping.rule, "of": stopping.of} if stopping else None
 
 
 def _score(run: RunRecord, scores: ScoresRecord | None) -> dict[str, Any] | None:

@@ -59,7 +59,7 @@ function scoreParts(run) {
     h("span", { class: "quiet" }, score.interval),
     h("span", { class: "metric quiet small" }, score.metric),
   );
-  const soFar = run.state === "finished" ? null : h("p", { class: "quiet small" }, `so far, of ${count(score.questions, "answer")} in the order of the data; groups count once they are whole`);
+  const soFar = run.state === "finished" ? null : h("p", { class: "quiet small" }, `so far, of ${count(score.questions, "answer")} ${run.until ? "to pictures in random order" : "in the order of the data"}; groups count once they are whole`);
   return [line, score.value === null ? null : strip(score), soFar];
 }
 
@@ -109,7 +109,8 @@ function showRun(run) {
   const known = run.asked !== undefined;
   const pace = [
     run.rate ? rateText(run.rate) : null,
-    run.left && run.state === "running" ? `${duration(run.left)} left` : null,
+    run.left && run.state === "running" ? `${duration(run.left)} ${run.until ? "to the next look" : "left"}` : null,
+    run.until ? `${run.until.rule}, ${run.until.of.toLocaleString("en")} at most` : null,
     run.sessions > 1 ? `${run.sessions} sessions` : null,
   ];
   const parts = [

@@ -11,11 +11,13 @@ import pytest
 from moe_eval.evaluation import carry_out_shard
 from moe_eval.registry import find_task
 from moe_eval.runs.answering import by_group
-from moe_eval.runs.plan import Plan
-from moe_eval.runs.records import ScoresRecord, read_record
+from moe_eval.runs.plan import Plan, run_folder
+from moe_eval.runs.records import RunRecord, ScoresRecord, read_record, write_record
 from moe_eval.runs.shard import Shard
+from moe_eval.task import Stopping
 from moe_eval.view.followed import FollowedRun
 from moe_eval.view.watch import Watch
+from tests.asking import run_task
 from tests.fake_backend import FakeBackend
 from tests.moe_eval.view.conftest import QUESTIONS
 
@@ -45,6 +47,26 @@ def test_a_run_that_goes_on_is_scored_over_whole_pictures(answer):
     assert run.snapshot["score"]["questions"] == 36
     assert run.snapshot["score"]["metric"] == "mean F1 (%)"
     assert run.snapshot["score"]["low"] < run.snapshot["score"]["value"] < run.snapshot["score"]["high"]
+
+
+def test_scores_of_fewer_questions_are_not_those_of_a_run_that_is_asked_more(answer, tmp_path):
+    folder = answer()
+    run = followed(folder)
+    assert run.finished
+    assert run.snapshot["newest"] == []  # there is the report for that
+    record = read_record(RunRecord, folder / "run.json")
+    more = record.data.model_copy(update={"samples": 594, "fingerprint": "sha256:of all"})
+    write_record(record.model_copy(update={"data": more}), folder / "run.json")
+    run.update()
+    assert not run.finished
+    assert (run.snapshot["answered"], run.snapshot["asked"]) == (QUESTIONS, 594)
+
+
+def test_a_run_that_may_stop_early_says_by_what_rule(tmp_path):
+    dataset = find_task("pope").load("mini").stopped(Stopping("until=3", 0, 594, 1.1)).first(36)
+    folder = run_folder(tmp_path, "model", "pope")
+    run_task(find_task("pope"), "llava", dataset, FakeBackend(lambda request: "Yes"), folder)
+    assert followed(folder).snapshot["until"] == {"rule": "until=3", "of": 594}
 
 
 def test_before_the_first_picture_is_done_there_is_no_score(answer):
