@@ -174,7 +174,7 @@ def _rows(task: Task, path: Path) -> list[tuple[str, str, Any]]:
         rows = [(f"{path} line {number}", record) for number, record in read_jsonl(path)]
         lacking = next((where for where, row in rows if not {"question_id", "grades"} <= row.keys()), None)
         if lacking:
-            raise UserError(f"{lacking}: no question_id and grades; name the file that has them with --grades")
+            raise UserError(f"{lacking}: has not both, question_id and grades, such as [0.5, 1.0]")
         return [(where, task.answer_id(row), row["grades"]) for where, row in rows]
     try:
         content = json.loads(path.read_bytes())

@@ -44,7 +44,9 @@ def judge_correct(
         about = {"task": stored.run.task, "protocol": stored.run.protocol, "judge": stored.scores.judge}
         print(json.dumps({**about, **asdict(result)}, indent=1))
     else:
-        print(f"{stored.run.task} graded by {stored.scores.judge or 'its rules'}\n\n{describe(result)}")
+        print(
+            f"{stored.run.task} graded by {stored.scores.judge or 'a judge that reads letters'}\n\n{describe(result)}"
+        )
 
 
 def correct_run(stored: StoredRun, gold: Path) -> Corrected:
@@ -57,10 +59,14 @@ def correct_run(stored: StoredRun, gold: Path) -> Corrected:
     if protocol.judge is None:
         raise UserError(f"{stored.folder}: {task.name} under protocol {stored.run.protocol} is not graded by a judge")
     if protocol.judge.undecided is None:
+        if not stored.scores.judge:
+            raise UserError(f"{stored.folder}: {task.name} was graded by its rules, not by a judge: nothing to correct")
         judged = {str(entry["id"]): worth(entry) for entry in stored.scores.samples}
         known = {name: sum(grades) / len(grades) for name, grades in read_grades(task, gold).items()}
     else:
         judged, known = _of_letters(protocol, stored.scores.samples, _letters(gold))
+    if known and not judged.keys() & known.keys():
+        raise UserError(f"{gold}: none of its {len(known)} ids is one of {stored.folder}, such as {next(iter(known))}")
     graded = {name: value for name, value in judged.items() if value is not None}
     if len(graded) < len(judged):
         raise UserError(

@@ -146,7 +146,7 @@ Ablate = Annotated[
     str | None,
     typer.Option(
         help="Take something away or change it: image=grey (pictures become grey), image=none, image=shuffled (pictures of "
-        "other questions), options=shuffled (options in another order), expert=LAYER:EXPERT (several with commas), top_k=N (experts per token). A run of its own."
+        "other questions), options=shuffled (options in another order), expert=LAYER:EXPERT (several as expert=0:1,expert=2:3), top_k=N (experts per token). A run of its own."
     ),
 ]
 Plan = Annotated[

@@ -87,13 +87,16 @@ def weights_of(text: str, tasks: Sequence[str]) -> dict[str, float]:
     """`pope=2,gqa=1` as weights that add up to 1; tasks that it does not name weigh 1, and all do where it is empty.
 
     Raises:
-        UserError: for another form, a task that is not ranked, and weights below 0 or all 0.
+        UserError: for another form, a task that is not ranked or named twice, and weights below 0 or all 0.
     """
-    weights = dict.fromkeys(tasks, 1.0)
+    weights, said = dict.fromkeys(tasks, 1.0), set[str]()
     for part in filter(None, text.split(",")):
         task, _, value = part.partition("=")
         if task not in weights:
             raise unknown("--weights: task", task, tasks)
+        if task in said:
+            raise UserError(f"--weights {text}: {task} is in it twice")
+        said.add(task)
         try:
             weights[task] = float(value)
         except ValueError:

@@ -18,6 +18,9 @@ __all__ = ["make_page"]
 EXAMPLES = {"pope": 0, "mme": 4, "textvqa": 0, "vqav2": 2}
 """Questions of `mini` to begin with: which, by task."""
 
+UNCHANGED = (gr.skip(), gr.skip(), gr.skip())
+"""Of conversation, chat and drawing."""
+
 
 def make_page(talkers: Sequence[Talker]) -> gr.Blocks:
     """One column per model; what is asked goes to all of them."""
@@ -53,12 +56,16 @@ def _conversation(
     def asked(picture: Any, turns: list[Turn], question: str, off: list[str]) -> Iterator[tuple]:
         if question.strip():
             yield from _answer(talker, picture, turns, question, off)
+        else:
+            yield UNCHANGED  # a generator without a value would clear what is shown
 
     def again(picture: Any, turns: list[Turn], off: list[str]) -> Iterator[tuple]:
         if turns:
             yield from _answer(
                 talker, picture, turns[:-1], turns[-1].question, off, f"\n\n*before: {turns[-1].answer}*"
             )
+        else:
+            yield UNCHANGED
 
     gr.on(
         [ask.click, question.submit],

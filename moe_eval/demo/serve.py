@@ -1,5 +1,6 @@
 """The server of `moe-eval demo`, on this machine's own address only."""
 
+import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ def serve(models: Sequence["ModelSource"], port: int) -> None:
         ) from error
     from moe_eval.demo.talker import Talker
 
+    _check_port(port)  # before models are loaded, which may take minutes
     page = launch([Talker(model) for model in models], port)
     print(f"{page.local_url} answers with {' and '.join(model.title for model in models)}; Ctrl-C ends it", flush=True)
     page.block_thread()
@@ -61,5 +63,18 @@ def launch(talkers: "Sequence[Talker]", port: int) -> "Blocks":
             prevent_thread_lock=True,
         )
     except OSError as error:
-        raise UserError(f"--port {port}: cannot be had; take another one") from error
+        raise _not_to_be_had(port) from error
     return page
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        try:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((ADDRESS, port))
+        except OSError as error:
+            raise _not_to_be_had(port) from error
+
+
+def _not_to_be_had(port: int) -> UserError:
+    return UserError(f"--port {port}: cannot be had; take another one")

@@ -140,7 +140,7 @@ def _routing(evidence: Evidence) -> Cause:
         if evidence.value is not None:
             shift = evidence.value - max(values), evidence.value - min(values)
     elif evidence.run.origin is None:
-        here += "; `moe-eval run … --router-noise --seeds 5` measures what it does"
+        here += "; moe-eval run … --router-noise --seeds 5 measures what it does"
     return Cause("routing noise", "yes", f"{here}; {published}", shift, evidence.known("routing"))
 
 

@@ -55,7 +55,7 @@ def test_weights_add_up_to_one_and_tasks_left_out_weigh_one():
     assert weights_of("pope=2", ["pope", "gqa"]) == {"pope": pytest.approx(2 / 3), "gqa": pytest.approx(1 / 3)}
 
 
-@pytest.mark.parametrize("text", ["pope", "pope=x", "pope=-1", "pope=nan", "pope=0,gqa=0", "mme=1"])
+@pytest.mark.parametrize("text", ["pope", "pope=x", "pope=-1", "pope=nan", "pope=0,gqa=0", "mme=1", "pope=1,pope=2"])
 def test_other_weights_are_refused(text):
     with pytest.raises(UserError, match="--weights"):
         weights_of(text, ["pope", "gqa"])

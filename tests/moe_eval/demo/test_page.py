@@ -1,6 +1,7 @@
 """The page of the demo in a real browser: a question to two models, a patch pointed at, an expert switched off."""
 
 import socket
+import time
 
 import pytest
 
@@ -25,6 +26,18 @@ def test_a_port_in_use_is_one_line():
         taken.listen()
         with pytest.raises(UserError, match="cannot be had"):
             launch([], taken.getsockname()[1])
+
+
+def test_a_port_in_use_is_told_before_models_are_loaded(monkeypatch):
+    from moe_eval.demo import talker
+    from moe_eval.demo.serve import serve
+
+    monkeypatch.setattr(talker, "Talker", None)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(UserError, match="cannot be had"):
+            serve([None], taken.getsockname()[1])
 
 
 def test_three_models_are_too_many(capsys):
@@ -62,6 +75,12 @@ def test_two_models_answer_side_by_side_and_an_expert_is_switched_off():
             browser.press("ArrowDown")
             browser.press("Enter")
             browser.wait("document.querySelector('#chat-0').textContent.includes('before: Yes')")
+            browser.evaluate("document.querySelector('#question textarea').select()")
+            browser.type("  ")
+            browser.click("#ask")  # a blank question changes nothing
+            time.sleep(1)
+            assert "before: Yes" in browser.evaluate("document.querySelector('#chat-0').textContent")
+            assert browser.evaluate("document.querySelectorAll('.way').length") == 2
             assert browser.complaints == []
             elsewhere = {address.split("/")[2] for address in browser.requests if address.startswith("http")}
             assert elsewhere == {f"127.0.0.1:{port}"}

@@ -91,7 +91,7 @@ def test_part_of_the_answers_is_enough(data, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({}, "line 1: no question_id and grades; name the file that has them with --grades"),
+        ({}, "line 1: has not both, question_id and grades, such as [0.5, 1.0]"),
         ({"grades": [[2.0]] * QUESTIONS}, "line 1: grades must be a list of numbers from 0 to 1, not [2.0]"),
         ({"grades": [[]] * QUESTIONS}, "line 1: grades must be a list of numbers from 0 to 1, not []"),
         ({"grades": [[1.0]] * QUESTIONS, "text": [""] * QUESTIONS}, "all texts are empty"),

@@ -104,6 +104,21 @@ def test_a_file_with_no_gold_grades_is_one_line(run, tmp_path, capsys):
     assert "gold.jsonl: 0 answers have gold grades, and at least 5 are needed" in err
 
 
+def test_gold_grades_of_other_answers_are_one_line(run, tmp_path, capsys):
+    gold = write_gold(tmp_path / "gold.jsonl", [{"question_id": f"other_{n}", "grades": [1.0]} for n in range(9)])
+    code, _, err = call(capsys, "judge", "correct", run, "--gold", gold)
+    assert code == 2
+    assert "gold.jsonl: none of its 9 ids is one of" in err
+
+
+def test_a_run_that_was_graded_by_rules_is_one_line(tmp_path, capsys):
+    samples = [{"id": name, "group": name, "score": value} for name, value in grades(20).items()]
+    run = write_run(tmp_path / "run", "mmvet", 50.0, samples=samples)
+    code, _, err = call(capsys, "judge", "correct", run, "--gold", write_gold(tmp_path / "gold.jsonl", []))
+    assert code == 2
+    assert "mmvet was graded by its rules, not by a judge: nothing to correct" in err
+
+
 def test_a_task_without_a_judge_is_one_line(tmp_path, capsys):
     folder = make_run(tmp_path / "run") / "pope"
     code, _, err = call(capsys, "judge", "correct", folder, "--gold", folder / "responses.jsonl")
