@@ -8,6 +8,7 @@ issue 1905); its single grades were not published, so it is played: it takes bac
 import argparse
 import gzip
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,11 @@ DRIFTED = 27.9
 SIMULATIONS = 2_000
 SIZES = (20, 40, 80)
 """Answers with gold grades, of 218."""
+
+SHARES = (0.31, 0.8, 0.95)
+"""Of answers that are right, where grades are right or wrong."""
+AGREES = 0.95
+"""How often the judge is right about one of those."""
 
 
 def read_gold() -> dict[str, float]:
@@ -51,6 +57,28 @@ def draw(gold: dict[str, float], size: int, generator: np.random.Generator, resa
     )
 
 
+def draw_right_or_wrong(share: float, size: int, generator: np.random.Generator) -> Corrected:
+    """A correction by `size` gold grades of 218 answers, the share of which is right, by a judge that errs at random."""
+    right = generator.random(218) < share
+    judged = np.where(generator.random(218) < AGREES, right, ~right)
+    return correct(
+        {str(place): float(grade) for place, grade in enumerate(judged)},
+        {str(place): float(right[place]) for place in range(size)},
+    )
+
+
+def summary(found: list[Corrected], truth: float) -> dict[str, float]:
+    """How often intervals hold the truth, and how wide they are."""
+    gold = [one.gold_low <= truth <= one.gold_high for one in found]
+    return {
+        "coverage": round(100 * float(np.mean([one.low <= truth <= one.high for one in found])), 1),
+        "coverage_of_gold_alone": round(100 * float(np.mean(gold)), 1),
+        "half_width": round(float(np.mean([one.high - one.low for one in found])) / 2, 2),
+        "half_width_of_gold_alone": round(float(np.mean([one.gold_high - one.gold_low for one in found])) / 2, 2),
+        "mean": round(float(np.mean([one.value for one in found])), 2),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--simulations", type=int, default=SIMULATIONS, help="a size")
@@ -65,15 +93,7 @@ def main() -> None:
         rows.append(
             {
                 "gold_grades": size,
-                "coverage": round(100 * float(np.mean([one.low <= truth <= one.high for one in found])), 1),
-                "coverage_of_gold_alone": round(
-                    100 * float(np.mean([one.gold_low <= truth <= one.gold_high for one in found])), 1
-                ),
-                "half_width": round(float(np.mean([one.high - one.low for one in found])) / 2, 2),
-                "half_width_of_gold_alone": round(
-                    float(np.mean([one.gold_high - one.gold_low for one in found])) / 2, 2
-                ),
-                "mean": round(float(np.mean([one.value for one in found])), 2),
+                **summary(found, truth),
                 "example": {
                     name: round(value, 2)
                     for name, value in vars(draw(gold, size, np.random.default_rng(0), False)).items()
@@ -81,8 +101,20 @@ def main() -> None:
             }
         )
         print(rows[-1])
+    binary: list[dict[str, Any]] = []
+    for share, size in product(SHARES, SIZES):
+        generator = np.random.default_rng(size)
+        found = [draw_right_or_wrong(share, size, generator) for _ in range(options.simulations)]
+        binary.append({"right": share, "gold_grades": size, **summary(found, 100 * share)})
+        print(binary[-1])
     if options.out:
-        record = {"simulations": options.simulations, "truth": round(truth, 2), "sizes": rows}
+        record = {
+            "simulations": options.simulations,
+            "truth": round(truth, 2),
+            "sizes": rows,
+            "judge_agrees": AGREES,
+            "right_or_wrong": binary,
+        }
         write_atomically(options.out, json.dumps(record, indent=1) + "\n")
 
 

@@ -81,7 +81,7 @@ def run_models(
         print("\n\n".join(preview(model, plans, batches) for model, plans in jobs))
         return 0
     loaded: dict[tuple[str, str], Dataset] = {}  # models share what they are asked
-    shown.several = sum(len(plans) for _, plans in jobs) > 1
+    shown.several = shown.several or sum(len(plans) for _, plans in jobs) > 1
     for model, plans in jobs:
         shown.say(f"{model.title}: {', '.join(plan.task.name for plan in plans)}")
         if not model.is_local:

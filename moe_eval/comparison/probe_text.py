@@ -56,7 +56,12 @@ def as_markdown(probes: Sequence[Probe]) -> str:
     if letters:
         headers = ["task", "letter", "is right (%)", "is chosen (%)", "accuracy where it is right (%)"]
         headers += ["than elsewhere", "95 % interval"]
-        lines += ["", "Leaning to a letter", "", _table(headers, letters)]
+        lines += [
+            "",
+            "Leaning to a letter, of all questions with options (with a picture or without)",
+            "",
+            _table(headers, letters),
+        ]
         lines += [
             "",
             f"- than elsewhere: the same questions with the right option here and elsewhere ({OTHER_ORDER}), paired",

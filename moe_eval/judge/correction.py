@@ -73,9 +73,10 @@ def correct(judged: Mapping[str, float], gold: Mapping[str, float]) -> Corrected
         raise ValueError("every answer has a gold grade: take their mean")
     true = np.array([100 * gold[name] for name in both])
     seen = np.array([100 * judged[name] for name in both])
-    weight = float(np.mean([_weight(np.delete(true, i), np.delete(seen, i), others) for i in range(len(both))]))
-    value = float(np.mean(true - weight * seen) + weight * others.mean())
-    low, high = _interval(true - weight * seen, weight, others)
+    weights = np.array([_weight(np.delete(true, i), np.delete(seen, i), others) for i in range(len(both))])
+    weight, rest = float(weights.mean()), true - weights * seen
+    value = float(rest.mean() + weight * others.mean())
+    low, high = _interval(rest, weight, others)
     alone = np.asarray((true - true.mean()) / len(both))
     spread = spread_of(alone, alone / (1 - 1 / len(both)), np.ones(len(both)))
     assert spread  # there are five answers or more
