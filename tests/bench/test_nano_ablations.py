@@ -1,12 +1,19 @@
 """The table of the ablations, from runs that are there."""
 
-import math
 import shutil
 from pathlib import Path
 
 import pytest
 
-from bench.nano_ablations import RECIPE, VARIANTS, Difference, Variant, ablation_record, as_markdown
+from bench.nano_ablations import (
+    RECIPE,
+    VARIANTS,
+    Difference,
+    Variant,
+    ablation_record,
+    as_markdown,
+    differences_to_first,
+)
 from moe_eval.errors import UserError
 from moellava.training.recipe import load_recipe
 
@@ -39,19 +46,25 @@ def test_numbers_are_those_of_the_runs(runs):
     assert dense.total == dense.activated
 
 
-def test_an_interval_is_dunnetts_which_for_two_is_students(runs):
+def test_the_interval_of_two_variants_is_that_of_a_paired_t_test(runs):
     swapped = [("one", 1, "sparse"), ("one", 2, "dense"), ("other", 1, "dense"), ("other", 2, "sparse")]
     for variant, seed, model in swapped:
         shutil.copytree(runs / f"{model}-seed1", runs / f"{variant}-seed{seed}")
-    _, record = ablation_record(
-        runs, [1, 2], [Variant("one", "both"), Variant("other", "both, the other way round")]
-    ).variants
-    first, second = record.scores["average"].values
-    pooled = abs(first - second) / math.sqrt(2)  # standard deviation within the variants
+    both = [Variant("one", "both"), Variant("other", "both, the other way round")]
+    _, record = ablation_record(runs, [1, 2], both).variants
+    first, second = record.scores["average"].values  # differences: first − second, and its opposite
     difference = record.against_default["average"]
     assert difference.value == pytest.approx(0)
-    assert difference.high == pytest.approx(4.3027 * pooled, rel=0.01)  # scipy looks for it with this tolerance
+    assert difference.high == pytest.approx(12.7062 * abs(first - second), rel=1e-4)
     assert difference.low == pytest.approx(-difference.high)
+
+
+def test_what_a_seed_does_to_all_variants_is_taken_out():
+    base = [[80.0, 70.0, 75.0], [81.0, 70.5, 76.0], [82.0, 72.0, 76.5]]
+    moved = [[value + 5 * seed for seed, value in enumerate(values)] for values in base]
+    assert [vars(one) for one in differences_to_first(base)] == [
+        pytest.approx(vars(one)) for one in differences_to_first(moved)
+    ]
 
 
 def test_a_star_is_where_zero_is_outside_the_interval(runs):
