@@ -80,7 +80,7 @@ report: $(READY)
 
 # The site of docs/: nothing in it is loaded from elsewhere. `python -m http.server -d build/site` shows it.
 docs: $(READY) $(READY)-docs
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo build/site/index.html
 
 bench: $(READY)

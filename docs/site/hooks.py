@@ -15,13 +15,16 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+from bench.nano_ablations import AblationsRecord, as_markdown
 from moe_eval.report.figures import make_figures
+from moe_eval.runs.records import read_record
 from moe_eval.table.build import Wanted, build_table
 from moe_eval.table.formats import render
 from moe_eval.table.published import read_published
 
 ROOT = Path(__file__).parents[2]
 BASELINES = ROOT / "results" / "baselines"
+ABLATIONS = ROOT / "results" / "ablations" / "nano" / "ablations.json"
 
 REFERENCE = {
     "evaluate": ("From Python", ["moe_eval.python"]),
@@ -108,7 +111,9 @@ def gallery() -> dict[str, str | bytes]:
             for name, title in TABLES.items()
         ]
         figures = make_figures(runs)
-    parts = [GALLERY, *(f"## {title}\n\n{render(table, 'md')}" for title, table in tables), "## Figures"]
+    parts = [GALLERY, *(f"## {title}\n\n{render(table, 'md')}" for title, table in tables)]
+    ablations = as_markdown(read_record(AblationsRecord, ABLATIONS))
+    parts += [f"## Ablations\n\n{ablations}\n\n[What they say](training.md#the-papers-ablations)", "## Figures"]
     parts += [f"![{figure.title}](images/gallery/{figure.name}.svg)\n\n{figure.title}" for figure in figures]
     pictures = {f"images/gallery/{figure.name}.svg": base64.b64decode(figure.svg) for figure in figures}
     return {"gallery.md": "\n\n".join(parts), **pictures}
