@@ -229,9 +229,9 @@ def as_markdown(record: AblationsRecord) -> str:
             "variant": variant.what,
             "Total": f"{variant.total / 1e6:.2f}M",
             "Act.": f"{variant.activated / 1e6:.2f}M",
-            **{titles[task]: _cell(variant, task) for task in titles},
             AVERAGE: _cell(variant, AVERAGE),
             "against the default": _with_interval(variant.against_default.get(AVERAGE)),
+            **{titles[task]: _cell(variant, task) for task in titles},
         }
         for variant in record.variants
     ]
