@@ -164,10 +164,11 @@ def _average(runs: Mapping[str, StoredRun], weights: Mapping[str, float]) -> flo
             raise UserError(
                 f"{runs[task].folder}: has no {runs[task].scores.headline.name} yet; leave {task} out, or score it"
             )
-    return sum(
-        weight * 100 * (run.scores.headline.value or 0.0) / run.protocol.maximum_of(run.scores.samples)
-        for run, weight in ((runs[task], weight) for task, weight in weights.items())
-    )
+    return sum(weight * _percent_of_maximum(runs[task]) for task, weight in weights.items())
+
+
+def _percent_of_maximum(run: StoredRun) -> float:
+    return 100 * (run.scores.headline.value or 0.0) / run.protocol.maximum_of(run.scores.samples)
 
 
 def _of_average(found: Mapping[str, Comparison], weights: Mapping[str, float]) -> tuple[float, float, float]:
